@@ -1,0 +1,37 @@
+//! The predictive distribution of one function's next minute.
+//!
+//! The quantity forecast is the *peak number of simultaneously busy containers* in the minute: what the pool must
+//! hold. A forecast is a distribution, not a mean: it carries the noise of the counts themselves beside what the
+//! model does not know.
+
+/// The levels every forecast states quantiles for.
+pub const LEVELS: [f32; 11] = [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995];
+
+/// Index of the median in [`LEVELS`].
+pub const MEDIAN: usize = 4;
+
+/// Predictive distribution of the peak number of busy containers in one minute.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Forecast {
+    /// Mean, in containers.
+    pub mean: f32,
+    /// Quantiles at [`LEVELS`], in containers, never decreasing, never negative.
+    pub quantiles: [f32; LEVELS.len()],
+    /// Standard deviation of what the *model* does not know (Monte-Carlo dropout), in containers; 0 when the model
+    /// does not tell it apart from the noise of the counts.
+    pub epistemic: f32,
+}
+
+impl Forecast {
+    /// The quantile at `level`, linear between the stated [`LEVELS`] and held at the first and last one outside.
+    pub fn quantile(&self, level: f32) -> f32 {
+        let upper = LEVELS.iter().position(|&l| l >= level).unwrap_or(LEVELS.len() - 1);
+        if upper == 0 || level >= LEVELS[upper] {
+            return self.quantiles[upper];
+        }
+        let (l0, l1) = (LEVELS[upper - 1], LEVELS[upper]);
+        let share = (level - l0) / (l1 - l0);
+        self.quantiles[upper - 1] + share * (self.quantiles[upper] - self.quantiles[upper - 1])
+    }
+}

@@ -1,0 +1,26 @@
+//! Decisions for serverless workflows: how many containers to keep warm next minute, and how much CPU and
+//! memory each function gets so that the workflow meets its latency target at the least cost.
+//!
+//! Two state machines, one shape. Time, randomness and memory come in as arguments; decisions go out as values.
+//!
+//! ```text
+//! activations -> window -> forecast -> pool plan                 (pre-warmed pool)
+//! workflow + QoS -> ask -> sample -> screen -> tell -> recommendation   (resource manager)
+//! ```
+//!
+//! Invariants: no heap, no clock, no I/O, no `unsafe`; bounded work and memory per call; a full buffer is an error
+//! value; no input makes the crate panic. Networks compute in `f32`, Gaussian processes in `f64`; every
+//! transcendental function goes through [`math::float`], and sums run in a fixed order, so that native, WebAssembly
+//! and microcontroller builds give the same bits.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod error;
+pub mod math;
+pub mod random;
+pub mod time;
+
+pub mod forecast;

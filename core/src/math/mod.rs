@@ -1,0 +1,4 @@
+//! Numerics shared by both flows. Networks work in `f32`, Gaussian processes and acquisition functions in `f64`.
+
+pub mod float;
+pub mod normal;

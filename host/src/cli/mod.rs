@@ -1,0 +1,43 @@
+//! The command line: one file per subcommand.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+
+/// Pre-warmed pools and resource configuration for serverless workflows.
+#[derive(Parser)]
+#[command(name = "aquatope", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+// One variant a subcommand, each wrapping the arguments struct of its own file.
+#[derive(Subcommand)]
+enum Command {}
+
+/// Parse `arguments`, run the command, print its error on stderr, return the exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            // clap prints help and version on stdout with code 0, usage errors on stderr with code 2.
+            let _ = usage.print();
+            return ExitCode::from(usage.exit_code() as u8);
+        }
+    };
+    match dispatch(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("aquatope: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {}
+}

@@ -1,0 +1,8 @@
+//! The acting half of Aquatope: files, processes, clocks and randomness around `aquatope-core`.
+//!
+//! The binary `aquatope` is a thin shell over [`cli::run`]; everything else is public for integration tests.
+
+pub mod cli;
+pub mod error;
+pub mod forecast;
+pub mod trace;
