@@ -1,0 +1,55 @@
+# The two commands of the README, and the steps they are made of.
+#   make demo   forecast, plan and simulate a 14-day load, then open report/index.html
+#   make test   everything CI runs
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint unit targets docs bench clean
+
+SHELL := /bin/bash
+CARGO ?= cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "also: build lint unit targets docs bench clean"
+
+# Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
+setup:
+	@command -v cc >/dev/null || { echo "installing a C linker"; $(call apt,build-essential); }
+	@command -v $(CARGO) >/dev/null || { echo "installing rustup"; $(call apt,rustup); } || \
+	  { echo "no Rust toolchain: install rustup from https://rustup.rs, then run make again" >&2; exit 2; }
+	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
+
+apt = SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends $(1)
+
+build: setup
+	$(CARGO) build --release --locked -p aquatope
+
+demo: build
+	target/release/aquatope demo --report report
+
+test: lint unit targets docs
+	@echo "all checks passed"
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Unit, property, golden, integration and documentation tests; every bench runs once.
+unit: setup
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+# The core must build where there is no operating system, with and without its feature.
+targets: setup
+	$(CARGO) build -p aquatope-core --locked --target thumbv7em-none-eabihf
+	$(CARGO) build -p aquatope-core --locked --target thumbv7em-none-eabihf --features serde
+	$(CARGO) build -p aquatope-core --locked --target wasm32-unknown-unknown --features serde
+
+docs: setup
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+bench: setup
+	$(CARGO) bench -p aquatope-benches
+
+clean:
+	$(CARGO) clean
+	rm -rf report
