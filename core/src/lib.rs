@@ -23,4 +23,7 @@ pub mod math;
 pub mod random;
 pub mod time;
 
+pub mod activation;
+pub mod window;
+
 pub mod forecast;
