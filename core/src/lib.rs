@@ -26,4 +26,6 @@ pub mod time;
 pub mod activation;
 pub mod window;
 
+pub mod nn;
+
 pub mod forecast;
