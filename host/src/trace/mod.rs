@@ -2,6 +2,10 @@
 //!
 //! Readers are one file per format; all of them produce a [`Trace`].
 
+pub mod long;
+mod measure;
+mod table;
+
 /// One function of a trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Function {
@@ -19,6 +23,8 @@ pub struct Function {
     pub memory_mb: f64,
     /// Mean duration of a warm invocation, seconds.
     pub mean_duration_s: f64,
+    /// Invocations one container serves at the same time, at least 1.
+    pub concurrency: u32,
 }
 
 /// One invocation.
@@ -47,6 +53,19 @@ pub struct Trace {
     pub events: Vec<Event>,
 }
 
+impl Trace {
+    /// Lengthen to at least `minutes` quiet minutes, and give every function its row of counts and peaks.
+    pub fn extend_to(&mut self, minutes: usize) {
+        self.minutes = self.minutes.max(minutes);
+        for rows in [&mut self.counts, &mut self.peaks] {
+            rows.resize(self.functions.len(), Vec::new());
+            for row in rows {
+                row.resize(self.minutes, 0);
+            }
+        }
+    }
+}
+
 /// How a trace is divided in time, in minutes: train `[0, train_end)`, validate `[train_end, valid_end)`, test
 /// `[valid_end, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,4 +76,24 @@ pub struct Split {
     pub valid_end: usize,
     /// First minute after the test.
     pub end: usize,
+}
+
+impl Split {
+    /// A split with something to train on and something to test.
+    ///
+    /// # Errors
+    /// What is wrong, when a part is empty or the ends do not grow.
+    pub fn new(train_end: usize, valid_end: usize, end: usize) -> Result<Self, String> {
+        let split = Self { train_end, valid_end, end };
+        if train_end == 0 {
+            return Err("the training part is empty".into());
+        }
+        if valid_end <= train_end {
+            return Err(format!("the validation part [{train_end}, {valid_end}) is empty"));
+        }
+        if end <= valid_end {
+            return Err(format!("the test part [{valid_end}, {end}) is empty"));
+        }
+        Ok(split)
+    }
 }
