@@ -5,4 +5,5 @@
 pub mod cli;
 pub mod error;
 pub mod forecast;
+pub mod sim;
 pub mod trace;
