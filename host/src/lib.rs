@@ -7,3 +7,4 @@ pub mod error;
 pub mod forecast;
 pub mod sim;
 pub mod trace;
+pub mod tune;

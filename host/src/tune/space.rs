@@ -1,0 +1,45 @@
+//! The grid of configurations: every axis has evenly spaced levels, a configuration is one level an axis.
+
+use serde::{Deserialize, Serialize};
+
+/// One evenly spaced resource axis in its own unit (cores, MB).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Axis {
+    /// Value of level 0.
+    pub min: f64,
+    /// Distance of neighbouring levels, above 0.
+    pub step: f64,
+    /// Number of levels, at least 1.
+    pub levels: u16,
+}
+
+impl Axis {
+    /// The value of a level.
+    pub fn value(&self, level: u16) -> f64 {
+        self.min + f64::from(level) * self.step
+    }
+
+    /// The highest level.
+    pub fn top(&self) -> u16 {
+        self.levels - 1
+    }
+}
+
+/// A configuration: one grid level an axis, in axis order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Point(pub Vec<u16>);
+
+impl Point {
+    /// The grid point nearest to `x` in the unit cube (`levels` = levels an axis): `floor(x (levels - 1) + 1/2)`.
+    pub fn nearest(x: &[f64], levels: &[u16]) -> Self {
+        let level =
+            |(&x, &levels): (&f64, &u16)| (x.clamp(0.0, 1.0) * f64::from(levels - 1) + 0.5).floor() as u16;
+        Self(x.iter().zip(levels).map(level).collect())
+    }
+
+    /// The point as coordinates of the unit cube; an axis with one level is at 0.
+    pub fn unit(&self, levels: &[u16]) -> Vec<f64> {
+        let coordinate = |(&level, &levels): (&u16, &u16)| f64::from(level) / f64::from((levels - 1).max(1));
+        self.0.iter().zip(levels).map(coordinate).collect()
+    }
+}
