@@ -29,3 +29,4 @@ pub mod window;
 pub mod nn;
 
 pub mod forecast;
+pub mod workflow;

@@ -1,0 +1,195 @@
+//! Building a checked [`Workflow`] from stages and edges.
+
+use super::{StageId, StageSet, Workflow};
+use crate::error::CapacityError;
+use core::fmt;
+use heapless::Vec;
+
+/// Collects stages and edges; [`WorkflowBuilder::build`] checks them.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct WorkflowBuilder<const F: usize> {
+    predecessors: Vec<StageSet, F>,
+    edge_overhead: f64,
+}
+
+impl<const F: usize> WorkflowBuilder<F> {
+    /// A workflow without stages.
+    pub const fn new() -> Self {
+        const { assert!(F <= StageSet::CAPACITY, "a workflow has at most 64 stages") };
+        Self { predecessors: Vec::new(), edge_overhead: 0.0 }
+    }
+
+    /// Adds a stage.
+    ///
+    /// # Errors
+    /// [`CapacityError`] when there are `F` already.
+    pub fn stage(&mut self) -> Result<StageId, CapacityError> {
+        let id = StageId(self.predecessors.len() as u8);
+        self.predecessors.push(StageSet::default()).map_err(|_| CapacityError { capacity: F })?;
+        Ok(id)
+    }
+
+    /// Lets `to` wait for the end of `from`. Saying it twice changes nothing.
+    ///
+    /// # Errors
+    /// [`WorkflowError::UnknownStage`]; [`WorkflowError::Cycle`] for an edge from a stage to itself.
+    pub fn edge(&mut self, from: StageId, to: StageId) -> Result<(), WorkflowError> {
+        for stage in [from, to] {
+            if stage.index() >= self.predecessors.len() {
+                return Err(WorkflowError::UnknownStage { stage, stages: self.predecessors.len() });
+            }
+        }
+        if from == to {
+            return Err(WorkflowError::Cycle { through: from });
+        }
+        self.predecessors[to.index()].insert(from);
+        Ok(())
+    }
+
+    /// Sets the seconds every edge adds between the end of one stage and the start of the next (0 at first).
+    ///
+    /// # Errors
+    /// [`WorkflowError::EdgeOverhead`] when it is NaN, infinite or negative.
+    pub fn edge_overhead(&mut self, seconds: f64) -> Result<(), WorkflowError> {
+        if !(seconds >= 0.0 && seconds.is_finite()) {
+            return Err(WorkflowError::EdgeOverhead { seconds });
+        }
+        self.edge_overhead = seconds;
+        Ok(())
+    }
+
+    /// The checked workflow. Work: at most `F` passes over the stages.
+    ///
+    /// # Errors
+    /// [`WorkflowError::Empty`], or [`WorkflowError::Cycle`] naming one stage on a cycle.
+    pub fn build(self) -> Result<Workflow<F>, WorkflowError> {
+        if self.predecessors.is_empty() {
+            return Err(WorkflowError::Empty);
+        }
+        let order = topological_order(&self.predecessors)?;
+        let mut successors: Vec<StageSet, F> =
+            self.predecessors.iter().map(|_| StageSet::default()).collect();
+        for (stage, before) in self.predecessors.iter().enumerate() {
+            for from in before.iter() {
+                successors[from.index()].insert(StageId(stage as u8));
+            }
+        }
+        Ok(Workflow { predecessors: self.predecessors, successors, order, edge_overhead: self.edge_overhead })
+    }
+}
+
+/// Kahn's algorithm (1962); the first ready stage comes first.
+fn topological_order<const F: usize>(predecessors: &[StageSet]) -> Result<Vec<StageId, F>, WorkflowError> {
+    let stages = || (0..predecessors.len()).map(StageId::new);
+    let mut order = Vec::new();
+    let mut waiting = StageSet::default();
+    stages().for_each(|stage| waiting.insert(stage));
+    while !waiting.is_empty() {
+        let ready = |stage: &StageId| predecessors[stage.index()].iter().all(|p| !waiting.contains(p));
+        let Some(stage) = waiting.iter().find(ready) else {
+            return Err(WorkflowError::Cycle { through: on_cycle(predecessors, waiting) });
+        };
+        waiting.remove(stage);
+        order.extend([stage]);
+    }
+    Ok(order)
+}
+
+/// A stage on a cycle: among stages that each wait for another of them, walking backwards must come to one.
+fn on_cycle(predecessors: &[StageSet], waiting: StageSet) -> StageId {
+    let mut stage = waiting.iter().next().unwrap_or_default();
+    for _ in 0..predecessors.len() {
+        let before = predecessors[stage.index()].iter().find(|&p| waiting.contains(p));
+        stage = before.unwrap_or(stage);
+    }
+    stage
+}
+
+/// Why a workflow was refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum WorkflowError {
+    /// No stage.
+    Empty,
+    /// An edge names a stage that was not added.
+    UnknownStage {
+        /// The stage named.
+        stage: StageId,
+        /// Number of stages added.
+        stages: usize,
+    },
+    /// A stage waits for itself, directly or through others.
+    Cycle {
+        /// A stage on the cycle.
+        through: StageId,
+    },
+    /// The edge overhead is NaN, infinite or negative.
+    EdgeOverhead {
+        /// The value given.
+        seconds: f64,
+    },
+}
+
+impl fmt::Display for WorkflowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "the workflow has no function; add at least one"),
+            Self::UnknownStage { stage, stages } => {
+                write!(f, "an edge names function {}, but there are {stages}, counted from 0", stage.index())
+            }
+            Self::Cycle { through } => {
+                write!(f, "function {} waits for its own end; remove an edge of the cycle", through.index())
+            }
+            Self::EdgeOverhead { seconds } => {
+                write!(f, "edge overhead of {seconds} s; give the seconds an edge adds, 0 or more")
+            }
+        }
+    }
+}
+
+impl core::error::Error for WorkflowError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(stages: usize, edges: &[(usize, usize)]) -> Result<Workflow<8>, WorkflowError> {
+        let mut builder = WorkflowBuilder::new();
+        for _ in 0..stages {
+            builder.stage().unwrap();
+        }
+        for &(from, to) in edges {
+            builder.edge(StageId::new(from), StageId::new(to))?;
+        }
+        builder.build()
+    }
+
+    #[test]
+    fn order_respects_edges_that_go_backwards() {
+        let workflow = build(4, &[(3, 1), (1, 0), (3, 2), (3, 1)]).unwrap();
+        assert_eq!(workflow.topological_order(), [3, 1, 0, 2].map(StageId::new));
+        assert_eq!(workflow.predecessors(StageId::new(1)).len(), 1);
+        assert_eq!(workflow.successors(StageId::new(3)).len(), 2);
+        assert!(workflow.successors(StageId::new(77)).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_workflow_is_an_error() {
+        assert_eq!(build(0, &[]), Err(WorkflowError::Empty));
+        assert_eq!(build(2, &[(1, 1)]), Err(WorkflowError::Cycle { through: StageId::new(1) }));
+        assert_eq!(
+            build(2, &[(0, 2)]),
+            Err(WorkflowError::UnknownStage { stage: StageId::new(2), stages: 2 })
+        );
+        // 0 and 4 are no part of the cycle 1 -> 2 -> 3 -> 1.
+        let cyclic = build(5, &[(0, 1), (1, 2), (2, 3), (3, 1), (3, 4)]);
+        let Err(WorkflowError::Cycle { through }) = cyclic else { panic!("{cyclic:?}") };
+        assert!((1..=3).contains(&through.index()));
+        let mut builder = WorkflowBuilder::<1>::new();
+        builder.stage().unwrap();
+        assert_eq!(builder.stage(), Err(CapacityError { capacity: 1 }));
+        for bad in [f64::NAN, f64::INFINITY, -0.1] {
+            assert!(matches!(builder.edge_overhead(bad), Err(WorkflowError::EdgeOverhead { .. })));
+        }
+    }
+}
