@@ -15,8 +15,10 @@ help:
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
 	@command -v cc >/dev/null || { echo "installing a C linker"; $(call apt,build-essential); }
-	@command -v $(CARGO) >/dev/null || { echo "installing rustup"; $(call apt,rustup); } || \
-	  { echo "no Rust toolchain: install rustup from https://rustup.rs, then run make again" >&2; exit 2; }
+	@command -v $(CARGO) >/dev/null || { echo "installing rustup"; $(call apt,rustup); } 2>/dev/null || \
+	  { $(call apt,curl ca-certificates) && curl -fsS --proto '=https' https://sh.rustup.rs | \
+	    sh -s -- -y --profile minimal --default-toolchain none; } || \
+	  { echo "no Rust toolchain: install rustup (https://rustup.rs), then run make again" >&2; exit 2; }
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
 
 apt = SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends $(1)
