@@ -33,11 +33,12 @@ pub fn read(path: &Path) -> Result<(Trace, Option<Split>)> {
     let beside = |name| if folder { companion(path, name) } else { None };
     let split = beside("split.csv").map(|file| read_split(&file)).transpose()?;
     let mut trace = Trace::default();
-    if let Some(file) = beside("functions.csv") {
-        trace.functions = read_functions(&file)?;
+    let functions = beside("functions.csv");
+    if let Some(file) = &functions {
+        trace.functions = read_functions(file)?;
     }
     if let Some(file) = &series {
-        read_series(file, &mut trace)?;
+        read_series(file, functions.is_some(), &mut trace)?;
     }
     if let Some(split) = split {
         trace.extend_to(split.end);
@@ -100,16 +101,15 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
     }
 }
 
-fn read_series(path: &Path, trace: &mut Trace) -> Result<()> {
+fn read_series(path: &Path, declared: bool, trace: &mut Trace) -> Result<()> {
     let mut table = Table::open(path)?;
     let [minute, func, count, peak] = table.columns(["minute", "func", "cnt", "act"])?;
-    let declared = if trace.functions.is_empty() { None } else { Some(trace.functions.len()) };
     let mut rows: Vec<[u32; 4]> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     while let Some(row) = table.next_row()? {
         let at = bounded(&row, minute, MAX_MINUTES, "is later than ten years")?;
         let function = bounded(&row, func, MAX_FUNCTIONS, "is no function index")?;
-        if declared.is_some_and(|declared| function as usize >= declared) {
+        if declared && function as usize >= trace.functions.len() {
             return Err(row.fault(func, "is not in functions.csv", "add the function there"));
         }
         if !seen.insert((at, function)) {

@@ -3,13 +3,17 @@
 use super::{Event, Trace};
 
 impl Trace {
-    /// Fill [`Trace::counts`] and [`Trace::peaks`] (and, when it is 0, [`Trace::minutes`]) from
-    /// [`Trace::events`], which must be sorted by start.
+    /// Fill [`Trace::counts`] and [`Trace::peaks`] from [`Trace::events`], which must be sorted by start;
+    /// [`Trace::minutes`] grows to hold them. Functions with a concurrency above 1 need fewer containers at the peak.
     pub fn measure_events(&mut self) {
         let last = self.events.last().map_or(0, |event| (event.start_s / 60.0) as usize + 1);
         self.extend_to(last);
         for (function, events) in self.events_by_function().iter().enumerate() {
             (self.counts[function], self.peaks[function]) = measure(events, self.minutes);
+            let concurrency = self.functions[function].concurrency;
+            for peak in &mut self.peaks[function] {
+                *peak = peak.div_ceil(concurrency);
+            }
         }
     }
 

@@ -1,10 +1,16 @@
 //! A recorded load: functions, invocations and peak concurrency per minute, and the events themselves.
 //!
-//! Readers are one file per format; all of them produce a [`Trace`].
+//! Readers are one file per format; all of them produce a [`Trace`]. [`read`] tells the format by itself.
 
+pub mod azure;
 pub mod long;
 mod measure;
+mod place;
 mod table;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
 
 /// One function of a trace.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +72,98 @@ impl Trace {
     }
 }
 
+/// What the numbers of a trace without events count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Unit {
+    /// Invocations started in the minute; they are placed inside it with durations of the trace, or assumed ones.
+    #[default]
+    Invocations,
+    /// Containers in use in the minute; each is held for the whole minute.
+    Containers,
+}
+
+/// What to read beside the trace itself, and how.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Duration percentiles (Azure schema); without it those beside the trace, if there are any.
+    pub durations: Option<PathBuf>,
+    /// Memory of applications (Azure schema); without it those beside the trace, if there are any.
+    pub memory: Option<PathBuf>,
+    /// What the counts of an Azure trace are.
+    pub unit: Unit,
+    /// Seed of the placement of invocations inside their minute.
+    pub seed: u64,
+}
+
+/// Read a trace, its [events](Trace::events) filled in, and the split it states, if it does.
+///
+/// A folder with `invocations*.csv`, or a file with the column `HashFunction`, is read as [`azure`]; everything
+/// else as [`long`]. Long traces without `events.csv` hold each minute's `act` containers for the whole minute.
+///
+/// # Errors
+/// Whatever is wrong with a file, naming file, line and column.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<(Trace, Option<Split>)> {
+    let folder = path.is_dir();
+    let days = if folder {
+        azure::day_files(path)?
+    } else if azure::is_invocations(path)? {
+        vec![path.to_owned()]
+    } else {
+        Vec::new()
+    };
+    if days.is_empty() {
+        return read_long(path, options);
+    }
+    let beside = |given: &Option<PathBuf>, found: fn(&Path) -> Result<Vec<PathBuf>>| match given {
+        Some(file) => Ok(vec![file.clone()]),
+        None if folder => found(path),
+        None => Ok(Vec::new()),
+    };
+    let durations = beside(&options.durations, azure::duration_files)?;
+    let memory = beside(&options.memory, azure::memory_files)?;
+    let mut counts = azure::read(&days, &durations, &memory)?;
+    check_size(path, &counts.trace.counts)?;
+    if options.unit == Unit::Invocations {
+        return Ok((place::invocations(counts, options.seed), None));
+    }
+    counts.trace.peaks = counts.trace.counts.clone();
+    place::containers(&mut counts.trace);
+    Ok((counts.trace, None))
+}
+
+fn read_long(path: &Path, options: &ReadOptions) -> Result<(Trace, Option<Split>)> {
+    for (given, option) in [(&options.durations, "--durations"), (&options.memory, "--memory")] {
+        if given.is_some() {
+            return Err(Error::input(
+                option,
+                "belongs to the Azure schema",
+                "put durations into functions.csv",
+            ));
+        }
+    }
+    let (mut trace, split) = long::read(path)?;
+    if trace.events.is_empty() {
+        check_size(path, &trace.peaks)?;
+        place::containers(&mut trace);
+    }
+    Ok((trace, split))
+}
+
+/// Most invocations held in memory (24 bytes each).
+const MAX_EVENTS: u64 = 200_000_000;
+
+fn check_size(path: &Path, counts: &[Vec<u32>]) -> Result<()> {
+    let total: u64 = counts.iter().flatten().map(|&count| u64::from(count)).sum();
+    if total <= MAX_EVENTS {
+        return Ok(());
+    }
+    Err(Error::input(
+        path.display().to_string(),
+        format!("{total} invocations, and at most {MAX_EVENTS} are replayed at once"),
+        "replay fewer functions or days",
+    ))
+}
+
 /// How a trace is divided in time, in minutes: train `[0, train_end)`, validate `[train_end, valid_end)`, test
 /// `[valid_end, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +181,7 @@ impl Split {
     ///
     /// # Errors
     /// What is wrong, when a part is empty or the ends do not grow.
-    pub fn new(train_end: usize, valid_end: usize, end: usize) -> Result<Self, String> {
+    pub fn new(train_end: usize, valid_end: usize, end: usize) -> std::result::Result<Self, String> {
         let split = Self { train_end, valid_end, end };
         if train_end == 0 {
             return Err("the training part is empty".into());

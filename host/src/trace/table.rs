@@ -48,6 +48,11 @@ impl Table {
         Ok(Self { path: path.to_owned(), reader, header, record: ByteRecord::new() })
     }
 
+    /// The column names.
+    pub(crate) fn header(&self) -> &[String] {
+        &self.header
+    }
+
     /// The position of each wanted column, or an error naming the first one missing.
     pub(crate) fn columns<const N: usize>(&self, names: [&str; N]) -> Result<[usize; N]> {
         let mut found = [0; N];
