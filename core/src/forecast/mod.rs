@@ -4,6 +4,9 @@
 //! hold. A forecast is a distribution, not a mean: it carries the noise of the counts themselves beside what the
 //! model does not know.
 
+pub mod encoder;
+pub mod predictor;
+
 /// The levels every forecast states quantiles for.
 pub const LEVELS: [f32; 11] = [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995];
 

@@ -10,11 +10,15 @@
 //!
 //! Layers are generic over [`Real`] (`f32` in production, `f64` to check against reference implementations).
 
+pub mod dropout;
 pub mod linear;
+pub mod lstm;
 pub mod nonlinearity;
 pub mod weights;
 
+pub use dropout::{Dropout, Mask};
 pub use linear::Linear;
+pub use lstm::Lstm;
 pub use nonlinearity::Real;
 pub use weights::Weights;
 
