@@ -21,6 +21,9 @@ extern crate std;
 pub mod error;
 pub mod math;
 pub mod random;
+#[cfg(feature = "serde")]
+pub mod snapshot;
+pub mod sobol;
 pub mod time;
 
 pub mod activation;
@@ -30,3 +33,7 @@ pub mod nn;
 
 pub mod forecast;
 pub mod workflow;
+
+pub mod anomaly;
+pub mod bo;
+pub mod gp;

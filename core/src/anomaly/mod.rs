@@ -1,0 +1,29 @@
+//! Which observations to distrust: single outliers, and changes of behaviour.
+
+pub mod shift;
+
+/// What a model makes of one trial's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Verdict {
+    /// No outcome to test, or too few others to test it against.
+    #[default]
+    Untested,
+    /// In line with the other trials; `z` is the standardised residual that came closest to the limit.
+    Consistent {
+        /// Standard deviations from what the other trials predict.
+        z: f64,
+    },
+    /// Out of line; left out of the fit at this step.
+    Anomalous {
+        /// Standard deviations from what the other trials predict.
+        z: f64,
+    },
+}
+
+impl Verdict {
+    /// Whether the trial is left out of the fit.
+    pub const fn is_anomalous(&self) -> bool {
+        matches!(self, Self::Anomalous { .. })
+    }
+}

@@ -1,0 +1,152 @@
+//! Serialised things: a magic word, a version, a checksum, and a postcard body.
+//!
+//! ```text
+//! magic (4 bytes) | version (u16) | length of the body (u32) | CRC-32 of the body (u32) | body     all little endian
+//! ```
+//!
+//! Anything foreign, cut short, altered, or of another version is an error value.
+
+use core::fmt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+const HEADER: usize = 14;
+
+/// What a snapshot is of, and in which layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// The first four bytes.
+    pub magic: [u8; 4],
+    /// The version of the layout; raise it with every change of the body.
+    pub version: u16,
+}
+
+impl Format {
+    /// Writes `value` into `buffer` and returns the bytes used.
+    ///
+    /// # Errors
+    /// [`SnapshotError::BufferFull`].
+    pub fn encode<'b, T: Serialize>(
+        self,
+        value: &T,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], SnapshotError> {
+        let full = SnapshotError::BufferFull { bytes: buffer.len() };
+        let (header, body) = buffer.split_at_mut_checked(HEADER).ok_or(full)?;
+        let length = postcard::to_slice(value, body).map_err(|_| full)?.len();
+        header[..4].copy_from_slice(&self.magic);
+        header[4..6].copy_from_slice(&self.version.to_le_bytes());
+        header[6..10].copy_from_slice(&(length as u32).to_le_bytes());
+        header[10..14].copy_from_slice(&crc32(&body[..length]).to_le_bytes());
+        Ok(&buffer[..HEADER + length])
+    }
+
+    /// Reads what [`Format::encode`] wrote.
+    ///
+    /// # Errors
+    /// Every [`SnapshotError`] but [`SnapshotError::BufferFull`].
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, SnapshotError> {
+        let (header, body) = bytes.split_at_checked(HEADER).ok_or(SnapshotError::Truncated)?;
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        if header[..4] != self.magic {
+            return Err(SnapshotError::Foreign);
+        }
+        let found = u16::from_le_bytes([header[4], header[5]]);
+        if found != self.version {
+            return Err(SnapshotError::Version { expected: self.version, found });
+        }
+        let body = body.get(..word(6) as usize).ok_or(SnapshotError::Truncated)?;
+        if crc32(body) != word(10) {
+            return Err(SnapshotError::Checksum);
+        }
+        postcard::from_bytes(body).map_err(|_| SnapshotError::Body)
+    }
+}
+
+/// CRC-32 (IEEE 802.3, reflected polynomial 0xEDB88320), bit by bit.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// Why a snapshot cannot be written or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The buffer is too small.
+    BufferFull {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The bytes end before the snapshot does.
+    Truncated,
+    /// The bytes are not such a snapshot.
+    Foreign,
+    /// Another version wrote it.
+    Version {
+        /// The version this program reads.
+        expected: u16,
+        /// The version of the bytes.
+        found: u16,
+    },
+    /// The body does not match its checksum.
+    Checksum,
+    /// The body does not decode, or holds what cannot be: written with other capacities, or altered.
+    Body,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BufferFull { bytes } => {
+                write!(f, "the snapshot does not fit into {bytes} bytes; give a larger buffer")
+            }
+            Self::Truncated => write!(f, "the snapshot is cut short; use an older copy"),
+            Self::Foreign => write!(f, "this is no such snapshot; check the file name"),
+            Self::Version { expected, found } => {
+                write!(
+                    f,
+                    "the snapshot has version {found}, this program reads {expected}; use the program that wrote it"
+                )
+            }
+            Self::Checksum => write!(f, "the snapshot's checksum does not match; use an older copy"),
+            Self::Body => {
+                write!(f, "the snapshot does not decode; was it written by a build with larger capacities?")
+            }
+        }
+    }
+}
+
+impl core::error::Error for SnapshotError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: Format = Format { magic: *b"TEST", version: 3 };
+
+    #[test]
+    fn crc32_of_the_standard_check_string() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn every_damage_is_noticed() {
+        let mut buffer = [0; 64];
+        let bytes = FORMAT.encode(&(7u32, 1.5f64), &mut buffer).unwrap();
+        assert_eq!(FORMAT.decode(bytes), Ok((7u32, 1.5f64)));
+        for end in 0..bytes.len() {
+            assert_eq!(FORMAT.decode::<(u32, f64)>(&bytes[..end]), Err(SnapshotError::Truncated));
+        }
+        for at in 0..bytes.len() {
+            let mut altered = bytes.to_vec();
+            altered[at] ^= 0x10;
+            assert!(FORMAT.decode::<(u32, f64)>(&altered).is_err(), "byte {at}");
+        }
+        let older = Format { version: 2, ..FORMAT };
+        assert_eq!(older.decode::<(u32, f64)>(bytes), Err(SnapshotError::Version { expected: 2, found: 3 }));
+        assert!(matches!(FORMAT.encode(&1u8, &mut [0; 10]), Err(SnapshotError::BufferFull { bytes: 10 })));
+    }
+}
