@@ -2,6 +2,7 @@
 //!
 //! The binary `aquatope` is a thin shell over [`cli::run`]; everything else is public for integration tests.
 
+pub mod baselines;
 pub mod cli;
 pub mod error;
 pub mod forecast;
