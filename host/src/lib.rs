@@ -5,7 +5,9 @@
 pub mod baselines;
 pub mod cli;
 pub mod error;
+pub mod files;
 pub mod forecast;
+pub mod replay;
 pub mod sim;
 pub mod trace;
 pub mod tune;

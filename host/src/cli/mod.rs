@@ -1,5 +1,8 @@
 //! The command line: one file per subcommand.
 
+mod replay;
+mod table;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -17,7 +20,9 @@ struct Arguments {
 
 // One variant a subcommand, each wrapping the arguments struct of its own file.
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Replay(replay::Arguments),
+}
 
 /// Parse `arguments`, run the command, print its error on stderr, return the exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -39,5 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    match command {}
+    match command {
+        Command::Replay(arguments) => replay::run(arguments),
+    }
 }

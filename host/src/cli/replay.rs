@@ -1,0 +1,117 @@
+//! `aquatope replay`: compare policies on a recorded load.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::replay::policies::PolicyName;
+use crate::replay::progress::Progress;
+use crate::replay::{self, Options};
+use crate::trace::{self, ReadOptions, Split, Trace, Unit};
+
+/// Replay a trace: train on its first part, then forecast, plan and simulate the rest minute by minute.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// A trace: a folder or file in the Azure Functions 2019 schema, or in the long form `minute,func,cnt,act`
+    #[arg(long, value_name = "DIR_OR_FILE")]
+    trace: PathBuf,
+    /// Duration percentiles (Azure schema), if they are not beside the trace
+    #[arg(long, value_name = "FILE")]
+    durations: Option<PathBuf>,
+    /// Memory of applications (Azure schema), if it is not beside the trace
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
+    /// What the counts of an Azure trace are
+    #[arg(long, value_enum, default_value_t)]
+    unit: Unit,
+    /// Policies to compare
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...", default_values_t = PolicyName::ALL)]
+    policy: Vec<PolicyName>,
+    /// Days to train on; one more validates and the rest is the test
+    #[arg(long, value_name = "N", conflicts_with = "split")]
+    train_days: Option<usize>,
+    /// Minutes at which training and validation end
+    #[arg(long, value_name = "TRAIN,VALID", value_parser = two_minutes)]
+    split: Option<(usize, usize)>,
+    /// Price of a cold start, in container-minutes of idle memory
+    #[arg(long, value_name = "R", default_value_t = 20.0)]
+    cold_cost: f64,
+    /// Seed of everything random
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    if !(arguments.cold_cost.is_finite() && arguments.cold_cost > 0.0) {
+        return Err(Error::input("--cold-cost", "is not a positive number", "give a price such as 20"));
+    }
+    let read = ReadOptions {
+        durations: arguments.durations,
+        memory: arguments.memory,
+        unit: arguments.unit,
+        seed: arguments.seed,
+    };
+    let (trace, stated) = trace::read(&arguments.trace, &read)?;
+    let split = match (arguments.train_days, arguments.split, stated) {
+        (Some(days), ..) => by_days(days, &trace)?,
+        (None, Some((train_end, valid_end)), _) => {
+            Split::new(train_end, valid_end, trace.minutes).map_err(|what| {
+                Error::input("--split", what, format!("the trace has {} minutes", trace.minutes))
+            })?
+        }
+        (None, None, Some(stated)) => stated,
+        (None, None, None) => by_length(&trace)?,
+    };
+    let options = Options {
+        policies: arguments.policy,
+        cold_cost: arguments.cold_cost,
+        seed: arguments.seed,
+        featured: 8,
+    };
+    let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&comparison).map_err(|e| Error::Failed(e.to_string()))?;
+        println!("{json}");
+    } else {
+        print!("{}", super::table::comparison(&comparison));
+    }
+    Ok(())
+}
+
+const DAY: usize = 1440;
+
+fn by_days(days: usize, trace: &Trace) -> Result<Split> {
+    let train_end = days.saturating_mul(DAY);
+    Split::new(train_end, train_end.saturating_add(DAY), trace.minutes).map_err(|what| {
+        let whole = trace.minutes / DAY;
+        Error::input(
+            format!("--train-days {days}"),
+            what,
+            format!("the trace has {whole} days, and one validates: give 1 to {}", whole.saturating_sub(2)),
+        )
+    })
+}
+
+/// Of five days and more the last three are the test and the one before validates; shorter traces are cut in the
+/// proportions 15 : 2 : 7.
+fn by_length(trace: &Trace) -> Result<Split> {
+    let minutes = trace.minutes;
+    let (train_end, valid_end) = if minutes >= 5 * DAY {
+        (minutes - 4 * DAY, minutes - 3 * DAY)
+    } else {
+        (minutes * 15 / 24, minutes * 17 / 24)
+    };
+    Split::new(train_end, valid_end, minutes)
+        .map_err(|what| Error::input("--trace", what, "replay a trace of at least an hour"))
+}
+
+fn two_minutes(text: &str) -> std::result::Result<(usize, usize), String> {
+    let parsed = text
+        .split_once(',')
+        .and_then(|(train, valid)| Some((train.trim().parse().ok()?, valid.trim().parse().ok()?)));
+    parsed.ok_or_else(|| "give two minutes, such as 900,1020".into())
+}

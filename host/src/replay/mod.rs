@@ -1,0 +1,334 @@
+//! Replays a trace: train on its first part, then forecast, plan and simulate the rest minute by minute, and compare
+//! policies.
+//!
+//! Every policy is a sweep of one knob (keep-alive time, cache size, quantile of the forecast). Of each sweep one
+//! point is the policy's default, and the whole of it tells how much memory a level of cold starts costs.
+
+pub mod errors;
+pub mod frontier;
+pub mod policies;
+pub mod progress;
+mod sweep;
+
+use std::time::Instant;
+
+use aquatope_core::forecast::Forecast;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::forecast::{Forecaster, Observation};
+use crate::sim::{Outcome, Simulation, Targets};
+use crate::trace::{Split, Trace};
+use errors::Errors;
+use policies::{Contender, Plan, PolicyName};
+use progress::Progress;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The policies, in table order.
+    pub policies: Vec<PolicyName>,
+    /// Price of a cold start in units of one container kept idle for one minute.
+    pub cold_cost: f64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// At most so many functions are kept in detail for the report.
+    pub featured: usize,
+}
+
+/// Everything a replay found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// What was replayed.
+    pub trace: TraceSummary,
+    /// GB s of keeping exactly the peak of every minute: the unit of [`Point::memory_x_oracle`].
+    pub oracle_memory_gb_s: f64,
+    /// One entry per policy.
+    pub policies: Vec<PolicyResult>,
+    /// Indices of the functions kept in detail.
+    #[serde(skip)]
+    pub featured: Vec<usize>,
+}
+
+/// The trace and its division, in minutes.
+#[derive(Clone, Debug, Serialize)]
+pub struct TraceSummary {
+    /// Number of functions.
+    pub functions: usize,
+    /// Invocations in the test part.
+    pub invocations: u64,
+    /// First minute after training.
+    pub train_end: usize,
+    /// First minute of the test.
+    pub valid_end: usize,
+    /// First minute after the test.
+    pub end: usize,
+}
+
+/// One policy's sweep.
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyResult {
+    /// The policy.
+    pub name: PolicyName,
+    /// The sweep.
+    pub points: Vec<Point>,
+    /// Index of the default point.
+    pub chosen: usize,
+    /// Memory in units of the oracle's at stated levels of cold starts, read off the sweep.
+    pub memory_at: MemoryAt,
+    /// Of forecasting policies, the mean over functions.
+    pub errors: Option<Errors>,
+    /// Of forecasting policies, per function.
+    pub function_errors: Vec<Errors>,
+    /// Seconds of training; 0 when there is none.
+    pub train_s: f64,
+    /// Median milliseconds to forecast one minute of all functions.
+    pub forecast_ms: f64,
+    /// Forecasts of the featured functions over the test minutes.
+    #[serde(skip)]
+    pub featured_forecasts: Vec<Vec<Forecast>>,
+    /// Containers alive at the start of every test minute under the default point, for the featured functions.
+    #[serde(skip)]
+    pub featured_provisioned: Vec<Vec<u32>>,
+}
+
+/// One setting of a policy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// The setting.
+    pub setting: String,
+    /// Cold starts in percent of all invocations.
+    pub cold_percent: f64,
+    /// Cold starts in percent, mean over functions.
+    pub cold_percent_function_mean: f64,
+    /// GB s of containers alive.
+    pub memory_gb_s: f64,
+    /// The same in units of the oracle's.
+    pub memory_x_oracle: f64,
+    /// Containers created.
+    pub launches: u64,
+}
+
+/// Memory (x oracle) at levels of cold starts; `None` when the sweep does not reach the level.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MemoryAt {
+    /// At most 4 % of all invocations cold.
+    pub cold_4: Option<f64>,
+    /// At most 2 %.
+    pub cold_2: Option<f64>,
+    /// At most 1 %.
+    pub cold_1: Option<f64>,
+    /// At most 10 % as the mean over functions.
+    pub function_mean_10: Option<f64>,
+    /// At most 4 % as the mean over functions.
+    pub function_mean_4: Option<f64>,
+}
+
+/// Compare `options.policies` on `trace`.
+///
+/// # Errors
+/// A trace that nothing was invoked in during the test, and whatever a trainer refuses.
+pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) -> Result<Comparison> {
+    let simulation = Simulation::new(trace, split.valid_end..split.end);
+    let peaks: Vec<Vec<u32>> = trace.peaks.clone();
+    let oracle = simulation.run(&mut Targets::new("oracle", 0, &peaks).ready_at_once());
+    if oracle.invocations() == 0 {
+        return Err(Error::input(
+            format!("test part [{}, {}) min", split.valid_end, split.end),
+            "no function is invoked in it",
+            "choose another --split",
+        ));
+    }
+    let replay = Replay {
+        trace,
+        split,
+        options,
+        progress,
+        simulation,
+        oracle_memory_gb_s: oracle.memory_gb_s(),
+        featured: featured(&oracle, options.featured),
+    };
+    let policies = options.policies.iter().map(|&name| replay.policy(name)).collect::<Result<_>>()?;
+    Ok(Comparison {
+        trace: TraceSummary {
+            functions: trace.functions.len(),
+            invocations: oracle.invocations(),
+            train_end: split.train_end,
+            valid_end: split.valid_end,
+            end: split.end,
+        },
+        oracle_memory_gb_s: replay.oracle_memory_gb_s,
+        policies,
+        featured: replay.featured,
+    })
+}
+
+struct Replay<'a> {
+    trace: &'a Trace,
+    split: Split,
+    options: &'a Options,
+    progress: &'a Progress,
+    simulation: Simulation<'a>,
+    oracle_memory_gb_s: f64,
+    featured: Vec<usize>,
+}
+
+/// The forecasts of a test part.
+struct Forecasts {
+    /// `[function][minute of the test]`.
+    rows: Vec<Vec<Forecast>>,
+    /// Median milliseconds for one minute of all functions.
+    ms: f64,
+}
+
+impl Replay<'_> {
+    fn policy(&self, name: PolicyName) -> Result<PolicyResult> {
+        let started = Instant::now();
+        let context = policies::Context {
+            trace: self.trace,
+            split: self.split,
+            seed: self.options.seed,
+            oracle_memory_mb: self.oracle_memory_gb_s * 1024.0
+                / ((self.split.end - self.split.valid_end) as f64 * 60.0),
+            progress: self.progress,
+        };
+        let contender = policies::build(name, &context)?;
+        let train_s = started.elapsed().as_secs_f64();
+        let simulating = self.progress.simulating(name.label());
+        match contender {
+            Contender::Reactive { settings, chosen } => {
+                let (settings, policies) = settings.into_iter().unzip();
+                let outcomes = sweep::run(&self.simulation, policies, chosen, &simulating);
+                Ok(self.result(name, settings, chosen, &outcomes, None))
+            }
+            Contender::Forecaster(mut forecaster) => {
+                let forecasts = self.forecast(forecaster.as_mut(), name.label());
+                let plans = policies::plans(self.options.cold_cost);
+                let chosen = plans.len() - 1;
+                let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
+                let policies = targets.iter().map(|targets| -> policies::BoxedPolicy<'_> {
+                    Box::new(Targets::new(name.label(), self.split.valid_end, targets))
+                });
+                let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, &simulating);
+                let settings = plans.iter().map(Plan::label).collect();
+                let result = self.result(name, settings, chosen, &outcomes, Some(&forecasts));
+                Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })
+            }
+        }
+    }
+
+    /// Drive a forecaster through the test part: each minute is forecast before it is shown.
+    fn forecast(&self, forecaster: &mut dyn Forecaster, label: &str) -> Forecasts {
+        let minutes = self.split.valid_end..self.split.end;
+        let bar = self.progress.minutes(label, minutes.len());
+        let mut rows = vec![Vec::with_capacity(minutes.len()); self.trace.functions.len()];
+        let mut milliseconds = Vec::with_capacity(minutes.len());
+        let mut observations = vec![Observation::default(); rows.len()];
+        for minute in minutes {
+            let started = Instant::now();
+            let forecasts = forecaster.forecast();
+            milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
+            for (row, forecast) in rows.iter_mut().zip(forecasts) {
+                row.push(forecast);
+            }
+            for (function, observation) in observations.iter_mut().enumerate() {
+                *observation = Observation {
+                    count: self.trace.counts[function][minute],
+                    peak: self.trace.peaks[function][minute],
+                };
+            }
+            forecaster.observe(&observations);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        milliseconds.sort_by(f64::total_cmp);
+        Forecasts { rows, ms: milliseconds.get(milliseconds.len() / 2).copied().unwrap_or(0.0) }
+    }
+
+    fn targets(&self, plan: &Plan, forecasts: &Forecasts) -> Vec<Vec<u32>> {
+        let rows = forecasts.rows.iter();
+        rows.map(|row| row.iter().map(|forecast| plan.containers(forecast)).collect()).collect()
+    }
+
+    fn result(
+        &self,
+        name: PolicyName,
+        settings: Vec<String>,
+        chosen: usize,
+        outcomes: &[Outcome],
+        forecasts: Option<&Forecasts>,
+    ) -> PolicyResult {
+        let points: Vec<Point> = settings
+            .into_iter()
+            .zip(outcomes)
+            .map(|(setting, outcome)| self.point(setting, outcome))
+            .collect();
+        let function_errors: Vec<Errors> =
+            forecasts.map(|forecasts| self.errors(forecasts)).unwrap_or_default();
+        PolicyResult {
+            name,
+            chosen,
+            memory_at: MemoryAt::of(&points),
+            points,
+            errors: forecasts.map(|_| Errors::mean(&function_errors)),
+            function_errors,
+            train_s: 0.0,
+            forecast_ms: 0.0,
+            featured_forecasts: forecasts.map_or(Vec::new(), |forecasts| self.of_featured(&forecasts.rows)),
+            featured_provisioned: self.of_featured(&outcomes[chosen].provisioned),
+        }
+    }
+
+    fn errors(&self, forecasts: &Forecasts) -> Vec<Errors> {
+        let Split { train_end, valid_end, end } = self.split;
+        let functions = forecasts.rows.iter().zip(&self.trace.peaks);
+        functions
+            .map(|(row, peaks)| {
+                let trained: u64 = peaks[..train_end].iter().map(|&peak| u64::from(peak)).sum();
+                Errors::of(row, &peaks[valid_end..end], trained as f64 / train_end as f64)
+            })
+            .collect()
+    }
+
+    fn point(&self, setting: String, outcome: &Outcome) -> Point {
+        Point {
+            setting,
+            cold_percent: outcome.cold_percent(),
+            cold_percent_function_mean: outcome.cold_percent_function_mean(),
+            memory_gb_s: outcome.memory_gb_s(),
+            memory_x_oracle: outcome.memory_gb_s() / self.oracle_memory_gb_s,
+            launches: outcome.launches(),
+        }
+    }
+
+    fn of_featured<T: Clone>(&self, rows: &[T]) -> Vec<T> {
+        self.featured.iter().map(|&function| rows[function].clone()).collect()
+    }
+}
+
+impl MemoryAt {
+    fn of(points: &[Point]) -> Self {
+        let read = |level: f64, cold: fn(&Point) -> f64| {
+            let sweep: Vec<(f64, f64)> = points.iter().map(|p| (p.memory_x_oracle, cold(p))).collect();
+            frontier::memory_at(&sweep, level)
+        };
+        Self {
+            cold_4: read(4.0, |p| p.cold_percent),
+            cold_2: read(2.0, |p| p.cold_percent),
+            cold_1: read(1.0, |p| p.cold_percent),
+            function_mean_10: read(10.0, |p| p.cold_percent_function_mean),
+            function_mean_4: read(4.0, |p| p.cold_percent_function_mean),
+        }
+    }
+}
+
+/// The functions to show: spread over the range of memory use, from the largest down.
+fn featured(oracle: &Outcome, number: usize) -> Vec<usize> {
+    let mut order: Vec<usize> =
+        (0..oracle.functions.len()).filter(|&f| oracle.functions[f].invocations > 0).collect();
+    order.sort_by(|&a, &b| {
+        oracle.functions[b].alive_s.total_cmp(&oracle.functions[a].alive_s).then(a.cmp(&b))
+    });
+    let number = number.min(order.len());
+    (0..number).map(|i| order[i * order.len() / number]).collect()
+}

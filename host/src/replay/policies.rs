@@ -1,0 +1,126 @@
+//! The policies a replay can compare, by name, each with the sweep of its knob.
+
+use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
+use serde::Serialize;
+
+use super::progress::Progress;
+use crate::error::Result;
+use crate::forecast::Forecaster;
+use crate::sim::{KeepAlive, Policy, Targets};
+use crate::trace::{Split, Trace};
+
+/// A policy that can run on another thread.
+pub type BoxedPolicy<'a> = Box<dyn Policy + Send + 'a>;
+
+/// A policy to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyName {
+    /// Clairvoyant: each minute's peak, launched the cold-start time too late like everybody's.
+    Oracle,
+    /// Idle containers are kept for a fixed time.
+    KeepAlive,
+}
+
+impl PolicyName {
+    /// All policies, in table order.
+    pub const ALL: [Self; 2] = [Self::Oracle, Self::KeepAlive];
+
+    /// The name in tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Oracle => "oracle",
+            Self::KeepAlive => "keep-alive",
+        }
+    }
+}
+
+/// What a policy may know when it is built: the trace up to the end of validation.
+pub struct Context<'a> {
+    /// The trace.
+    pub trace: &'a Trace,
+    /// Its division.
+    pub split: Split,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Mean memory of the oracle over the test, MB: the unit of cache sizes.
+    pub oracle_memory_mb: f64,
+    /// Where training reports to.
+    pub progress: &'a Progress,
+}
+
+/// A policy ready to run.
+pub enum Contender<'a> {
+    /// Reacts to events; one simulation per setting.
+    Reactive {
+        /// Settings and the policies that have them.
+        settings: Vec<(String, BoxedPolicy<'a>)>,
+        /// Index of the default.
+        chosen: usize,
+    },
+    /// Forecasts, and plans by a quantile; one simulation per [`Plan`].
+    Forecaster(Box<dyn Forecaster + 'a>),
+}
+
+/// Build, and where there is something to train train, the policy `name`.
+///
+/// # Errors
+/// Whatever a trainer refuses.
+pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a>> {
+    Ok(match name {
+        PolicyName::Oracle => Contender::Reactive {
+            settings: vec![("peak".into(), Box::new(Targets::new("oracle", 0, &context.trace.peaks)))],
+            chosen: 0,
+        },
+        PolicyName::KeepAlive => {
+            let minutes = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
+            let setting = |minutes: f64| -> (String, BoxedPolicy<'a>) {
+                (format!("{minutes} min"), Box::new(KeepAlive::new(minutes * 60.0)))
+            };
+            // Ten minutes: OpenWhisk's default.
+            Contender::Reactive { settings: minutes.map(setting).into(), chosen: 6 }
+        }
+    })
+}
+
+/// How many containers a forecast asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plan {
+    /// The mean, rounded.
+    Mean,
+    /// The quantile at this level, rounded.
+    Quantile(f32),
+    /// The highest quantile and this many times its distance to the median on top, rounded.
+    Beyond(f32),
+}
+
+impl Plan {
+    /// The containers for `forecast`.
+    pub fn containers(&self, forecast: &Forecast) -> u32 {
+        let highest = forecast.quantiles[LEVELS.len() - 1];
+        let wanted = match *self {
+            Self::Mean => forecast.mean,
+            Self::Quantile(level) => forecast.quantile(level),
+            Self::Beyond(times) => highest + times * (highest - forecast.quantiles[MEDIAN]),
+        };
+        (wanted.max(0.0) + 0.5) as u32
+    }
+
+    /// The name of the setting.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Mean => "mean".into(),
+            Self::Quantile(level) => format!("q{level}"),
+            Self::Beyond(times) => format!("q{} + {times} spreads", LEVELS[LEVELS.len() - 1]),
+        }
+    }
+}
+
+/// The sweep of every forecasting policy; the last one is the default, for the price of a cold start `cold_cost`.
+pub fn plans(cold_cost: f64) -> Vec<Plan> {
+    let mut plans = vec![Plan::Mean];
+    plans.extend(LEVELS[MEDIAN..].iter().map(|&level| Plan::Quantile(level)));
+    plans.extend([Plan::Beyond(1.0), Plan::Beyond(4.0)]);
+    plans.push(Plan::Quantile((cold_cost / (cold_cost + 1.0)) as f32));
+    plans
+}
