@@ -1,4 +1,10 @@
 //! Bayesian optimisation through the public interface.
 
+/// Degenerate data, conditioning and removing.
+mod gp;
+
+/// Golden values of reference implementations.
+mod golden;
+
 /// Ask, tell, screen, reject, fail, forget, snapshot: with a model that only draws at random.
 mod study;

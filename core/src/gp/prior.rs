@@ -1,0 +1,112 @@
+//! Priors of the hyper-parameters. Densities are those of the parameter itself, without the Jacobian of its
+//! logarithm (as in GPyTorch), and so are the modes.
+
+use crate::math::float;
+
+/// Which priors, and with them where a fit starts and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Prior {
+    /// Log-normal on length scales with a location that grows with the square root of the dimension; the output
+    /// scale is fixed at 1, the variance of standardised outcomes (Hvarfner, Hellsten, Nardi, "Vanilla Bayesian
+    /// optimization performs great in high dimensions", ICML 2024). Noise: log-normal(-4, 1).
+    #[default]
+    DimensionScaled,
+    /// Gamma(3, 6) on length scales, Gamma(2, 0.15) on the output scale, Gamma(1.1, 0.05) on the noise (the defaults
+    /// of BoTorch up to 0.11, which the paper used).
+    Gamma,
+}
+
+/// A prior density and its slope in the logarithm of the parameter.
+struct Density {
+    ln: f64,
+    slope: f64,
+}
+
+const HALF_LN_TWO_PI: f64 = 0.918_938_533_204_672_7;
+
+impl Prior {
+    /// Whether the output scale is a constant.
+    pub(super) fn fixes_outputscale(self) -> bool {
+        self == Self::DimensionScaled
+    }
+
+    /// Where the logarithm of a length scale starts, its lower and its upper bound.
+    pub(super) fn lengthscale_range(self, dimensions: usize) -> (f64, f64, f64) {
+        let (start, lower) = match self {
+            // The mode of the log-normal, exp(mu - sigma^2).
+            Self::DimensionScaled => (lengthscale_location(dimensions) - LENGTHSCALE_VARIANCE, 2.5e-2),
+            Self::Gamma => (float::ln(core::f64::consts::LN_2), 5e-3),
+        };
+        (start, float::ln(lower), float::ln(1e3))
+    }
+
+    /// Where the logarithm of the output scale starts, its lower and its upper bound.
+    pub(super) fn outputscale_range(self) -> (f64, f64, f64) {
+        match self {
+            Self::DimensionScaled => (0.0, 0.0, 0.0),
+            Self::Gamma => (float::ln(core::f64::consts::LN_2), -12.0, 12.0),
+        }
+    }
+
+    /// Where the logarithm of the noise variance starts, its lower and its upper bound.
+    pub(super) fn noise_range(self) -> (f64, f64, f64) {
+        let start = match self {
+            Self::DimensionScaled => -5.0,
+            Self::Gamma => core::f64::consts::LN_2,
+        };
+        (start, float::ln(1e-4), 6.0)
+    }
+
+    /// Adds the log densities of all hyper-parameters `theta` (log length scales, log output scale, mean, log noise)
+    /// to the returned value, and their slopes to `gradient`.
+    pub(super) fn add(self, theta: &[f64], infers_noise: bool, gradient: &mut [f64]) -> f64 {
+        let dimensions = theta.len() - 3;
+        let mut total = 0.0;
+        let mut add = |index: usize, density: Density| {
+            total += density.ln;
+            gradient[index] += density.slope;
+        };
+        let (outputscale, noise) = (dimensions, dimensions + 2);
+        match self {
+            Self::Gamma => {
+                // ln Gamma(3) = ln 2; ln Gamma(2) = 0; ln Gamma(1.1).
+                for index in 0..dimensions {
+                    add(index, gamma(theta[index], 3.0, 6.0, core::f64::consts::LN_2));
+                }
+                add(outputscale, gamma(theta[outputscale], 2.0, 0.15, 0.0));
+                if infers_noise {
+                    add(noise, gamma(theta[noise], 1.1, 0.05, -0.049_872_441_259_840_36));
+                }
+            }
+            Self::DimensionScaled => {
+                let location = lengthscale_location(dimensions);
+                for index in 0..dimensions {
+                    add(index, log_normal(theta[index], location, LENGTHSCALE_VARIANCE));
+                }
+                if infers_noise {
+                    add(noise, log_normal(theta[noise], -4.0, 1.0));
+                }
+            }
+        }
+        total
+    }
+}
+
+const LENGTHSCALE_VARIANCE: f64 = 3.0;
+
+fn lengthscale_location(dimensions: usize) -> f64 {
+    core::f64::consts::SQRT_2 + 0.5 * float::ln(dimensions as f64)
+}
+
+fn gamma(ln_x: f64, shape: f64, rate: f64, ln_gamma_of_shape: f64) -> Density {
+    let x = float::exp(ln_x);
+    let ln = shape * float::ln(rate) - ln_gamma_of_shape + (shape - 1.0) * ln_x - rate * x;
+    Density { ln, slope: shape - 1.0 - rate * x }
+}
+
+fn log_normal(ln_x: f64, location: f64, variance: f64) -> Density {
+    let t = ln_x - location;
+    let ln = -0.5 * t * t / variance - ln_x - HALF_LN_TWO_PI - 0.5 * float::ln(variance);
+    Density { ln, slope: -t / variance - 1.0 }
+}

@@ -1,0 +1,263 @@
+//! Cholesky factors `A = Uᵀ U` of symmetric positive definite matrices.
+//!
+//! Matrices are row-major slices with a row length (`stride`) of at least `n`, so that they can grow in place; only
+//! the upper triangle is read or written. `U` is upper triangular: row `k` of it is column `k` of the usual lower
+//! factor, so that elimination runs along rows, which are contiguous, and needs no sums across a vector register.
+
+use super::float;
+use super::vector::{axpy, axpy4, dot};
+
+/// Factors `a` in place: the upper triangle becomes `U`. n³/3 multiplications and additions.
+///
+/// # Errors
+/// [`NotPositiveDefinite`] at the first pivot that is not positive (or is NaN); the matrix is then spoilt.
+pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveDefinite> {
+    for block in (0..n).step_by(4) {
+        let end = (block + 4).min(n);
+        for k in block..end {
+            let (above, row) = a.split_at_mut(k * stride);
+            let row = &mut row[k..n];
+            for p in block..k {
+                let previous = &above[p * stride + k..p * stride + n];
+                axpy(row, -previous[0], previous);
+            }
+            let pivot = row[0];
+            if !(pivot > 0.0 && pivot.is_finite()) {
+                return Err(NotPositiveDefinite { index: k });
+            }
+            let root = float::sqrt(pivot);
+            let inverse = 1.0 / root;
+            for x in row.iter_mut() {
+                *x *= inverse;
+            }
+            row[0] = root;
+        }
+        let (above, below) = a.split_at_mut(end * stride);
+        for i in end..n {
+            let row = &mut below[(i - end) * stride + i..(i - end) * stride + n];
+            let eliminated = |k: usize| &above[k * stride + i..k * stride + n];
+            // Rows below the block exist only when the block is whole.
+            let u = [eliminated(block), eliminated(block + 1), eliminated(block + 2), eliminated(block + 3)];
+            axpy4(row, u.map(|u| -u[0]), u);
+        }
+    }
+    Ok(())
+}
+
+/// Solves `Uᵀ x = b` in place (the forward substitution). n² operations.
+pub fn solve_forward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+    for k in 0..n {
+        let row = &u[k * stride + k..k * stride + n];
+        let x = b[k] / row[0];
+        b[k] = x;
+        axpy(&mut b[k + 1..n], -x, &row[1..]);
+    }
+}
+
+/// Solves `U x = b` in place (the backward substitution). n² operations.
+pub fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+    for k in (0..n).rev() {
+        let row = &u[k * stride + k..k * stride + n];
+        b[k] = (b[k] - dot(&row[1..], &b[k + 1..n])) / row[0];
+    }
+}
+
+/// `ln det A`.
+pub fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
+    2.0 * (0..n).map(|k| float::ln(u[k * stride + k])).sum::<f64>()
+}
+
+/// Extends the factor of an `n` by `n` matrix by one row and column of `A`, in n² operations: `column` is
+/// `A[0..n][n]`, `diagonal` is `A[n][n]`.
+///
+/// # Errors
+/// [`NotPositiveDefinite`]; the factor is then as before.
+pub fn append(
+    u: &mut [f64],
+    n: usize,
+    stride: usize,
+    column: &mut [f64],
+    diagonal: f64,
+) -> Result<(), NotPositiveDefinite> {
+    solve_forward(u, n, stride, column);
+    let column = &column[..n];
+    let pivot = diagonal - dot(column, column);
+    if !(pivot > 0.0 && pivot.is_finite()) {
+        return Err(NotPositiveDefinite { index: n });
+    }
+    for (k, &x) in column.iter().enumerate() {
+        u[k * stride + n] = x;
+    }
+    u[n * stride + n] = float::sqrt(pivot);
+    Ok(())
+}
+
+/// Takes row and column `index` out of the factored `n` by `n` matrix, in n² operations (Givens rotations).
+pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
+    for k in 0..=index {
+        u.copy_within(k * stride + index + 1..k * stride + n, k * stride + index);
+    }
+    // Row `index` now holds, from column `index` on, the vector v with which U33ᵀ U33 + v vᵀ is what is left.
+    for k in index..n - 1 {
+        let (above, row) = u.split_at_mut((k + 1) * stride);
+        let v = &mut above[index * stride + k..index * stride + n - 1];
+        let row = &mut row[k + 1..n];
+        let radius = float::sqrt(row[0] * row[0] + v[0] * v[0]);
+        let (cosine, sine) = (row[0] / radius, v[0] / radius);
+        for (r, v) in row.iter_mut().zip(v.iter_mut()) {
+            (*r, *v) = (cosine * *r + sine * *v, cosine * *v - sine * *r);
+        }
+    }
+    // Rows index+1.. move up by one row; their columns stand one place too far right.
+    for k in index..n - 1 {
+        u.copy_within((k + 1) * stride + k + 1..(k + 1) * stride + n, k * stride + k);
+    }
+}
+
+/// Writes the inverse of the lower factor, `V = U⁻ᵀ` (lower triangular, zeros above the diagonal), into `v`.
+/// n³/3 operations.
+pub fn invert_factor(u: &[f64], n: usize, stride: usize, v: &mut [f64]) {
+    for i in 0..n {
+        let (above, row) = v.split_at_mut(i * stride);
+        let row = &mut row[..n];
+        row.fill(0.0);
+        let rows = |k: usize| &above[k * stride..k * stride + n];
+        let whole = i - i % 4;
+        for k in (0..whole).step_by(4) {
+            let factors = [0, 1, 2, 3].map(|t| -u[(k + t) * stride + i]);
+            axpy4(&mut row[..k + 4], factors, [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)]);
+        }
+        for k in whole..i {
+            axpy(&mut row[..=k], -u[k * stride + i], rows(k));
+        }
+        let inverse = 1.0 / u[i * stride + i];
+        for x in &mut row[..i] {
+            *x *= inverse;
+        }
+        row[i] = inverse;
+    }
+}
+
+/// Writes the upper triangle of `A⁻¹ = Vᵀ V` into `inverse`, from the `v` of [`invert_factor`]. n³/3 operations.
+pub fn inverse_from_factor(v: &[f64], n: usize, stride: usize, inverse: &mut [f64]) {
+    for i in 0..n {
+        let row = &mut inverse[i * stride..i * stride + n];
+        row[i..].fill(0.0);
+        let rows = |k: usize| &v[k * stride + i..k * stride + n];
+        let whole = i + (n - i) / 4 * 4;
+        for k in (i..whole).step_by(4) {
+            let x = [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)];
+            axpy4(&mut row[i..k + 4], x.map(|x| x[0]), x);
+        }
+        for k in whole..n {
+            axpy(&mut row[i..=k], rows(k)[0], rows(k));
+        }
+    }
+}
+
+/// Copies the upper triangle onto the lower one.
+pub fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
+    for i in 1..n {
+        for j in 0..i {
+            a[i * stride + j] = a[j * stride + i];
+        }
+    }
+}
+
+/// The matrix is not positive definite (or holds NaN).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPositiveDefinite {
+    /// The pivot that failed.
+    pub index: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{SplitMix64, uniform};
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    /// A random symmetric positive definite matrix: Bᵀ B + identity.
+    fn spd(n: usize, stride: usize, seed: u64) -> Vec<f64> {
+        let mut rng = SplitMix64(seed);
+        let b: Vec<f64> = (0..n * n).map(|_| uniform(&mut rng) - 0.5).collect();
+        let mut a = vec![f64::NAN; n * stride];
+        for i in 0..n {
+            for j in 0..n {
+                let sum: f64 = (0..n).map(|k| b[k * n + i] * b[k * n + j]).sum();
+                a[i * stride + j] = sum + f64::from(u8::from(i == j));
+            }
+        }
+        a
+    }
+
+    fn distance(a: &[f64], b: &[f64], n: usize, stride: usize) -> f64 {
+        let upper = (0..n).flat_map(|i| (i..n).map(move |j| i * stride + j));
+        upper.map(|at| (a[at] - b[at]).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn three_by_three_by_hand() {
+        // U = [2 6 -8; 0 1 5; 0 0 3].
+        let mut a = [4.0, 12.0, -16.0, 0.0, 37.0, -43.0, 0.0, 0.0, 98.0];
+        factor(&mut a, 3, 3).unwrap();
+        assert_eq!([a[0], a[1], a[2], a[4], a[5], a[8]], [2.0, 6.0, -8.0, 1.0, 5.0, 3.0]);
+        assert!((log_determinant(&a, 3, 3) - float::ln(36.0)).abs() < 1e-14);
+        assert_eq!(factor(&mut [1.0, 2.0, 0.0, 1.0], 2, 2), Err(NotPositiveDefinite { index: 1 }));
+        assert_eq!(factor(&mut [f64::NAN], 1, 1), Err(NotPositiveDefinite { index: 0 }));
+    }
+
+    proptest! {
+        #[test]
+        fn solving_and_inverting_undo_the_matrix(n in 1usize..40, extra in 0usize..5, seed: u64) {
+            let stride = n + extra;
+            let a = spd(n, stride, seed);
+            let mut u = a.clone();
+            factor(&mut u, n, stride).unwrap();
+            let b: Vec<f64> = (0..n).map(|i| (i as f64).sin()).collect();
+            let mut x = b.clone();
+            solve_forward(&u, n, stride, &mut x);
+            solve_backward(&u, n, stride, &mut x);
+            let mut v = vec![f64::NAN; n * stride];
+            invert_factor(&u, n, stride, &mut v);
+            let mut inverse = vec![f64::NAN; n * stride];
+            inverse_from_factor(&v, n, stride, &mut inverse);
+            symmetrise(&mut inverse, n, stride);
+            for i in 0..n {
+                let ax: f64 = (0..n).map(|j| a[i * stride + j] * x[j]).sum();
+                prop_assert!((ax - b[i]).abs() < 1e-10);
+                for j in 0..n {
+                    let unit: f64 = (0..n).map(|k| a[i * stride + k] * inverse[k * stride + j]).sum();
+                    prop_assert!((unit - f64::from(u8::from(i == j))).abs() < 1e-10);
+                }
+            }
+        }
+
+        #[test]
+        fn appending_and_removing_equal_factoring_anew(n in 2usize..30, seed: u64, index in 0usize..30) {
+            let (stride, index) = (n, index % n);
+            let a = spd(n, stride, seed);
+            let mut whole = a.clone();
+            factor(&mut whole, n, stride).unwrap();
+
+            let mut grown = a.clone();
+            factor(&mut grown, n - 1, stride).unwrap();
+            let mut column: Vec<f64> = (0..n - 1).map(|i| a[i * stride + n - 1]).collect();
+            append(&mut grown, n - 1, stride, &mut column, a[n * n - 1]).unwrap();
+            prop_assert!(distance(&grown, &whole, n, stride) < 1e-11);
+
+            let kept: Vec<usize> = (0..n).filter(|&i| i != index).collect();
+            let mut smaller = vec![0.0; n * stride];
+            for (i, &from) in kept.iter().enumerate() {
+                for (j, &to) in kept.iter().enumerate() {
+                    smaller[i * stride + j] = a[from * stride + to];
+                }
+            }
+            factor(&mut smaller, n - 1, stride).unwrap();
+            remove(&mut whole, n, stride, index);
+            prop_assert!(distance(&whole, &smaller, n - 1, stride) < 1e-11);
+        }
+    }
+}
