@@ -10,4 +10,5 @@ pub mod forecast;
 pub mod replay;
 pub mod sim;
 pub mod trace;
+pub mod train;
 pub mod tune;

@@ -5,6 +5,8 @@
 //! model does not know.
 
 pub mod encoder;
+pub mod features;
+pub mod light;
 pub mod predictor;
 
 /// The levels every forecast states quantiles for.

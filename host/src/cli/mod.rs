@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod forecast;
 mod replay;
 mod table;
 
@@ -22,6 +23,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Forecast(forecast::Arguments),
 }
 
 /// Parse `arguments`, run the command, print its error on stderr, return the exit code.
@@ -46,5 +48,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Forecast(arguments) => forecast::run(&arguments),
     }
 }

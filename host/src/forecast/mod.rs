@@ -1,5 +1,8 @@
 //! Forecasters behind one trait, driven minute by minute without leaks.
 
+pub mod light;
+pub mod stream;
+
 use aquatope_core::forecast::Forecast;
 
 /// What one function did in one finished minute.

@@ -59,6 +59,18 @@ pub fn read(path: &Path) -> Result<(Trace, Option<Split>)> {
     Ok((trace, split))
 }
 
+/// Read the three tables of the long form from files of any name; minutes up to the split's end.
+///
+/// # Errors
+/// Whatever a row has wrong, naming file, line and column.
+pub fn read_files(functions: &Path, series: &Path, split: &Path) -> Result<(Trace, Split)> {
+    let mut trace = Trace { functions: read_functions(functions)?, ..Trace::default() };
+    let split = read_split(split)?;
+    read_series(series, true, &mut trace)?;
+    trace.extend_to(split.end);
+    Ok((trace, split))
+}
+
 /// `name` or `name.gz` in `folder`, whichever exists.
 pub(super) fn companion(folder: &Path, name: &str) -> Option<PathBuf> {
     [folder.join(name), folder.join(format!("{name}.gz"))].into_iter().find(|file| file.is_file())

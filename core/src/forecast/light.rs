@@ -1,0 +1,257 @@
+//! The light quantile model: a small network shared by all functions, eleven quantiles in one pass.
+//!
+//! Features are standardised, pass two hidden layers with rectifiers, and end in one number per level of
+//! [`LEVELS`]: the lowest quantile and the non-negative steps between neighbours (softplus), so quantiles never
+//! cross. The answer is in the function's own unit ([`Profile::scale`]). Several networks trained from different
+//! seeds may be averaged quantile by quantile.
+//!
+//! State is [`super::features::History`] and [`Profile`] per function, and one weight file for all: 47 KB a network
+//! of width 64.
+
+use super::features::{FEATURES, FULL_HISTORY, Profile};
+use super::{Forecast, LEVELS};
+use crate::math::float;
+use crate::nn::linear::accumulate;
+use crate::nn::weights::{Header, ModelKind, SHAPE, Weights, WeightsError};
+
+/// Widest hidden layer.
+pub const MAX_HIDDEN: usize = 128;
+
+/// Values of one network of hidden width `hidden`: offsets and gains of the features, then weights and biases of the
+/// three layers.
+pub const fn network_len(hidden: usize) -> usize {
+    2 * FEATURES
+        + FEATURES * hidden
+        + hidden
+        + hidden * hidden
+        + hidden
+        + hidden * LEVELS.len()
+        + LEVELS.len()
+}
+
+/// The header of a weight file with `networks` networks of width `hidden`.
+pub const fn header(hidden: usize, networks: usize) -> Header {
+    let mut shape = [0; SHAPE];
+    shape[0] = FEATURES as u32;
+    shape[1] = hidden as u32;
+    shape[2] = LEVELS.len() as u32;
+    shape[3] = networks as u32;
+    Header { kind: ModelKind::Light, window: FULL_HISTORY as u32, shape }
+}
+
+/// Standardised features are held within this many standard deviations.
+const CLIP: f32 = 8.0;
+
+/// Share of each level in the mean: half the distance between its neighbours, of the distance covered.
+const MEAN_WEIGHTS: [f32; LEVELS.len()] = {
+    let mut weights = [0.0; LEVELS.len()];
+    let mut at = 0;
+    while at < LEVELS.len() {
+        let below = if at == 0 { 0.0 } else { (LEVELS[at] + LEVELS[at - 1]) / 2.0 };
+        let above = if at + 1 == LEVELS.len() { 1.0 } else { (LEVELS[at] + LEVELS[at + 1]) / 2.0 };
+        weights[at] = above - below;
+        at += 1;
+    }
+    weights
+};
+
+/// One or more networks, viewed in a weight file.
+#[derive(Clone, Copy, Debug)]
+pub struct LightModel<'w> {
+    values: &'w [f32],
+    hidden: usize,
+}
+
+impl<'w> LightModel<'w> {
+    /// The model in `weights`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Kind`] or [`WeightsError::Window`] for another model's file, [`WeightsError::Shape`] when the
+    /// values are not those of at least one network on [`FEATURES`] features, at most [`MAX_HIDDEN`] wide.
+    pub fn new(weights: &Weights<'w>) -> Result<Self, WeightsError> {
+        weights.expect(ModelKind::Light, FULL_HISTORY as u32)?;
+        let [features, hidden, levels, networks, ..] = weights.header().shape.map(|number| number as usize);
+        let known = features == FEATURES && levels == LEVELS.len() && (1..=MAX_HIDDEN).contains(&hidden);
+        let expected = if known { networks.max(1).saturating_mul(network_len(hidden)) } else { 0 };
+        if weights.values().len() != expected {
+            return Err(WeightsError::Shape { expected, found: weights.values().len() });
+        }
+        Ok(Self { values: weights.values(), hidden })
+    }
+
+    /// Forecast one minute from its features. Work: about `hidden (FEATURES + hidden + 11)` multiplications a network.
+    pub fn forecast(&self, features: &[f32; FEATURES], profile: &Profile) -> Forecast {
+        let mut quantiles = [0.0; LEVELS.len()];
+        let networks = self.values.chunks_exact(network_len(self.hidden));
+        let unit = profile.scale() / networks.len() as f32;
+        for network in networks {
+            let outputs = forward(network, self.hidden, features);
+            let mut level = outputs[0];
+            quantiles[0] += level * unit;
+            for at in 1..LEVELS.len() {
+                level += softplus(outputs[at]);
+                quantiles[at] += level * unit;
+            }
+        }
+        from_quantiles(quantiles)
+    }
+}
+
+/// A forecast from non-decreasing quantiles: cut off at 0, with the mean they imply.
+pub fn from_quantiles(mut quantiles: [f32; LEVELS.len()]) -> Forecast {
+    let mut mean = 0.0;
+    for (quantile, weight) in quantiles.iter_mut().zip(MEAN_WEIGHTS) {
+        *quantile = quantile.max(0.0);
+        mean += *quantile * weight;
+    }
+    Forecast { mean, quantiles, epistemic: 0.0 }
+}
+
+/// ln(1 + e^x), without overflow.
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + float::ln_1p_f32(float::exp_m1_f32(-x.abs()) + 1.0)
+}
+
+/// The raw outputs of one network.
+fn forward(network: &[f32], hidden: usize, features: &[f32; FEATURES]) -> [f32; LEVELS.len()] {
+    let mut rest = network;
+    // `LightModel::new` checked that a network has all these values.
+    let mut take = |len: usize| {
+        let (taken, after) = rest.split_at(len.min(rest.len()));
+        rest = after;
+        taken
+    };
+    let (offset, gain) = (take(FEATURES), take(FEATURES));
+    let mut input = [0.0; FEATURES];
+    for (((x, &f), &o), &g) in input.iter_mut().zip(features).zip(offset).zip(gain) {
+        *x = ((f - o) * g).clamp(-CLIP, CLIP);
+    }
+    let (mut first, mut second) = ([0.0; MAX_HIDDEN], [0.0; MAX_HIDDEN]);
+    let (first, second) = (&mut first[..hidden], &mut second[..hidden]);
+    let mut outputs = [0.0; LEVELS.len()];
+    let mut layer = |input: &[f32], output: &mut [f32]| {
+        let weight = take(input.len() * output.len());
+        output.copy_from_slice(take(output.len()));
+        accumulate(weight, input, output);
+    };
+    layer(&input, first);
+    rectify(first);
+    layer(first, second);
+    rectify(second);
+    layer(second, &mut outputs);
+    outputs
+}
+
+fn rectify(values: &mut [f32]) {
+    for value in values {
+        *value = value.max(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn file(header: &Header, values: &[f32]) -> Vec<u32> {
+        let head = header.to_bytes(values).unwrap();
+        let words = head.chunks_exact(4).map(|w| u32::from_le_bytes(w.try_into().unwrap()));
+        words.chain(values.iter().map(|v| v.to_bits())).collect()
+    }
+
+    fn forecast(
+        hidden: usize,
+        networks: usize,
+        values: &[f32],
+        features: &[f32; FEATURES],
+        mean: f32,
+    ) -> Forecast {
+        let words = file(&header(hidden, networks), values);
+        let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
+        let profile = Profile { mean, ..Profile::UNKNOWN };
+        LightModel::new(&weights).unwrap().forecast(features, &profile)
+    }
+
+    /// All weights 0, so that the outputs are the last biases.
+    fn constant(hidden: usize, biases: [f32; LEVELS.len()]) -> Vec<f32> {
+        let mut values = vec![0.0; network_len(hidden)];
+        let at = values.len() - LEVELS.len();
+        values[at..].copy_from_slice(&biases);
+        values
+    }
+
+    #[test]
+    fn quantiles_are_cumulative_softplus_steps_in_the_functions_unit() {
+        let values = constant(8, [1.0; LEVELS.len()]);
+        let forecast = forecast(8, 1, &values, &[0.0; FEATURES], 3.95);
+        let (unit, step) = (2.0, 1.0f32.exp().ln_1p());
+        for (k, quantile) in forecast.quantiles.iter().enumerate() {
+            assert!((quantile - unit * (1.0 + k as f32 * step)).abs() < 1e-4, "level {k}");
+        }
+        let total: f32 = MEAN_WEIGHTS.iter().sum();
+        assert!((total - 1.0).abs() < 1e-6);
+        assert!(forecast.quantiles[0] < forecast.mean && forecast.mean < forecast.quantiles[10]);
+    }
+
+    #[test]
+    fn one_path_through_the_layers_by_hand() {
+        let hidden = 8;
+        let mut values = constant(hidden, [-40.0; LEVELS.len()]);
+        values[2] = 1.0; // offset of feature 2
+        values[FEATURES + 2] = 0.5; // its gain
+        let first = 2 * FEATURES;
+        values[first + 2 * hidden + 3] = 4.0; // feature 2 -> unit 3
+        let second = first + FEATURES * hidden + hidden;
+        values[second + 3 * hidden + 5] = 2.0; // unit 3 -> unit 5
+        let third = second + hidden * hidden + hidden;
+        values[third + 5 * LEVELS.len()] = 1.0; // unit 5 -> lowest quantile
+        let mut features = [0.0; FEATURES];
+        features[2] = 13.0;
+        // (13 - 1) / 2 = 6, times 4, times 2, minus 40, in units of 1; the steps are as good as 0.
+        let lowest = forecast(hidden, 1, &values, &features, 0.95).quantiles[0];
+        assert!((lowest - 8.0).abs() < 1e-4, "{lowest}");
+        // Beyond eight deviations a feature is cut off: 8 * 4 * 2 - 40.
+        features[2] = 1e9;
+        let lowest = forecast(hidden, 1, &values, &features, 0.95).quantiles[0];
+        assert!((lowest - 24.0).abs() < 1e-4, "{lowest}");
+    }
+
+    #[test]
+    fn networks_are_averaged() {
+        let (one, three) = (constant(8, [1.0; LEVELS.len()]), constant(8, [3.0; LEVELS.len()]));
+        let both = forecast(8, 2, &[one, three].concat(), &[0.0; FEATURES], 0.95);
+        assert!((both.quantiles[0] - 2.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn files_of_another_shape_are_refused() {
+        let values = constant(8, [0.0; LEVELS.len()]);
+        for wrong in [header(16, 1), header(8, 2), header(8, 0), header(0, 1), header(MAX_HIDDEN + 8, 1)] {
+            let words = file(&wrong, &values[1..]);
+            let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
+            assert!(matches!(LightModel::new(&weights), Err(WeightsError::Shape { .. })), "{wrong:?}");
+        }
+        let foreign = Header { kind: ModelKind::Hybrid, ..header(8, 1) };
+        let words = file(&foreign, &values);
+        let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
+        assert!(matches!(LightModel::new(&weights), Err(WeightsError::Kind { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_weights_and_features_give_ordered_non_negative_quantiles(
+            seed in proptest::collection::vec(-3.0f32..3.0, 97),
+            features in proptest::array::uniform32(proptest::num::f32::ANY),
+            mean in proptest::num::f32::ANY,
+        ) {
+            let values: Vec<f32> = (0..network_len(8)).map(|k| seed[k * 31 % 97]).collect();
+            let mut row = [0.0; FEATURES];
+            row[..32].copy_from_slice(&features);
+            let forecast = forecast(8, 1, &values, &row, mean);
+            prop_assert!(forecast.quantiles.iter().all(|q| *q >= 0.0));
+            prop_assert!(forecast.quantiles.is_sorted());
+        }
+    }
+}
