@@ -3,6 +3,7 @@
 mod forecast;
 mod replay;
 mod table;
+mod tune;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Arguments {
 enum Command {
     Replay(replay::Arguments),
     Forecast(forecast::Arguments),
+    Tune(tune::Arguments),
 }
 
 /// Parse `arguments`, run the command, print its error on stderr, return the exit code.
@@ -49,5 +51,6 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Forecast(arguments) => forecast::run(&arguments),
+        Command::Tune(arguments) => tune::run(arguments),
     }
 }

@@ -1,12 +1,25 @@
 //! The resource manager's acting half: workflow files, evaluators, durable studies, protocol, comparison.
 //!
 //! ```text
-//! workflow file -> problem -> sampler: ask -> evaluator: measure -> sampler: tell -> recommendation
+//! workflow file -> problem -> study: ask -> evaluator: measure -> study: tell -> recommendation
+//!                               |                                   |
+//!                               +------- sampler      state file ---+
 //! ```
 
 pub mod counter_random;
+pub mod evaluator;
 pub mod json;
+pub mod method;
+pub mod problem;
+pub mod progress;
+pub mod protocol;
+pub mod run;
+pub mod sampler;
+pub mod samplers;
 pub mod simulator;
 pub mod space;
+pub mod store;
+pub mod study;
+pub mod summary;
 pub mod trial;
 pub mod workflow_file;

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 use super::json::{self, Field};
+use super::simulator::Simulator;
 use super::space::{Axis, Point};
 
 /// The schema this module reads.
@@ -155,6 +156,12 @@ impl WorkflowFile {
             performance,
             oracle,
         })
+    }
+
+    /// The simulator of this workflow, when the file has its parameters.
+    pub fn simulator(&self) -> Option<Simulator> {
+        let performance = self.performance.clone()?;
+        Some(Simulator { workflow: self.workflow.clone(), performance, noise: self.noise })
     }
 }
 

@@ -1,0 +1,235 @@
+//! Measuring a trial: by the built-in simulator, or by a program of the user's.
+//!
+//! The program of `--evaluator CMD` is started once (`sh -c "exec CMD"`) and speaks lines of JSON, one reply a
+//! request; what it writes on stderr passes through:
+//! ```text
+//! -> {"id":3,"functions":[{"name":"extract","cpu":1.2,"memory_mb":768,"concurrency":1}, ...]}
+//! <- {"cost":0.8,"latency":3.9,"durations":[1.1,1.7,0.9]}        durations (seconds, one a function) are optional
+//! <- {"error":"out of memory"}                                   this configuration cannot be measured
+//! ```
+//! `cost_var` and `latency_var` may be added when cost and latency are means: the variances of those means. Measuring
+//! the starting configuration before the search sends `"id":null`. A program that dies, hangs or prints anything
+//! else is started again, twice; then the trial counts as failed. Three such failures in a row end the run.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+
+use super::json::Field;
+use super::simulator::{Scenario, Simulator};
+use super::space::Point;
+use super::trial::Outcome;
+use super::workflow_file::Workflow;
+
+/// Attempts per trial at a program that breaks.
+const ATTEMPTS: usize = 3;
+
+/// Why a trial has no outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The configuration cannot be measured, says the evaluator.
+    Refused(String),
+    /// The evaluator itself broke, every attempt.
+    Broken(String),
+}
+
+/// What is measured: a trial by its id, or a repetition of the starting configuration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sample {
+    /// The trial with this id.
+    Trial(usize),
+    /// Measurement number so-and-so of the starting configuration.
+    Profile(usize),
+}
+
+/// Measures configurations.
+pub trait Evaluator {
+    /// One sample of `point`.
+    fn measure(&mut self, sample: Sample, point: &Point) -> Result<Outcome, Failure>;
+}
+
+/// The simulator under a noise scenario; a sample depends on the seed and its number alone.
+pub struct Simulated {
+    /// The workflow.
+    pub simulator: Simulator,
+    /// How noisy it is.
+    pub scenario: Scenario,
+    /// Seed of the noise.
+    pub seed: u64,
+}
+
+impl Evaluator for Simulated {
+    fn measure(&mut self, sample: Sample, point: &Point) -> Result<Outcome, Failure> {
+        // The profile has a noise stream of its own, so that its length does not shift the trials' noise.
+        let (seed, evaluation) = match sample {
+            Sample::Trial(id) => (self.seed, id as u64),
+            Sample::Profile(i) => (self.seed ^ 0x00AB_CDEF, 1_000_000 + i as u64),
+        };
+        Ok(self.simulator.sample(point, self.scenario, seed, evaluation))
+    }
+}
+
+/// A program of the user's.
+pub struct Program {
+    command: String,
+    timeout: Duration,
+    workflow: Workflow,
+    running: Option<Running>,
+}
+
+struct Running {
+    /// The leader of its own process group.
+    child: Child,
+    /// Present until it is told to end.
+    requests: Option<ChildStdin>,
+    replies: Receiver<std::io::Result<String>>,
+}
+
+impl Program {
+    /// A program that is started with the first sample; a reply later than `timeout` counts as hanging.
+    pub fn new(command: &str, timeout: Duration, workflow: Workflow) -> Self {
+        Self { command: command.to_string(), timeout, workflow, running: None }
+    }
+
+    fn attempt(&mut self, request: &str) -> Result<Outcome, Failure> {
+        let broken = |reason: String| Failure::Broken(format!("the evaluator {reason}"));
+        if self.running.is_none() {
+            self.running =
+                Some(Running::start(&self.command).map_err(|e| broken(format!("does not start: {e}")))?);
+        }
+        let running = self.running.as_mut().expect("started above");
+        let requests = running.requests.as_mut().expect("present until dropped");
+        if requests.write_all(request.as_bytes()).and_then(|()| requests.flush()).is_err() {
+            return Err(broken(running.epitaph()));
+        }
+        match running.replies.recv_timeout(self.timeout) {
+            Ok(Ok(line)) => read_reply(&line, self.workflow.functions.len()),
+            Ok(Err(error)) => Err(broken(format!("printed no text: {error}"))),
+            Err(RecvTimeoutError::Timeout) => Err(broken(format!(
+                "did not answer within {} s (--evaluator-timeout)",
+                self.timeout.as_secs_f64()
+            ))),
+            Err(RecvTimeoutError::Disconnected) => Err(broken(running.epitaph())),
+        }
+    }
+}
+
+impl Evaluator for Program {
+    fn measure(&mut self, sample: Sample, point: &Point) -> Result<Outcome, Failure> {
+        let id = match sample {
+            Sample::Trial(id) => json!(id),
+            Sample::Profile(_) => Value::Null,
+        };
+        let request = format!("{}\n", json!({ "id": id, "functions": describe(&self.workflow, point) }));
+        let mut result = self.attempt(&request);
+        for _ in 1..ATTEMPTS {
+            if !matches!(result, Err(Failure::Broken(_))) {
+                break;
+            }
+            // A fresh process: a late reply to the last request must not be taken for the next one's.
+            self.running = None;
+            result = self.attempt(&request);
+        }
+        if matches!(result, Err(Failure::Broken(_))) {
+            self.running = None;
+        }
+        result
+    }
+}
+
+impl Running {
+    fn start(command: &str) -> std::io::Result<Self> {
+        let mut child = Command::new("sh")
+            .arg("-c")
+            // exec: the program takes the shell's place, so that killing the child kills the program.
+            .arg(format!("exec {command}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let requests = child.stdin.take();
+        let stdout = child.stdout.take().expect("piped above");
+        let (sender, replies) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { child, requests, replies })
+    }
+
+    /// How the process ended.
+    fn epitaph(&mut self) -> String {
+        match self.child.wait() {
+            Ok(status) => format!("ended without an answer ({status})"),
+            Err(error) => format!("ended without an answer ({error})"),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The end of its input asks a healthy program to end by itself.
+        drop(self.requests.take());
+        for _ in 0..20 {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // With what it started: errors mean that it has ended meanwhile.
+        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// The resources of every function, as programs read them.
+pub fn describe(workflow: &Workflow, point: &Point) -> Vec<Value> {
+    let function = |(i, function): (usize, &super::workflow_file::Function)| {
+        let (cpu, memory_mb) = workflow.resources(point, i);
+        json!({ "name": function.name, "cpu": cpu, "memory_mb": memory_mb, "concurrency": function.concurrency })
+    };
+    workflow.functions.iter().enumerate().map(function).collect()
+}
+
+fn read_reply(line: &str, functions: usize) -> Result<Outcome, Failure> {
+    let broken = |reason: String| Failure::Broken(format!("the evaluator {reason}"));
+    let Ok(reply) = serde_json::from_str::<Value>(line) else {
+        let shown: String = line.chars().take(60).collect();
+        return Err(broken(format!("printed {shown:?}, which is no JSON object")));
+    };
+    let reply = Field::root("its reply", &reply);
+    if let Some(error) = reply.get("error").present() {
+        return Err(Failure::Refused(error.text().map_or_else(|_| "unspecified".into(), str::to_string)));
+    }
+    read_outcome(&reply, Some(functions)).map_err(|error| broken(format!("is not understood: {error}")))
+}
+
+/// An outcome: `cost`, `latency`, and optionally `cost_var`, `latency_var` and `durations` (`functions` of them).
+pub fn read_outcome(reply: &Field, functions: Option<usize>) -> crate::error::Result<Outcome> {
+    let durations = match reply.get("durations").present() {
+        None => Vec::new(),
+        Some(list) => list.items()?.iter().map(Field::positive).collect::<crate::error::Result<_>>()?,
+    };
+    if let Some(functions) = functions.filter(|&n| !durations.is_empty() && durations.len() != n) {
+        let what = format!("has {} entries for {functions} functions", durations.len());
+        return Err(reply.get("durations").fault(what, "give one duration a function, or none"));
+    }
+    let variance = |name: &str| reply.get(name).present().map(|field| field.non_negative()).transpose();
+    Ok(Outcome {
+        cost: reply.get("cost").positive()?,
+        latency_s: reply.get("latency").positive()?,
+        cost_variance: variance("cost_var")?,
+        latency_variance: variance("latency_var")?,
+        durations,
+    })
+}

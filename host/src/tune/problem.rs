@@ -1,0 +1,58 @@
+//! What is to be solved: the grid, the QoS, what is known beforehand, and how trials are asked.
+
+use crate::error::{Error, Result};
+
+use super::space::Point;
+use super::trial::Outcome;
+use super::workflow_file::Workflow;
+
+/// A tuning problem as a sampler sees it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Grid levels of every axis, each at least 1.
+    pub levels: Vec<u16>,
+    /// Shape, prices and units, when known.
+    pub workflow: Option<Workflow>,
+    /// End-to-end latency the recommendation must not exceed, seconds.
+    pub qos_s: f64,
+    /// Probability of meeting the QoS that a recommendation must have.
+    pub confidence: f64,
+    /// The configuration in use today.
+    pub start: Point,
+    /// Repeated measurements of `start`, made before the search; they tell the noise level. May be empty.
+    pub profile: Vec<Outcome>,
+    /// Trials of the first ask, spread over the whole space.
+    pub initial: usize,
+    /// Trials of every later ask.
+    pub batch: usize,
+    /// Trials in all.
+    pub trials: usize,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+/// The most axes of a configuration.
+pub const MAX_AXES: usize = 32;
+/// The most functions of a workflow.
+pub const MAX_FUNCTIONS: usize = 16;
+/// The most trials of a study.
+pub const MAX_TRIALS: usize = 256;
+/// The most trials of one ask after the first.
+pub const MAX_BATCH: usize = 16;
+
+impl Problem {
+    /// Fails when the problem exceeds what a study holds; `at` names its origin in the error.
+    pub fn check_capacity(&self, at: &str) -> Result<()> {
+        let limits = [
+            ("axes", self.levels.len(), MAX_AXES, "split the workflow"),
+            ("trials", self.trials, MAX_TRIALS, "ask for fewer"),
+            ("trials in one batch", self.batch, MAX_BATCH, "ask for fewer at a time"),
+        ];
+        for (what, found, most, mend) in limits {
+            if found > most {
+                return Err(Error::input(at, format!("{found} {what}, a study holds {most}"), mend));
+            }
+        }
+        Ok(())
+    }
+}

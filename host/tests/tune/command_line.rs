@@ -1,0 +1,72 @@
+//! `aquatope tune` on the simulator.
+
+use serde_json::Value;
+
+use crate::support::{refused, tune, tune_json};
+
+#[test]
+fn one_seed_one_study() {
+    let run = |seed| tune_json("chain3", &["--sampler", "random", "--trials", "15", "--seed", seed]);
+    assert_eq!(run("3"), run("3"));
+    assert_ne!(run("3")["trials"], run("4")["trials"]);
+}
+
+#[test]
+fn the_result_is_complete() {
+    let result =
+        tune_json("ml4", &["--sampler", "random", "--trials", "12", "--noise", "0.2", "--outliers", "0.1"]);
+    let trials = result["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 12);
+    assert!(
+        trials
+            .iter()
+            .all(|trial| trial["state"] == "complete" && trial["durations_s"].as_array().unwrap().len() == 4)
+    );
+    assert_eq!(result["recommendation"]["functions"][1]["name"], "object-detection");
+    let (start, expected) =
+        (result["start"]["cost"].as_f64().unwrap(), &result["recommendation"]["expected_cost"]);
+    let saving = 1.0 - expected.as_f64().unwrap() / start;
+    assert!((result["saving"].as_f64().unwrap() - saving).abs() < 1e-12);
+    let cost: f64 = trials.iter().map(|trial| trial["cost"].as_f64().unwrap()).sum();
+    assert!((result["spent"]["cost"].as_f64().unwrap() - cost).abs() < 1e-9);
+}
+
+/// The paper's Eq. 3.2: sampling stops at either limit; only the last sample may cross it.
+#[test]
+fn both_budgets_are_honoured() {
+    for (option, sample, spent) in
+        [("--budget-cost", "cost", "cost"), ("--budget-time", "latency_s", "time_s")]
+    {
+        let result = tune_json("chain3", &["--sampler", "random", option, "20"]);
+        assert_eq!(result["ended_by"], option.trim_start_matches("--budget-"));
+        let total = result["spent"][spent].as_f64().unwrap();
+        let samples: Vec<&Value> =
+            result["trials"].as_array().unwrap().iter().filter(|t| t["state"] == "complete").collect();
+        let last = samples.last().unwrap()[sample].as_f64().unwrap();
+        assert!(total >= 20.0 && total - last < 20.0, "{option}: {total}, the last sample {last}");
+    }
+}
+
+#[test]
+fn bad_options_are_named() {
+    let table: &[(&[&str], &str)] = &[
+        (&["--trials", "0"], "--trials: is 0"),
+        (&["--trials", "100000"], "100000 trials, a study holds 256"),
+        (&["--batch", "0"], "--batch: is 0"),
+        (&["--batch", "99"], "99 trials in one batch, a study holds 16"),
+        (&["--confidence", "1.5"], "--confidence: is 1.5"),
+        (&["--budget-cost", "-1"], "--budget-cost"),
+        (&["--budget-time", "NaN"], "--budget-time: is NaN"),
+        (&["--noise", "-0.1"], "--noise"),
+        (&["--noise", "inf"], "--noise: is inf"),
+        (&["--outliers", "2"], "--outliers: is 2"),
+        (&["--seed", "-1"], "--seed"),
+        (&["--sampler", "magic"], "--sampler"),
+        (&["--state", "/no/such/folder/study"], "/no/such/folder/study"),
+        (&["--evaluator", "true", "--noise", "0.1"], "--noise"),
+    ];
+    for (options, expected) in table {
+        refused(&mut tune("chain3", options), expected);
+    }
+    refused(&mut tune("no-such-workflow", &[]), "no-such-workflow.json");
+}

@@ -1,0 +1,129 @@
+//! Trials measured by a program: one that works, and every way in which one does not.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::{folder, refused, stderr, tune, tune_json};
+
+/// Answers like a program: `body` runs for every request, with the trial's id (or null) in `$id`.
+fn program(test: &str, body: &str) -> (PathBuf, String) {
+    let folder = folder(test);
+    let script = folder.join("evaluator.sh");
+    let text = format!("while read -r line; do id=${{line##*\\\"id\\\":}}; id=${{id%\\}}*}}; {body}; done\n");
+    std::fs::write(&script, text).unwrap();
+    let command = format!("sh {}", script.display());
+    (folder, command)
+}
+
+const ANSWER: &str = r#"echo '{"cost":1.5,"latency":3,"durations":[1,1,0.9]}'"#;
+
+#[test]
+fn a_program_measures() {
+    let (folder, command) = program("a_program_measures", &format!(r#"echo "$line" >> requests; {ANSWER}"#));
+    let output =
+        tune("chain3", &["--sampler", "random", "--trials", "12", "--evaluator", &command, "--json"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["truth"], Value::Null);
+    // 5 measurements of the starting configuration count as spent.
+    assert!((result["spent"]["cost"].as_f64().unwrap() - 17.0 * 1.5).abs() < 1e-9);
+    let requests = std::fs::read_to_string(folder.join("requests")).unwrap();
+    let requests: Vec<Value> = requests.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(requests.len(), 17);
+    assert!(
+        requests[..5].iter().all(|request| request["id"].is_null() && request["functions"][0]["cpu"] == 4.0)
+    );
+    for (id, request) in requests[5..].iter().enumerate() {
+        assert_eq!(request["id"], id);
+        assert_eq!(request["functions"], result["trials"][id]["functions"]);
+    }
+    assert_eq!(requests[5]["functions"][2]["name"], "load");
+    assert_eq!(requests[5]["functions"][2]["concurrency"], 2);
+}
+
+#[test]
+fn a_refused_configuration_is_a_failed_trial() {
+    let body = format!(r#"if [ "$id" = 3 ]; then echo '{{"error":"out of memory"}}'; else {ANSWER}; fi"#);
+    let (_, command) = program("a_refused_configuration_is_a_failed_trial", &body);
+    let result = tune_json("chain3", &["--sampler", "random", "--trials", "12", "--evaluator", &command]);
+    assert_eq!(result["trials"][3]["state"], "failed");
+    assert_eq!(result["trials"][3]["reason"], "out of memory");
+    assert_eq!(
+        result["trials"].as_array().unwrap().iter().filter(|trial| trial["state"] == "complete").count(),
+        11
+    );
+}
+
+/// Dies once in the middle: started again, nothing is lost.
+#[test]
+fn a_program_that_dies_once_is_started_again() {
+    let body = format!(r#"if [ "$id" = 4 ] && [ ! -e died ]; then touch died; exit 1; fi; {ANSWER}"#);
+    let (folder, command) = program("a_program_that_dies_once_is_started_again", &body);
+    let output =
+        tune("chain3", &["--sampler", "random", "--trials", "12", "--evaluator", &command, "--json"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+    assert!(folder.join("died").exists());
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(result["trials"].as_array().unwrap().iter().all(|trial| trial["state"] == "complete"));
+}
+
+/// Whatever breaks it at every trial from number 5 on: the run ends with code 2 and says why; the study on disk
+/// keeps what was measured, and a mended program continues it.
+#[test]
+fn a_broken_program_ends_the_run_and_the_study_is_kept() {
+    let table = [
+        ("dies", "exit 3", "the evaluator ended without an answer (exit status: 3)"),
+        ("hangs", "sleep 100", "the evaluator did not answer within 0.3 s (--evaluator-timeout)"),
+        ("garbage", "echo hello world", "the evaluator printed \"hello world\", which is no JSON object"),
+        ("nan", r#"echo '{"cost":NaN,"latency":1}'"#, "which is no JSON object"),
+        ("negative", r#"echo '{"cost":-1,"latency":1}'"#, "cost: is -1; must be above 0"),
+        ("missing", r#"echo '{"cost":1}'"#, "latency: is missing"),
+        (
+            "durations",
+            r#"echo '{"cost":1,"latency":1,"durations":[1]}'"#,
+            "durations: has 1 entries for 3 functions",
+        ),
+    ];
+    for (name, fault, expected) in table {
+        let test = format!("a_broken_program_{name}");
+        let body = format!(r#"case "$id" in [0-4]|null) {ANSWER};; *) {fault};; esac"#);
+        let (folder, command) = program(&test, &body);
+        let state = folder.join("study");
+        let options = ["--sampler", "random", "--trials", "12", "--evaluator-timeout", "0.3", "--state"];
+        let started = Instant::now();
+        refused(tune("chain3", &options).arg(&state).arg("--evaluator").arg(&command), expected);
+        assert!(started.elapsed().as_secs() < 60, "{name}");
+
+        let script = folder.join("evaluator.sh");
+        let mended = std::fs::read_to_string(&script).unwrap().replace(fault, ANSWER);
+        std::fs::write(&script, mended).unwrap();
+        let mut resumed = tune("chain3", &options);
+        let output = resumed.arg(&state).arg("--evaluator").arg(&command).arg("--json").output().unwrap();
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let states: Vec<&str> = result["trials"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|trial| trial["state"].as_str().unwrap())
+            .collect();
+        let failed = |id: &usize| (5..8).contains(id);
+        let expected: Vec<&str> = (0..12).map(|id| if failed(&id) { "failed" } else { "complete" }).collect();
+        assert_eq!(states, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_program_that_does_not_exist() {
+    refused(
+        &mut tune("chain3", &["--evaluator", "/no/such/program"]),
+        "starting configuration: cannot be measured: the evaluator ended without an answer",
+    );
+}
