@@ -171,7 +171,7 @@ impl Normal {
 /// Long autoregression for residuals, then regression on lags of both.
 fn hannan_rissanen(order: Order, w: &[f64]) -> Option<Vec<f64>> {
     let Order { p, d, q } = order;
-    let long = (p.max(q) + 8).min(w.len() / 4);
+    let long = if q == 0 { p } else { (p.max(q) + 8).min(w.len() / 4) };
     if w.len() < 2 * (long + p + q + 2) {
         return None;
     }

@@ -4,10 +4,14 @@
 //! that keep containers without forecasting counts.
 
 pub mod arima;
+pub mod autoscale;
 pub mod conformal;
+pub mod faascache;
 pub mod harmonics;
 pub mod holt_winters;
+pub mod hybrid_histogram;
 pub mod linear;
+pub mod openwhisk;
 pub mod recent;
 
 use std::fmt;
@@ -104,6 +108,47 @@ impl fmt::Display for Classical {
 
 /// Minutes in a day.
 const DAY: usize = 1440;
+
+/// Small loads for the policies' tests: cold start 2 s, 1,024 MB (so that GB s are container-seconds).
+#[cfg(test)]
+mod testing {
+    use crate::sim::{FunctionOutcome, Outcome, Policy, Simulation};
+    use crate::trace::{Event, Function, Trace};
+
+    pub(super) fn function() -> Function {
+        Function {
+            name: "f".into(),
+            trigger: String::new(),
+            workflow: None,
+            parent: None,
+            cold_start_s: 2.0,
+            memory_mb: 1024.0,
+            mean_duration_s: 1.0,
+            concurrency: 1,
+        }
+    }
+
+    /// `minutes` minutes of one function invoked at `(start_s, duration_s)`.
+    pub(super) fn one_function(minutes: usize, invocations: &[(f64, f64)]) -> Trace {
+        let mut trace = Trace { functions: vec![function()], ..Trace::default() };
+        let events = invocations.iter();
+        trace.events =
+            events.map(|&(start_s, duration_s)| Event { function: 0, start_s, duration_s }).collect();
+        trace.extend_to(minutes);
+        trace.measure_events();
+        trace
+    }
+
+    /// Simulate the whole of `trace`.
+    pub(super) fn simulate_all(trace: &Trace, policy: &mut dyn Policy) -> Outcome {
+        Simulation::new(trace, 0..trace.minutes).run(policy)
+    }
+
+    /// The outcome of the only function.
+    pub(super) fn simulate(trace: &Trace, policy: &mut dyn Policy) -> FunctionOutcome {
+        simulate_all(trace, policy).functions[0]
+    }
+}
 
 /// Root of the mean squared error of the one-step predictions over `values`, which the model takes in.
 #[cfg(test)]
