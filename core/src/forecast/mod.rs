@@ -6,7 +6,10 @@
 
 pub mod encoder;
 pub mod features;
+pub mod head;
+pub mod hybrid;
 pub mod light;
+pub mod mc_dropout;
 pub mod predictor;
 
 /// The levels every forecast states quantiles for.

@@ -255,6 +255,11 @@ pub enum WeightsError {
         /// Index of the first such value.
         index: usize,
     },
+    /// A number outside the range it may have.
+    OutOfRange {
+        /// Index of the value.
+        index: usize,
+    },
     /// The bytes do not start at an address divisible by 4.
     Misaligned,
 }
@@ -298,6 +303,9 @@ impl fmt::Display for WeightsError {
                     f,
                     "weight {index} is not a finite number; train the model again, with a lower learning rate"
                 )
+            }
+            Self::OutOfRange { index } => {
+                write!(f, "value {index} of the weight file is out of range; train the model again")
             }
             Self::Misaligned => {
                 f.write_str("weights are not aligned to 4 bytes; read the file into a Vec<u32>")

@@ -1,0 +1,156 @@
+//! Monte-Carlo dropout (Gal and Ghahramani 2016): repeated stochastic passes to one predictive distribution.
+
+use super::encoder::EncoderMasks;
+use super::head;
+use super::predictor::PredictorMasks;
+use super::{LEVELS, MEDIAN};
+use crate::math::float;
+use crate::nn::Dropout;
+use rand_core::Rng;
+
+/// Dropout at every place of the hybrid network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Outputs of the encoder's first layer.
+    pub between: Dropout,
+    /// Outputs of the encoder's second layer.
+    pub latent: Dropout,
+    /// Sums of the prediction network's first layer, before its non-linear function.
+    pub before: Dropout,
+    /// Outputs of the prediction network's first layer.
+    pub first: Dropout,
+    /// Outputs of the prediction network's second layer.
+    pub second: Dropout,
+}
+
+impl Rates {
+    /// Nothing is dropped: every pass is the deterministic one.
+    pub const NONE: Self = Self {
+        between: Dropout::NONE,
+        latent: Dropout::NONE,
+        before: Dropout::NONE,
+        first: Dropout::NONE,
+        second: Dropout::NONE,
+    };
+
+    /// The masks of one pass through layers of these widths.
+    pub fn draw<G: Rng + ?Sized>(
+        &self,
+        encoder: [usize; 2],
+        predictor: [usize; 2],
+        rng: &mut G,
+    ) -> (EncoderMasks, PredictorMasks) {
+        let between = self.between.draw(encoder[0], rng);
+        let latent = self.latent.draw(encoder[1], rng);
+        let before = self.before.draw(predictor[0], rng);
+        let first = self.first.draw(predictor[0], rng);
+        let second = self.second.draw(predictor[1], rng);
+        (EncoderMasks { between, latent }, PredictorMasks { before, first, second })
+    }
+}
+
+/// Mean and spread of a number over the passes (Welford 1962).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    passes: f32,
+    mean: f32,
+    squares: f32,
+}
+
+impl Spread {
+    /// Take in one pass.
+    pub fn push(&mut self, value: f32) {
+        self.passes += 1.0;
+        let before = value - self.mean;
+        self.mean += before / self.passes;
+        self.squares += before * (value - self.mean);
+    }
+
+    /// Mean over the passes; 0 without any.
+    pub fn mean(&self) -> f32 {
+        self.mean
+    }
+
+    /// Standard deviation over the passes (divided by their number); 0 without any.
+    pub fn deviation(&self) -> f32 {
+        float::sqrt_f32((self.squares / self.passes.max(1.0)).max(0.0))
+    }
+}
+
+/// Passes through a quantile head, in the model's unit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct QuantilePasses {
+    sums: [f32; LEVELS.len()],
+    median: Spread,
+}
+
+impl QuantilePasses {
+    /// Take in the raw outputs of one pass.
+    pub fn push(&mut self, mut outputs: [f32; LEVELS.len()]) {
+        head::quantiles(&mut outputs);
+        for (sum, quantile) in self.sums.iter_mut().zip(outputs) {
+            *sum += quantile;
+        }
+        self.median.push(outputs[MEDIAN]);
+    }
+
+    /// The predictive quantiles and the epistemic standard deviation.
+    ///
+    /// The passes' quantiles are averaged level by level, which keeps the noise of the counts; the spread of the
+    /// passes' medians, the model's own doubt, widens them about the median as independent variances add:
+    /// `sqrt(1 + weight * epistemic^2 / noise^2)`. `weight` is fitted on the validation part.
+    pub fn predictive(&self, weight: f32) -> ([f32; LEVELS.len()], f32) {
+        let count = self.median.passes.max(1.0);
+        let mut quantiles = self.sums.map(|sum| sum / count);
+        let epistemic = self.median.deviation();
+        let noise = central_deviation(&quantiles);
+        let ratio = if noise > 0.0 { epistemic / noise } else { 0.0 };
+        let widen = float::sqrt_f32(1.0 + weight * ratio * ratio);
+        let median = quantiles[MEDIAN];
+        for quantile in &mut quantiles {
+            *quantile = median + (*quantile - median) * widen;
+        }
+        (quantiles, epistemic)
+    }
+}
+
+/// A standard deviation from the central 90 % of a distribution, as if it were normal.
+fn central_deviation(quantiles: &[f32; LEVELS.len()]) -> f32 {
+    // Distance of the 5 % and 95 % points of the standard normal distribution.
+    const DISTANCE: f32 = 3.289_707;
+    (quantiles[7] - quantiles[1]) / DISTANCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_of_three_numbers() {
+        let mut spread = Spread::default();
+        for value in [1.0, 2.0, 6.0] {
+            spread.push(value);
+        }
+        assert!((spread.mean() - 3.0).abs() < 1e-6);
+        assert!((spread.deviation() - (14.0f32 / 3.0).sqrt()).abs() < 1e-6);
+        assert_eq!((Spread::default().mean(), Spread::default().deviation()), (0.0, 0.0));
+    }
+
+    #[test]
+    fn variances_of_noise_and_doubt_add() {
+        // Two passes whose heads differ by a shift: noise sd from the head, epistemic sd = half the shift.
+        let mut passes = QuantilePasses::default();
+        let outputs = |median: f32| {
+            let mut outputs = [-1.0; LEVELS.len()];
+            outputs[MEDIAN] = median;
+            outputs
+        };
+        passes.push(outputs(2.0));
+        passes.push(outputs(4.0));
+        let (plain, epistemic) = passes.predictive(0.0);
+        let (wide, _) = passes.predictive(1.0);
+        assert_eq!((plain[MEDIAN], wide[MEDIAN], epistemic), (3.0, 3.0, 1.0));
+        let noise = central_deviation(&plain);
+        assert!((central_deviation(&wide).powi(2) - (noise * noise + 1.0)).abs() < 1e-5);
+    }
+}
