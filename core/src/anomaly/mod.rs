@@ -1,6 +1,9 @@
 //! Which observations to distrust: single outliers, and changes of behaviour.
 
+pub mod leave_one_out;
 pub mod shift;
+
+pub use leave_one_out::AnomalyTest;
 
 /// What a model makes of one trial's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]

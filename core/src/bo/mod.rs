@@ -11,12 +11,15 @@
 //! is feasible when its noise-free latency is at most the limit. [`study::Study`] keeps the trials and hands them to
 //! a [`model::Model`]: the paper's two black boxes, or one that knows the workflow's structure.
 
+pub mod acquisition;
+pub mod blackbox;
 pub mod model;
 pub mod profile;
 #[cfg(feature = "serde")]
 pub mod snapshot;
 pub mod space;
 pub mod study;
+pub mod surrogates;
 pub mod trial;
 
 /// The most trials one call of [`study::Study::ask`] returns.

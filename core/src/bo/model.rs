@@ -54,7 +54,8 @@ pub struct Recommendation<const D: usize> {
     pub ln_latency: Normal,
     /// Posterior probability that it meets the QoS.
     pub feasible: f64,
-    /// Whether that probability reaches the objective's confidence; if not, this is the most feasible configuration.
+    /// Whether that probability reaches the objective's confidence; if not, this is the configuration whose
+    /// latency is lowest at that confidence.
     pub qualified: bool,
 }
 

@@ -148,7 +148,7 @@ impl<const D: usize> Point<D> {
 }
 
 /// Up to `D` axes; the number in use is a run-time value.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SearchSpace<const D: usize> {
     axes: Vec<Axis, D>,

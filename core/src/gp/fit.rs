@@ -46,9 +46,9 @@ pub struct Fit {
 /// `static` or in a box.
 #[derive(Clone, Debug)]
 pub struct GpScratch<const N: usize, const D: usize> {
-    pub(super) first: [[f64; N]; N],
-    pub(super) second: [[f64; N]; N],
-    pub(super) third: [[f64; N]; N],
+    pub(crate) first: [[f64; N]; N],
+    pub(crate) second: [[f64; N]; N],
+    pub(crate) third: [[f64; N]; N],
     scaled: [[f64; N]; D],
     targets: [f64; N],
     noise: [f64; N],

@@ -174,6 +174,11 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         Ok(())
     }
 
+    /// Takes back the last [`Gp::push`].
+    pub(crate) const fn truncate_last(&mut self) {
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// Number of observations.
     pub const fn len(&self) -> usize {
         self.count
@@ -197,6 +202,11 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// Noise variances, in order.
     pub fn noise(&self) -> &[f64] {
         &self.noise[..self.count]
+    }
+
+    /// What was added to every noise variance to make the covariance matrix positive definite; usually 0.
+    pub const fn jitter(&self) -> f64 {
+        self.jitter
     }
 
     /// Input `dimension` of every observation.

@@ -60,6 +60,11 @@ pub fn quantile(p: f64) -> f64 {
     x - e / (1.0 + 0.5 * x * e)
 }
 
+/// [`quantile`] without the Halley step, for `p` in (0, 1): relative error below 1.2e-9, several times faster.
+pub fn quantile_approximate(p: f64) -> f64 {
+    if p > 0.5 { -acklam(1.0 - p) } else { acklam(p) }
+}
+
 fn acklam(p: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969_683_028_665_376e1,

@@ -1,5 +1,6 @@
 //! Golden values from SciPy, mpmath, GPyTorch and BoTorch (fixtures/golden/bo), each with its tolerance.
 
+use aquatope_core::bo::acquisition::{Acquisition, Improvement, MAX_JOINT};
 use aquatope_core::gp::kernel::{matern52, matern52_with_slope};
 use aquatope_core::gp::{FitOptions, Gp, GpScratch, Hyperparameters, Noise, Prior};
 use aquatope_core::math::normal::{self, Normal};
@@ -221,6 +222,73 @@ fn leave_one_out_matches_n_refits() {
         for (i, found) in out.iter().enumerate() {
             assert_close(found.mean, number(&case["loo_mean"][i]), 1e-9, "mean");
             assert_close(found.variance, number(&case["loo_var_y"][i]), 1e-9, "variance");
+        }
+    }
+}
+
+/// Constrained qLogNEI and qNEI with given base samples, values and gradients of BoTorch. Its own conditioning has a
+/// jitter, so that 1e-6 is what can be asked.
+#[test]
+fn acquisition_values_and_gradients_match_botorch() {
+    const S: usize = 32;
+    let mut scratch = Box::new(GpScratch::<N, D>::new());
+    let mut acquisition = Box::new(Acquisition::<N, D, S>::new());
+    for case in cases(&golden("acquisition.json")) {
+        let x = rows(&case["X"]);
+        let (n, d, samples) = (x.len(), x[0].len(), case["S"].as_u64().unwrap() as usize);
+        let [objective, constraint] = [0, 1].map(|m| {
+            let model = &case["models"][m];
+            let mut gp = process(&x, &numbers(&model["y"]), &numbers(&case["noise_var"]));
+            gp.set_hyperparameters(hyperparameters(model)).unwrap();
+            gp
+        });
+        let base_samples = ["base_samples_objective", "base_samples_constraint"].map(|key| rows(&case[key]));
+        let baseline: Vec<usize> = (0..n).collect();
+        for eval in case["evals"].as_array().unwrap() {
+            let improvement = match eval["acq"].as_str().unwrap() {
+                "qLogNEI" => Improvement::LogNei,
+                "qNEI_constraints" => Improvement::Nei,
+                // The repository's objective minus an infeasible cost: not offered, it is flat where it matters.
+                _ => continue,
+            };
+            let mut calls = 0;
+            let mut normals = |point: usize, out: &mut [f64]| {
+                let block = &base_samples[calls / (n + MAX_JOINT)];
+                for (z, row) in out.iter_mut().zip(block) {
+                    *z = row.get(point).copied().unwrap_or(0.0);
+                }
+                calls += 1;
+            };
+            acquisition
+                .condition(
+                    &objective,
+                    &constraint,
+                    improvement,
+                    samples,
+                    &baseline,
+                    &mut normals,
+                    &mut scratch,
+                )
+                .unwrap();
+            for (found, expected) in acquisition.best().iter().zip(numbers(&eval["best_f_per_sample"])) {
+                assert_close(*found, expected, 1e-6, "best of a path");
+            }
+            let candidates = rows(&case["Xq"][eval["X_index"].as_u64().unwrap() as usize]).concat();
+            let mut gradient = vec![0.0; candidates.len()];
+            let value = acquisition.value_and_gradient(&candidates, &mut gradient);
+            let expected = number(&eval["value"]);
+            assert_close(
+                value,
+                expected,
+                1e-6 * expected.abs().max(1e-6),
+                &format!("{improvement:?} d = {d}"),
+            );
+            assert_eq!(value, acquisition.value(&candidates));
+            let expected = rows(&eval["grad"]).concat();
+            let largest = expected.iter().fold(1e-12, |a: f64, b| a.max(b.abs()));
+            for (found, expected) in gradient.iter().zip(expected) {
+                assert_close(*found, expected, 1e-5 * largest, "gradient");
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Bayesian optimisation through the public interface.
 
+/// The black-box model in whole studies.
+mod blackbox;
+
 /// Degenerate data, conditioning and removing.
 mod gp;
 

@@ -1,0 +1,147 @@
+//! Feasible improvement of the paths, and its mean over them.
+//!
+//! - [`Improvement::Nei`]: constrained noisy expected improvement as in the paper, E[max over candidates of
+//!   (f - best)₊ sigmoid(-g / eta)]. Its gradient vanishes where no path improves.
+//! - [`Improvement::LogNei`]: its logarithm with fat-tailed smoothing, which has a gradient everywhere (Ament,
+//!   Daulton, Eriksson, Balandat, Bakshy, "Unexpected improvements to expected improvement for Bayesian
+//!   optimization", NeurIPS 2023, with the constants of BoTorch).
+
+use super::MAX_JOINT;
+use crate::math::vector;
+
+/// How improvement is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Improvement {
+    /// The logarithm of the smoothed improvement (qLogNEI).
+    #[default]
+    LogNei,
+    /// Improvement times smoothed feasibility (qNEI).
+    Nei,
+}
+
+/// Width of the feasibility sigmoid, in the unit of the constraint.
+const ETA: f64 = 1e-3;
+/// Smoothing of the positive part, in the unit of the objective.
+const TAU_RELU: f64 = 1e-6;
+/// Smoothing of the maximum over candidates, in units of the logarithm.
+const TAU_MAX: f64 = 1e-2;
+
+impl Improvement {
+    /// The acquisition value of `Q` candidates: `objective` and `constraint` hold the values of `samples` paths, and
+    /// afterwards the slopes of the acquisition in them; `best` is every path's best feasible baseline value.
+    pub(super) fn value<const Q: usize, const S: usize>(
+        self,
+        objective: &mut [[f64; S]; MAX_JOINT],
+        constraint: &mut [[f64; S]; MAX_JOINT],
+        best: &[f64; S],
+        samples: usize,
+    ) -> f64 {
+        match self {
+            Self::LogNei => log_nei::<Q, S>(objective, constraint, best, samples),
+            Self::Nei => nei::<Q, S>(objective, constraint, best, samples),
+        }
+    }
+}
+
+fn log_nei<const Q: usize, const S: usize>(
+    objective: &mut [[f64; S]; MAX_JOINT],
+    constraint: &mut [[f64; S]; MAX_JOINT],
+    best: &[f64; S],
+    samples: usize,
+) -> f64 {
+    // The logarithm of smoothed improvement times smoothed feasibility, and its slopes.
+    let mut logs = [[0.0; S]; Q];
+    for j in 0..Q {
+        let terms = objective[j].iter_mut().zip(&mut constraint[j]).zip(best).zip(&mut logs[j]);
+        for (((f, g), best), log) in terms.take(samples) {
+            let u = (*f - best) * (1.0 / TAU_RELU);
+            let t = vector::exp(-u.abs());
+            let fat = 1.0 / (1.0 + u * u);
+            let softplus = (if u > 0.0 { u } else { 0.0 }) + vector::ln(1.0 + t);
+            let sigmoid = (if u > 0.0 { 1.0 } else { t }) / (1.0 + t);
+            let improvement = softplus + 0.1 * fat;
+            let v = *g * (-1.0 / ETA);
+            let w = v.abs() + FATMOID;
+            let tail = (2.0 / 3.0) / (1.0 + w * w);
+            let feasibility = if v < 0.0 { tail } else { 1.0 - tail };
+            *log = vector::ln(TAU_RELU * improvement * feasibility);
+            *f = (sigmoid - 0.2 * u * fat * fat) / (improvement * TAU_RELU);
+            *g = 3.0 * w * tail * tail / feasibility * (-1.0 / ETA);
+        }
+    }
+    // The smoothed maximum over candidates, and its slopes.
+    let mut values = [0.0; S];
+    for s in 0..samples {
+        let mut largest = logs[0][s];
+        for row in &logs[1..] {
+            largest = if row[s] > largest { row[s] } else { largest };
+        }
+        let (mut sum, mut others, mut maxima) = (0.0, 0.0, 0.0);
+        for row in &mut logs {
+            let x = (largest - row[s]) * (1.0 / TAU_MAX);
+            let density = 2.0 / (2.0 + 2.0 * x + x * x);
+            sum += density;
+            let slope = density * density * (1.0 + x);
+            let is_largest = if x > 0.0 { 0.0 } else { 1.0 };
+            maxima += is_largest;
+            others += slope * (1.0 - is_largest);
+            row[s] = if x > 0.0 { slope } else { -1.0 };
+        }
+        values[s] = largest + TAU_MAX * vector::ln(sum);
+        for row in &mut logs {
+            row[s] = (if row[s] < 0.0 { (sum - others) / maxima } else { row[s] }) / sum;
+        }
+    }
+    // The logarithm of the mean over paths, and its slopes.
+    let largest = values[..samples].iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+    let mut total = 0.0;
+    for value in &mut values[..samples] {
+        *value = vector::exp(*value - largest);
+        total += *value;
+    }
+    let inverse = 1.0 / total;
+    for j in 0..Q {
+        for s in 0..samples {
+            let weight = values[s] * inverse * logs[j][s];
+            objective[j][s] *= weight;
+            constraint[j][s] *= weight;
+        }
+    }
+    largest + vector::ln(total / samples as f64)
+}
+
+/// Where the two branches of the fat sigmoid meet with equal slopes: 1 / sqrt(3).
+const FATMOID: f64 = 0.577_350_269_189_625_8;
+
+fn nei<const Q: usize, const S: usize>(
+    objective: &mut [[f64; S]; MAX_JOINT],
+    constraint: &mut [[f64; S]; MAX_JOINT],
+    best: &[f64; S],
+    samples: usize,
+) -> f64 {
+    let share = 1.0 / samples as f64;
+    let mut total = 0.0;
+    for s in 0..samples {
+        let (mut largest, mut winner, mut slopes) = (0.0, Q, (0.0, 0.0));
+        for j in 0..Q {
+            let improvement = objective[j][s] - best[s];
+            let v = constraint[j][s] * (-1.0 / ETA);
+            let t = vector::exp(-v.abs());
+            let feasibility = (if v > 0.0 { 1.0 } else { t }) / (1.0 + t);
+            let value = improvement * feasibility;
+            if value > largest {
+                let slope = improvement * feasibility * (1.0 - feasibility) * (-1.0 / ETA);
+                (largest, winner, slopes) = (value, j, (feasibility, slope));
+            }
+        }
+        for j in 0..Q {
+            (objective[j][s], constraint[j][s]) = (0.0, 0.0);
+        }
+        if winner < Q {
+            (objective[winner][s], constraint[winner][s]) = (slopes.0 * share, slopes.1 * share);
+        }
+        total += largest * share;
+    }
+    total
+}

@@ -1,0 +1,322 @@
+//! Constrained noisy expected improvement of a batch, by quasi-Monte-Carlo paths through two processes: the negative
+//! ln cost (maximised) and the ln of latency over its limit (feasible when at most 0).
+
+pub mod improvement;
+pub mod maximise;
+pub mod paths;
+
+pub use improvement::Improvement;
+
+use crate::gp::{Gp, GpError, GpScratch};
+use crate::math::vector::axpy;
+use crate::math::{cholesky, float, normal};
+use crate::random;
+use crate::sobol;
+use heapless::Vec;
+use paths::{Candidates, Paths};
+use rand_core::Rng;
+
+/// The most candidates that are moved together; larger batches are found one after the other.
+pub const MAX_JOINT: usize = 4;
+
+/// Joint draws that decide which baseline points can matter.
+const PRUNING_DRAWS: usize = 128;
+
+/// The acquisition function of one step: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8).
+#[derive(Clone, Debug)]
+pub struct Acquisition<const N: usize, const D: usize, const S: usize> {
+    improvement: Improvement,
+    samples: usize,
+    dimensions: usize,
+    objective: Paths<N, D, S>,
+    constraint: Paths<N, D, S>,
+    /// Every path's best feasible value at the baseline and the pending points.
+    best: [f64; S],
+    objective_work: Candidates<N, S>,
+    constraint_work: Candidates<N, S>,
+    /// Path values at the baseline.
+    objective_baseline: [[f64; S]; N],
+    constraint_baseline: [[f64; S]; N],
+    evaluations: usize,
+    /// Number of Sobol dimensions given out.
+    drawn: usize,
+}
+
+impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
+    /// Memory; [`Acquisition::begin`] makes it usable.
+    pub const fn new() -> Self {
+        Self {
+            improvement: Improvement::LogNei,
+            samples: 0,
+            dimensions: 0,
+            objective: Paths::new(),
+            constraint: Paths::new(),
+            best: [0.0; S],
+            objective_work: Candidates::new(),
+            constraint_work: Candidates::new(),
+            objective_baseline: [[0.0; S]; N],
+            constraint_baseline: [[0.0; S]; N],
+            evaluations: 0,
+            drawn: 0,
+        }
+    }
+
+    /// Prepares the acquisition function: prunes the baseline to the points that are the best feasible one in some
+    /// joint posterior draw, draws the paths (`samples` is rounded up to a multiple of 8, at most `S`) and conditions
+    /// them. Both processes must hold the same inputs.
+    ///
+    /// # Errors
+    /// [`GpError`] when a process is empty or its covariance cannot be factored.
+    pub fn begin<R: Rng + ?Sized>(
+        &mut self,
+        objective: &Gp<N, D>,
+        constraint: &Gp<N, D>,
+        improvement: Improvement,
+        samples: usize,
+        rng: &mut R,
+        scratch: &mut GpScratch<N, D>,
+    ) -> Result<(), GpError> {
+        let baseline = self.prune(objective, constraint, rng, scratch)?;
+        self.drawn = 0;
+        let mut drawn = 0;
+        let mut normals = |_: usize, out: &mut [f64]| {
+            quasi_normals(drawn, rng, out);
+            drawn += 1;
+        };
+        self.condition(objective, constraint, improvement, samples, &baseline, &mut normals, scratch)?;
+        self.drawn = drawn;
+        Ok(())
+    }
+
+    /// The same with a given baseline (indices of observations) and given base samples: `normals` is called for
+    /// every baseline point and then for each of [`MAX_JOINT`] candidates, with its number, first for the objective
+    /// and then for the constraint.
+    ///
+    /// # Errors
+    /// [`GpError`].
+    pub fn condition(
+        &mut self,
+        objective: &Gp<N, D>,
+        constraint: &Gp<N, D>,
+        improvement: Improvement,
+        samples: usize,
+        baseline: &[usize],
+        normals: &mut dyn FnMut(usize, &mut [f64]),
+        scratch: &mut GpScratch<N, D>,
+    ) -> Result<(), GpError> {
+        let n = objective.len();
+        if n == 0 {
+            return Err(GpError::Empty);
+        }
+        if constraint.len() != n {
+            return Err(GpError::Length { expected: n, found: constraint.len() });
+        }
+        self.improvement = improvement;
+        self.samples = samples.clamp(1, S).next_multiple_of(8);
+        self.dimensions = objective.dimensions();
+        self.evaluations = 0;
+        let work = scratch;
+        for (gp, paths, values) in [
+            (objective, &mut self.objective, &mut self.objective_baseline),
+            (constraint, &mut self.constraint, &mut self.constraint_baseline),
+        ] {
+            gp.inverse(work.first.as_flattened_mut(), work.second.as_flattened_mut())?;
+            let inverse = work.first.as_flattened();
+            let samples = self.samples;
+            paths.draw(
+                gp,
+                inverse,
+                baseline,
+                samples,
+                &mut *normals,
+                values,
+                &mut work.second,
+                &mut work.third,
+            );
+        }
+        // A path without a feasible baseline point improves on a value that any point reaches, so that feasibility
+        // decides (as BoTorch does; its issue 3009 is about an objective that does not fall below that value).
+        let hyper = objective.hyperparameters();
+        let least = objective.targets().iter().fold(hyper.mean, |a, &b| a.min(b));
+        let unreachable = least - 6.0 * float::sqrt(hyper.outputscale);
+        self.best = [unreachable; S];
+        for (values, limits) in
+            self.objective_baseline.iter().zip(&self.constraint_baseline).take(baseline.len())
+        {
+            improve(&mut self.best, values, limits);
+        }
+        Ok(())
+    }
+
+    /// Takes in a point that is being measured, or has just been chosen: its unknown values join the baseline of
+    /// every path. Ignored when there are already `N` points.
+    pub fn add_pending<R: Rng + ?Sized>(&mut self, x: &[f64], rng: &mut R) {
+        let samples = self.samples;
+        let (mut values, mut limits) = ([f64::NEG_INFINITY; S], [f64::INFINITY; S]);
+        for (paths, work, values) in [
+            (&mut self.objective, &mut self.objective_work, &mut values),
+            (&mut self.constraint, &mut self.constraint_work, &mut limits),
+        ] {
+            let drawn = self.drawn;
+            paths.append(x, |out| quasi_normals(drawn, rng, out), work, &mut values[..samples]);
+            self.drawn += 1;
+        }
+        improve(&mut self.best, &values, &limits);
+    }
+
+    /// The value for a batch of at most [`MAX_JOINT`] candidates, row-major, in the unit cube.
+    pub fn value(&mut self, x: &[f64]) -> f64 {
+        match x.len() / self.dimensions.max(1) {
+            1 => self.evaluate::<1>(x, None),
+            2 => self.evaluate::<2>(x, None),
+            3 => self.evaluate::<3>(x, None),
+            4 => self.evaluate::<4>(x, None),
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
+    /// The value and its gradient, which is as long as `x`.
+    pub fn value_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
+        match x.len() / self.dimensions.max(1) {
+            1 => self.evaluate::<1>(x, Some(gradient)),
+            2 => self.evaluate::<2>(x, Some(gradient)),
+            3 => self.evaluate::<3>(x, Some(gradient)),
+            4 => self.evaluate::<4>(x, Some(gradient)),
+            _ => f64::NEG_INFINITY,
+        }
+    }
+
+    /// Evaluations since [`Acquisition::begin`].
+    pub const fn evaluations(&self) -> usize {
+        self.evaluations
+    }
+
+    /// Number of dimensions of a candidate.
+    pub const fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Every path's best feasible value so far.
+    pub fn best(&self) -> &[f64] {
+        &self.best[..self.samples]
+    }
+
+    fn evaluate<const Q: usize>(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        self.evaluations += 1;
+        self.objective.evaluate::<Q>(x, &mut self.objective_work);
+        self.constraint.evaluate::<Q>(x, &mut self.constraint_work);
+        let value = self.improvement.value::<Q, S>(
+            &mut self.objective_work.values,
+            &mut self.constraint_work.values,
+            &self.best,
+            self.samples,
+        );
+        if let Some(gradient) = gradient {
+            gradient.fill(0.0);
+            self.objective.pull_back::<Q>(x, &mut self.objective_work, gradient);
+            self.constraint.pull_back::<Q>(x, &mut self.constraint_work, gradient);
+        }
+        value
+    }
+
+    /// The observations that are the best feasible one (or the nearest to feasible, where none is) in some of
+    /// [`PRUNING_DRAWS`] joint posterior draws.
+    fn prune<R: Rng + ?Sized>(
+        &mut self,
+        objective: &Gp<N, D>,
+        constraint: &Gp<N, D>,
+        rng: &mut R,
+        scratch: &mut GpScratch<N, D>,
+    ) -> Result<Vec<usize, N>, GpError> {
+        let n = objective.len();
+        // Roots of the posterior covariances at the observations: N - N K⁻¹ N, with N the noise.
+        for (gp, is_objective) in [(constraint, false), (objective, true)] {
+            if gp.is_empty() || gp.len() != n {
+                return Err(GpError::Empty);
+            }
+            let (inverse, other) = if is_objective {
+                (&mut scratch.first, &mut scratch.second)
+            } else {
+                (&mut scratch.third, &mut scratch.second)
+            };
+            gp.inverse(inverse.as_flattened_mut(), other.as_flattened_mut())?;
+            let noise = |i: usize| (gp.noise()[i] + gp.jitter()).max(1e-9 * gp.hyperparameters().outputscale);
+            for i in 0..n {
+                for j in i..n {
+                    inverse[i][j] *= -noise(i) * noise(j);
+                }
+                inverse[i][i] += noise(i) * (1.0 + 1e-6);
+            }
+            if cholesky::factor(inverse.as_flattened_mut(), n, N).is_err() {
+                // Not even that: independent draws are a fair guess of which points are close to the best.
+                for i in 0..n {
+                    inverse[i].fill(0.0);
+                    inverse[i][i] = float::sqrt(noise(i));
+                }
+            }
+        }
+        let mut chosen = [false; N];
+        for _ in 0..PRUNING_DRAWS.div_ceil(S) {
+            let width = S.min(PRUNING_DRAWS);
+            for (gp, root, draws) in [
+                (objective, &scratch.first, &mut self.objective_baseline),
+                (constraint, &scratch.third, &mut self.constraint_baseline),
+            ] {
+                for row in &mut draws[..n] {
+                    for z in &mut row[..width] {
+                        *z = normal::quantile_approximate(random::uniform(rng));
+                    }
+                }
+                for i in (0..n).rev() {
+                    let (before, row) = draws.split_at_mut(i);
+                    let row = &mut row[0][..width];
+                    let noise = gp.noise()[i] + gp.jitter();
+                    let mean = gp.targets()[i] - noise * gp.alpha()[i];
+                    for z in row.iter_mut() {
+                        *z = mean + root[i][i] * *z;
+                    }
+                    for (k, z) in before.iter().enumerate() {
+                        axpy(row, root[k][i], &z[..width]);
+                    }
+                }
+            }
+            for s in 0..width {
+                let (mut best, mut nearest) = (None, 0);
+                for i in 0..n {
+                    let (value, limit) = (self.objective_baseline[i][s], self.constraint_baseline[i][s]);
+                    if limit <= 0.0 && best.is_none_or(|b: usize| value > self.objective_baseline[b][s]) {
+                        best = Some(i);
+                    }
+                    if limit < self.constraint_baseline[nearest][s] {
+                        nearest = i;
+                    }
+                }
+                chosen[best.unwrap_or(nearest)] = true;
+            }
+        }
+        Ok((0..n).filter(|&i| chosen[i]).collect())
+    }
+}
+
+impl<const N: usize, const D: usize, const S: usize> Default for Acquisition<N, D, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Raises `best` to the values that meet their limit.
+fn improve<const S: usize>(best: &mut [f64; S], values: &[f64; S], limits: &[f64; S]) {
+    for ((best, &value), &limit) in best.iter_mut().zip(values).zip(limits) {
+        if limit <= 0.0 && value > *best {
+            *best = value;
+        }
+    }
+}
+
+/// Coordinate `dimension` of a freshly scrambled Sobol set as standard normals.
+fn quasi_normals<R: Rng + ?Sized>(dimension: usize, rng: &mut R, out: &mut [f64]) {
+    let dimension = sobol::scrambled(dimension, rng);
+    for (s, z) in out.iter_mut().enumerate() {
+        *z = dimension.normal(s as u32);
+    }
+}

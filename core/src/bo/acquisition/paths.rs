@@ -1,0 +1,395 @@
+//! Sample paths of one Gaussian process, given the data and given its own values at the baseline.
+//!
+//! Noisy improvement compares candidates with the *noise-free* values at points already measured, which are unknown:
+//! each Monte-Carlo path draws them first. Given the draws `z_s`, the path's value at `q` candidates is, with the
+//! anchors X (training inputs, then pending points), `K` the kernel matrix plus noise and B the baseline,
+//!
+//! ```text
+//! f_s(x) = mean + k(x)ᵀ w_s + (L z'_s),   L Lᵀ = k(x, x) - k(x)ᵀ P k(x)
+//! w_s = K⁻¹ (y - mean) + Mᵀ z_s,          P = K⁻¹ + Mᵀ M,          M = L_B⁻¹ (rows B of I - k(B, X) K⁻¹)
+//! ```
+//!
+//! so that one kernel row and two small matrix products make all paths, and the baseline is paid for once. For a
+//! training point b the row of M before solving is its noise times row b of `K⁻¹`. A pending point x is appended by
+//! a rank-one update with the row `(e - P k(x)) / sd(x)`.
+
+use super::MAX_JOINT;
+use crate::gp::Gp;
+use crate::gp::kernel::{add_square_distances, matern52, matern52_with_slope};
+use crate::math::vector::{axpy, dot, rows_times_matrix};
+use crate::math::{cholesky, float};
+
+/// Paths of one process with at most `N` anchors in at most `D` dimensions; at most `S` paths. `N` and `S` are
+/// multiples of 8.
+#[derive(Clone, Debug)]
+pub struct Paths<const N: usize, const D: usize, const S: usize> {
+    anchors: usize,
+    dimensions: usize,
+    samples: usize,
+    outputscale: f64,
+    mean: f64,
+    inverse_lengthscales: [f64; D],
+    /// Anchors divided by the length scales, dimension-major.
+    scaled: [[f64; N]; D],
+    /// P.
+    precision: [[f64; N]; N],
+    /// w, one row per anchor.
+    weights: [[f64; S]; N],
+    /// w, one row per path.
+    transposed: [[f64; N]; S],
+    /// z': base samples of the candidates.
+    candidate_normals: [[f64; S]; MAX_JOINT],
+}
+
+/// What one process says of `q` candidates, and room for the way back to their gradient.
+#[derive(Clone, Debug)]
+pub(super) struct Candidates<const N: usize, const S: usize> {
+    kernel: [[f64; N]; MAX_JOINT],
+    slopes: [[f64; N]; MAX_JOINT],
+    /// P k.
+    projected: [[f64; N]; MAX_JOINT],
+    root: [[f64; MAX_JOINT]; MAX_JOINT],
+    /// Values of every path at every candidate; on the way back, the slopes of the acquisition in them.
+    pub(super) values: [[f64; S]; MAX_JOINT],
+}
+
+impl<const N: usize, const S: usize> Candidates<N, S> {
+    pub(super) const fn new() -> Self {
+        Self {
+            kernel: [[0.0; N]; MAX_JOINT],
+            slopes: [[0.0; N]; MAX_JOINT],
+            projected: [[0.0; N]; MAX_JOINT],
+            root: [[0.0; MAX_JOINT]; MAX_JOINT],
+            values: [[0.0; S]; MAX_JOINT],
+        }
+    }
+}
+
+impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
+    pub(super) const fn new() -> Self {
+        const { assert!(N.is_multiple_of(8) && S.is_multiple_of(8) && S > 0, "N and S must be multiples of 8") };
+        Self {
+            anchors: 0,
+            dimensions: 0,
+            samples: 0,
+            outputscale: 1.0,
+            mean: 0.0,
+            inverse_lengthscales: [0.0; D],
+            scaled: [[0.0; N]; D],
+            precision: [[0.0; N]; N],
+            weights: [[0.0; S]; N],
+            transposed: [[0.0; N]; S],
+            candidate_normals: [[0.0; S]; MAX_JOINT],
+        }
+    }
+
+    /// Draws `samples` paths of `gp` at the training points `baseline` and conditions on them. `inverse` is the
+    /// inverse covariance matrix of `gp`, rows of length `N`; `normals(b)` fills the base samples of baseline point
+    /// b, and of candidate j for b = baseline.len() + j. `at_baseline` receives one row of path values per baseline
+    /// point; `root` and `rows` are temporary memory.
+    pub(super) fn draw(
+        &mut self,
+        gp: &Gp<N, D>,
+        inverse: &[f64],
+        baseline: &[usize],
+        samples: usize,
+        mut normals: impl FnMut(usize, &mut [f64]),
+        at_baseline: &mut [[f64; S]; N],
+        root: &mut [[f64; N]; N],
+        rows: &mut [[f64; N]; N],
+    ) {
+        let n = gp.len();
+        let hyper = gp.hyperparameters();
+        (self.anchors, self.dimensions, self.samples) = (n, gp.dimensions(), samples);
+        (self.outputscale, self.mean) = (hyper.outputscale, hyper.mean);
+        for (u, lengthscale) in hyper.lengthscales.iter().enumerate() {
+            self.inverse_lengthscales[u] = 1.0 / lengthscale;
+            for (scaled, x) in self.scaled[u].iter_mut().zip(gp.input(u)) {
+                *scaled = x / lengthscale;
+            }
+        }
+        // The posterior covariance of the baseline, N - N K⁻¹ N with N the noise, and its root. Noise-free points
+        // get a trace of noise: their values are known, which is no reason to fail.
+        let noise = |b: usize| (gp.noise()[b] + gp.jitter()).max(1e-9 * hyper.outputscale);
+        let count = baseline.len();
+        for attempt in 0..8 {
+            for (row, &b) in baseline.iter().enumerate() {
+                for (column, &c) in baseline.iter().enumerate().skip(row) {
+                    root[row][column] = -noise(b) * inverse[b * N + c] * noise(c);
+                }
+                root[row][row] += noise(b);
+                if attempt > 0 {
+                    root[row][row] += noise(b) * float::pow(10.0, attempt as f64 - 10.0);
+                }
+            }
+            if cholesky::factor(root.as_flattened_mut(), count, N).is_ok() {
+                break;
+            }
+            if attempt == 7 {
+                for row in 0..count {
+                    root[row].fill(0.0);
+                    root[row][row] = float::sqrt(noise(baseline[row]));
+                }
+            }
+        }
+
+        // P starts as K⁻¹, w as alpha.
+        for i in 0..n {
+            self.precision[i][..n].copy_from_slice(&inverse[i * N..i * N + n]);
+            self.precision[i][n..].fill(0.0);
+            self.weights[i][..samples].fill(gp.alpha()[i]);
+        }
+        for (row, &b) in baseline.iter().enumerate() {
+            // Row of M: forward substitution, one baseline point after the other.
+            let (before, m) = rows.split_at_mut(row);
+            let m = &mut m[0][..n];
+            for (m, inverse) in m.iter_mut().zip(&inverse[b * N..b * N + n]) {
+                *m = noise(b) * inverse;
+            }
+            let mut z = [0.0; S];
+            normals(row, &mut z[..samples]);
+            at_baseline[row] = z;
+            for (k, previous) in before.iter().enumerate() {
+                axpy(m, -root[k][row], &previous[..n]);
+            }
+            let scale = 1.0 / root[row][row];
+            for m in m.iter_mut() {
+                *m *= scale;
+            }
+            for i in 0..n {
+                axpy(&mut self.weights[i][..samples], m[i], &z[..samples]);
+                axpy(&mut self.precision[i][..n], m[i], m);
+            }
+        }
+        // Values at the baseline: mean + L z, from the last one up because z is overwritten.
+        for row in (0..count).rev() {
+            let (before, values) = at_baseline.split_at_mut(row);
+            let values = &mut values[0][..samples];
+            let mean = gp.targets()[baseline[row]] - noise(baseline[row]) * gp.alpha()[baseline[row]];
+            let diagonal = root[row][row];
+            for value in values.iter_mut() {
+                *value = mean + diagonal * *value;
+            }
+            for (k, z) in before.iter().enumerate() {
+                axpy(values, root[k][row], &z[..samples]);
+            }
+        }
+        for (j, z) in self.candidate_normals.iter_mut().enumerate() {
+            normals(count + j, &mut z[..samples]);
+        }
+        self.transpose();
+    }
+
+    /// Makes `x` an anchor, with the values that the paths take there now (by the base samples of candidate 0) fixed
+    /// from here on; writes them to `values`. `fresh` becomes the base samples of candidate 0. Does nothing when
+    /// there are `N` anchors.
+    pub(super) fn append(
+        &mut self,
+        x: &[f64],
+        fresh: impl FnOnce(&mut [f64]),
+        candidates: &mut Candidates<N, S>,
+        values: &mut [f64],
+    ) {
+        self.evaluate::<1>(x, candidates);
+        values.copy_from_slice(&candidates.values[0][..values.len()]);
+        let (n, samples) = (self.anchors, self.samples);
+        if n == N {
+            return;
+        }
+        for ((row, x), inverse_lengthscale) in self.scaled.iter_mut().zip(x).zip(&self.inverse_lengthscales) {
+            row[n] = x * inverse_lengthscale;
+        }
+        let inverse_deviation = 1.0 / candidates.root[0][0];
+        let m = &mut candidates.projected[0];
+        m[n] = -1.0;
+        for m in &mut m[..=n] {
+            *m *= -inverse_deviation;
+        }
+        self.precision[n].fill(0.0);
+        self.weights[n] = [0.0; S];
+        for i in 0..=n {
+            axpy(&mut self.weights[i][..samples], m[i], &self.candidate_normals[0][..samples]);
+            axpy(&mut self.precision[i][..=n], m[i], &m[..=n]);
+        }
+        self.anchors = n + 1;
+        fresh(&mut self.candidate_normals[0][..samples]);
+        self.transpose();
+    }
+
+    fn transpose(&mut self) {
+        for (s, row) in self.transposed[..self.samples].iter_mut().enumerate() {
+            for (out, weights) in row.iter_mut().zip(&self.weights[..self.anchors]) {
+                *out = weights[s];
+            }
+        }
+    }
+
+    /// Path values at `Q` candidates (row-major).
+    pub(super) fn evaluate<const Q: usize>(&self, x: &[f64], out: &mut Candidates<N, S>) {
+        let (n, d) = (self.anchors, self.dimensions);
+        for j in 0..Q {
+            let (kernel, slopes) = (&mut out.kernel[j][..n], &mut out.slopes[j][..n]);
+            kernel.fill(0.0);
+            for u in 0..d {
+                let centre = x[j * d + u] * self.inverse_lengthscales[u];
+                add_square_distances(kernel, &self.scaled[u], centre, 1.0);
+            }
+            for (k, h) in kernel.iter_mut().zip(slopes) {
+                let (value, slope) = matern52_with_slope(*k);
+                (*k, *h) = (self.outputscale * value, self.outputscale * slope);
+            }
+        }
+        let kernel = rows::<Q, N>(&out.kernel, n);
+        rows_times_matrix(kernel, self.precision.as_flattened(), N, n, rows_mut(&mut out.projected));
+        rows_times_matrix(kernel, self.weights.as_flattened(), S, self.samples, rows_mut(&mut out.values));
+
+        let mut covariance = [[0.0; Q]; Q];
+        for j in 0..Q {
+            for l in 0..=j {
+                let prior = if j == l { 1.0 } else { matern52(self.square_distance(x, j, l)) };
+                covariance[j][l] = self.outputscale * prior - dot(kernel[j], &out.projected[l][..n]);
+            }
+        }
+        root(&covariance, self.outputscale, &mut out.root);
+        for j in 0..Q {
+            for value in &mut out.values[j][..self.samples] {
+                *value += self.mean;
+            }
+            for l in 0..=j {
+                let normals = &self.candidate_normals[l][..self.samples];
+                axpy(&mut out.values[j][..self.samples], out.root[j][l], normals);
+            }
+        }
+    }
+
+    /// Adds to `gradient` (row-major, as `x`) what the slopes in `out.values` make of the candidates of the last
+    /// [`Paths::evaluate`].
+    pub(super) fn pull_back<const Q: usize>(
+        &self,
+        x: &[f64],
+        out: &mut Candidates<N, S>,
+        gradient: &mut [f64],
+    ) {
+        let (n, d, samples) = (self.anchors, self.dimensions, self.samples);
+        let slopes = rows::<Q, S>(&out.values, samples);
+        let mut adjoint = [[0.0; Q]; Q];
+        for j in 0..Q {
+            for l in 0..=j {
+                adjoint[j][l] = dot(slopes[j], &self.candidate_normals[l][..samples]);
+            }
+        }
+        let covariance = covariance_adjoint(&out.root, &adjoint);
+        // The kernel rows are not needed any more; their place takes the slopes in them.
+        rows_times_matrix(slopes, self.transposed.as_flattened(), N, n, rows_mut(&mut out.kernel));
+        for j in 0..Q {
+            let weights = &mut out.kernel[j][..n];
+            for l in 0..Q {
+                axpy(weights, -2.0 * covariance[j][l], &out.projected[l][..n]);
+            }
+            let mut sum = 0.0;
+            for (w, h) in weights.iter_mut().zip(&out.slopes[j]) {
+                *w *= h;
+                sum += *w;
+            }
+            for u in 0..d {
+                let inverse_lengthscale = self.inverse_lengthscales[u];
+                let centre = x[j * d + u] * inverse_lengthscale;
+                let pull = dot(weights, &self.scaled[u]) - sum * centre;
+                gradient[j * d + u] += pull * inverse_lengthscale;
+            }
+            for l in (0..Q).filter(|&l| l != j) {
+                let (_, slope) = matern52_with_slope(self.square_distance(x, j, l));
+                let weight = -2.0 * covariance[j][l] * self.outputscale * slope;
+                for u in 0..d {
+                    let difference = x[j * d + u] - x[l * d + u];
+                    let scale = self.inverse_lengthscales[u];
+                    gradient[j * d + u] += weight * difference * scale * scale;
+                }
+            }
+        }
+    }
+
+    fn square_distance(&self, x: &[f64], j: usize, l: usize) -> f64 {
+        let d = self.dimensions;
+        let pairs = x[j * d..(j + 1) * d].iter().zip(&x[l * d..(l + 1) * d]);
+        pairs.zip(&self.inverse_lengthscales).map(|((a, b), scale)| (a - b) * scale * ((a - b) * scale)).sum()
+    }
+}
+
+fn rows<const Q: usize, const C: usize>(matrix: &[[f64; C]; MAX_JOINT], length: usize) -> [&[f64]; Q] {
+    core::array::from_fn(|j| &matrix[j][..length])
+}
+
+fn rows_mut<const Q: usize, const C: usize>(matrix: &mut [[f64; C]; MAX_JOINT]) -> [&mut [f64]; Q] {
+    let mut rows = matrix.iter_mut();
+    core::array::from_fn(|_| rows.next().map_or(&mut [] as &mut [f64], |row| row))
+}
+
+/// The lower Cholesky factor of a small covariance matrix, with as little jitter as it takes.
+fn root<const Q: usize>(covariance: &[[f64; Q]; Q], outputscale: f64, l: &mut [[f64; MAX_JOINT]; MAX_JOINT]) {
+    let mut jitter = 0.0;
+    'attempt: loop {
+        for j in 0..Q {
+            for k in 0..=j {
+                let mut sum = covariance[j][k];
+                for i in 0..k {
+                    sum -= l[j][i] * l[k][i];
+                }
+                if j != k {
+                    l[j][k] = sum / l[k][k];
+                    continue;
+                }
+                let pivot = sum + jitter;
+                // With a jitter of the output scale itself every pivot is positive.
+                let positive = pivot > 1e-14 * outputscale;
+                if !positive && jitter < outputscale {
+                    jitter = if jitter == 0.0 { 1e-8 * outputscale } else { 10.0 * jitter };
+                    continue 'attempt;
+                }
+                l[j][j] = float::sqrt(pivot.max(1e-14 * outputscale));
+            }
+        }
+        return;
+    }
+}
+
+/// The derivative in a covariance matrix, given that in its lower Cholesky factor (Murray, "Differentiation of the
+/// Cholesky decomposition", 2016, eq. 10): the symmetric part of `L⁻ᵀ Phi(Lᵀ A) L⁻¹`, where Phi takes the lower
+/// triangle and half of the diagonal.
+fn covariance_adjoint<const Q: usize>(
+    l: &[[f64; MAX_JOINT]; MAX_JOINT],
+    adjoint: &[[f64; Q]; Q],
+) -> [[f64; Q]; Q] {
+    let mut p = [[0.0; Q]; Q];
+    for j in 0..Q {
+        for k in 0..=j {
+            for i in j..Q {
+                p[j][k] += l[i][j] * adjoint[i][k];
+            }
+        }
+        p[j][j] *= 0.5;
+    }
+    for k in 0..Q {
+        for j in (0..Q).rev() {
+            for i in j + 1..Q {
+                p[j][k] -= l[i][j] * p[i][k];
+            }
+            p[j][k] /= l[j][j];
+        }
+    }
+    for j in 0..Q {
+        for k in (0..Q).rev() {
+            for i in k + 1..Q {
+                p[j][k] -= p[j][i] * l[i][k];
+            }
+            p[j][k] /= l[k][k];
+        }
+    }
+    let mut symmetric = [[0.0; Q]; Q];
+    for j in 0..Q {
+        for k in 0..Q {
+            symmetric[j][k] = 0.5 * (p[j][k] + p[k][j]);
+        }
+    }
+    symmetric
+}

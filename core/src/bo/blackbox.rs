@@ -1,0 +1,329 @@
+//! [`BlackBox`]: the paper's model. Cost and latency are functions of all axes together, nothing else is known.
+
+use super::MAX_BATCH;
+use super::acquisition::Acquisition;
+use super::model::{Evidence, Model, ModelError, Proposal, Recommendation};
+use super::space::{Point, SearchSpace};
+use super::surrogates::{Sampling, Surrogates};
+use super::trial::{Expectation, Trial};
+use crate::anomaly::leave_one_out::judge;
+use crate::anomaly::{AnomalyTest, Verdict};
+use crate::gp::{Gp, GpError, Hyperparameters, Noise, Prior};
+use crate::math::float;
+use crate::math::normal::Normal;
+use heapless::Vec;
+use rand_core::Rng;
+
+/// How the model fits, tests and samples.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BlackBoxConfig {
+    /// Priors of the processes.
+    pub prior: Prior,
+    /// How batches are chosen.
+    pub sampling: Sampling,
+    /// Which outcomes are left out of the fit; `None` keeps all.
+    pub anomalies: Option<AnomalyTest>,
+}
+
+/// Two independent processes over the encoded axes, for ln cost and ln latency; constrained noisy expected
+/// improvement chooses the batches, the posterior at measured configurations the recommendation. `D` is the
+/// capacity in axes, `N` and `S` those of the scratch: complete and pending trials, and paths.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BlackBox<const D: usize, const N: usize, const S: usize> {
+    config: BlackBoxConfig,
+    /// Hyper-parameters of the last proposal, where the next fit starts.
+    warm: Option<[Hyperparameters<D>; 2]>,
+}
+
+impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
+    /// A model without a past.
+    pub const fn new(config: BlackBoxConfig) -> Self {
+        Self { config, warm: None }
+    }
+
+    /// The configuration.
+    pub const fn config(&self) -> &BlackBoxConfig {
+        &self.config
+    }
+
+    /// Fits both processes to the complete trials and rules anomalies out: judged with all trials in, then once more
+    /// with the hyper-parameters that the others alone give. `verdicts` has one place per trial of the evidence.
+    fn fit<const F: usize>(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        verdicts: &mut [Verdict],
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<(), ModelError> {
+        let complete = evidence.trials.iter().filter(|t| t.outcome().is_some()).count();
+        if complete < NEEDED {
+            return Err(ModelError::TooFewTrials { complete, needed: NEEDED });
+        }
+        if complete > N {
+            return Err(ModelError::Capacity { capacity: N });
+        }
+        let noise = if evidence.trials.iter().all(|t| noise_of(evidence, t).is_some()) {
+            Noise::Known
+        } else {
+            Noise::Inferred
+        };
+        let prior = self.config.prior;
+        verdicts.fill(Verdict::Untested);
+        load(evidence, verdicts, [0.0; 2], scratch)?;
+        let starts = self.warm.as_ref().map_or([None; 2], |[cost, latency]| [Some(cost), Some(latency)]);
+        scratch.fit(prior, noise, starts)?;
+        let Some(test) = &self.config.anomalies else { return Ok(()) };
+
+        judge_all(evidence, test, verdicts, scratch)?;
+        if !verdicts.iter().any(Verdict::is_anomalous) {
+            return Ok(());
+        }
+        let refit = |verdicts: &[Verdict], scratch: &mut Surrogates<N, D, S>| -> Result<_, ModelError> {
+            let [cost, latency] = hyperparameters(scratch);
+            load(evidence, verdicts, [0.0; 2], scratch)?;
+            scratch.fit(prior, noise, [Some(&cost), Some(&latency)])?;
+            Ok(hyperparameters(scratch))
+        };
+        let [cost, latency] = refit(verdicts, scratch)?;
+        verdicts.fill(Verdict::Untested);
+        let inferred = if noise == Noise::Inferred { [cost.noise, latency.noise] } else { [0.0; 2] };
+        load(evidence, verdicts, inferred, scratch)?;
+        scratch.objective.set_hyperparameters(cost)?;
+        scratch.constraint.set_hyperparameters(latency)?;
+        judge_all(evidence, test, verdicts, scratch)?;
+        refit(verdicts, scratch)?;
+        Ok(())
+    }
+}
+
+/// The fewest complete trials that are fitted.
+const NEEDED: usize = 3;
+
+impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F> for BlackBox<D, N, S> {
+    type Scratch = Surrogates<N, D, S>;
+
+    fn needed(&self) -> usize {
+        NEEDED
+    }
+
+    fn propose<R: Rng + ?Sized>(
+        &mut self,
+        evidence: &Evidence<'_, D, F>,
+        count: usize,
+        batch: &mut Vec<Proposal<D>, MAX_BATCH>,
+        rng: &mut R,
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<(), ModelError> {
+        let mut verdicts = [Verdict::Untested; N];
+        let verdicts =
+            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
+        self.fit(evidence, verdicts, scratch)?;
+        self.warm = Some(hyperparameters(scratch));
+
+        let space = evidence.space;
+        let (lower, mut upper) = ([0.0; D], [0.0; D]);
+        for (upper, axis) in upper.iter_mut().zip(space.axes()) {
+            *upper = if axis.levels() > 1 { 1.0 } else { 0.0 };
+        }
+        let mut pending: Vec<[f64; D], N> = Vec::new();
+        for trial in evidence.trials.iter().filter(|t| t.is_pending()) {
+            let mut x = [0.0; D];
+            space.encode(&trial.point, &mut x);
+            let _ = pending.push(x);
+        }
+        let mut x = [[0.0; D]; MAX_BATCH];
+        let x = &mut x[..count.clamp(1, MAX_BATCH)];
+        let mut taken: Vec<Point<D>, MAX_BATCH> = Vec::new();
+        let settle = |acquisition: &mut Acquisition<N, D, S>, flat: &mut [f64]| {
+            settle(space, evidence.trials, &mut taken, acquisition, flat);
+        };
+        scratch.search(&self.config.sampling, &pending, &lower, &upper, x, settle, rng)?;
+        for (point, x) in taken.into_iter().zip(x) {
+            let d = space.dimensions();
+            let (objective, constraint) = (&scratch.objective, &scratch.constraint);
+            let (cost, latency) = (objective.posterior(&x[..d])?, constraint.posterior(&x[..d])?);
+            let noise = |gp: &Gp<N, D>| gp.noise().iter().sum::<f64>() / gp.len().max(1) as f64;
+            let expected = Expectation {
+                ln_cost: Normal { mean: -cost.mean, variance: cost.variance + noise(objective) },
+                ln_latency: Normal {
+                    mean: latency.mean + float::ln(evidence.objective.latency_limit),
+                    variance: latency.variance + noise(constraint),
+                },
+            };
+            if batch.push(Proposal { point, expected: Some(expected) }).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn verdicts(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        verdicts: &mut [Verdict],
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<(), ModelError> {
+        let (expected, found) = (evidence.trials.len(), verdicts.len());
+        if expected != found {
+            return Err(GpError::Length { expected, found }.into());
+        }
+        self.fit(evidence, verdicts, scratch).inspect_err(|_| verdicts.fill(Verdict::Untested))
+    }
+
+    fn recommend(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<Recommendation<D>, ModelError> {
+        let mut verdicts = [Verdict::Untested; N];
+        let verdicts =
+            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
+        self.fit(evidence, verdicts, scratch)?;
+        let objective = evidence.objective;
+        let mut best: Option<(Recommendation<D>, f64)> = None;
+        for trial in evidence.trials.iter().filter(|t| t.outcome().is_some()) {
+            let mut x = [0.0; D];
+            evidence.space.encode(&trial.point, &mut x);
+            let x = &x[..evidence.space.dimensions()];
+            let (cost, latency) = (scratch.objective.posterior(x)?, scratch.constraint.posterior(x)?);
+            // The latency that is not exceeded with the stated confidence, as a multiple of the limit: what decides
+            // whether a configuration qualifies, and which one is nearest to it when none does.
+            let bound = latency.quantile(objective.confidence);
+            let candidate = Recommendation {
+                point: trial.point.clone(),
+                ln_cost: Normal { mean: -cost.mean, ..cost },
+                ln_latency: Normal { mean: latency.mean + float::ln(objective.latency_limit), ..latency },
+                feasible: latency.cdf(0.0),
+                qualified: bound <= 0.0,
+            };
+            let better =
+                |(old, old_bound): &(Recommendation<D>, f64)| match (candidate.qualified, old.qualified) {
+                    (true, true) => candidate.ln_cost.mean < old.ln_cost.mean,
+                    (false, false) => bound < *old_bound,
+                    (new, _) => new,
+                };
+            if best.as_ref().is_none_or(better) {
+                best = Some((candidate, bound));
+            }
+        }
+        best.map(|(best, _)| best).ok_or(ModelError::TooFewTrials { complete: 0, needed: NEEDED })
+    }
+}
+
+/// Variances of ln cost and ln latency of one trial: measured, or from the profile.
+fn noise_of<const D: usize, const F: usize>(
+    evidence: &Evidence<'_, D, F>,
+    trial: &Trial<D, F>,
+) -> Option<[f64; 2]> {
+    let Some(outcome) = trial.outcome() else { return Some([0.0; 2]) };
+    let relative = |variance: Option<f64>, mean: f64| variance.map(|v| v / (mean * mean));
+    let profile = |deviation: f64| deviation * deviation;
+    Some([
+        relative(outcome.cost_variance(), outcome.cost())
+            .or(evidence.profile.map(|p| profile(p.cost.deviation)))?,
+        relative(outcome.latency_variance(), outcome.latency())
+            .or(evidence.profile.map(|p| profile(p.latency.deviation)))?,
+    ])
+}
+
+/// Puts the complete trials that are not anomalous into both processes; `inferred` are the noise variances of those
+/// that bring none.
+fn load<const D: usize, const N: usize, const S: usize, const F: usize>(
+    evidence: &Evidence<'_, D, F>,
+    verdicts: &[Verdict],
+    inferred: [f64; 2],
+    scratch: &mut Surrogates<N, D, S>,
+) -> Result<(), GpError> {
+    let d = evidence.space.dimensions();
+    scratch.reset(d)?;
+    for (trial, verdict) in evidence.trials.iter().zip(verdicts) {
+        let Some(outcome) = trial.outcome().filter(|_| !verdict.is_anomalous()) else { continue };
+        let mut x = [0.0; D];
+        evidence.space.encode(&trial.point, &mut x);
+        let [cost, latency] = noise_of(evidence, trial).unwrap_or(inferred);
+        scratch.push(
+            &x[..d],
+            outcome.cost(),
+            outcome.latency() / evidence.objective.latency_limit,
+            cost,
+            latency,
+        )?;
+    }
+    Ok(())
+}
+
+/// Judges the observations of both processes and puts the verdicts at the places of their trials. All complete
+/// trials must be loaded.
+fn judge_all<const D: usize, const N: usize, const S: usize, const F: usize>(
+    evidence: &Evidence<'_, D, F>,
+    test: &AnomalyTest,
+    verdicts: &mut [Verdict],
+    scratch: &mut Surrogates<N, D, S>,
+) -> Result<(), GpError> {
+    let mut judged = [Verdict::Untested; N];
+    let judged = &mut judged[..scratch.objective.len()];
+    judge(&scratch.objective, &scratch.constraint, test, judged, &mut scratch.scratch)?;
+    let mut judged = judged.iter();
+    for (verdict, trial) in verdicts.iter_mut().zip(evidence.trials) {
+        *verdict = match trial.outcome() {
+            Some(_) => judged.next().copied().unwrap_or_default(),
+            None => Verdict::Untested,
+        };
+    }
+    Ok(())
+}
+
+fn hyperparameters<const D: usize, const N: usize, const S: usize>(
+    scratch: &Surrogates<N, D, S>,
+) -> [Hyperparameters<D>; 2] {
+    [scratch.objective.hyperparameters().clone(), scratch.constraint.hyperparameters().clone()]
+}
+
+/// Moves a group of candidates (row-major) to the grid: to the nearest levels, then axis by axis to a neighbouring
+/// level where the acquisition is higher, in one pass. Points already measured, pending or `taken` are avoided as
+/// long as there are others next to them. Appends the points to `taken`.
+fn settle<const D: usize, const N: usize, const S: usize, const F: usize>(
+    space: &SearchSpace<D>,
+    trials: &[Trial<D, F>],
+    taken: &mut Vec<Point<D>, MAX_BATCH>,
+    acquisition: &mut Acquisition<N, D, S>,
+    flat: &mut [f64],
+) {
+    let d = space.dimensions();
+    let first = taken.len();
+    for x in flat.chunks_exact_mut(d) {
+        let point: Point<D> =
+            Point(space.axes().iter().zip(x.iter()).map(|(axis, &x)| axis.decode(x)).collect());
+        space.encode(&point, x);
+        let _ = taken.push(point);
+    }
+    let known = |taken: &[Point<D>], j: usize| {
+        let others = taken.iter().enumerate().filter(|&(k, _)| k != j).map(|(_, p)| p);
+        others.chain(trials.iter().map(|t| &t.point)).any(|p| *p == taken[j])
+    };
+    let mut value = acquisition.value(flat);
+    for j in first..taken.len() {
+        let mut settled = !known(taken, j);
+        for (u, axis) in space.axes().iter().enumerate() {
+            let at = (j - first) * d + u;
+            let level = taken[j].0[u];
+            let (below, above) = (level.checked_sub(1), (level + 1 < axis.levels()).then_some(level + 1));
+            let (mut best, old) = (level, flat[at]);
+            let mut best_coordinate = old;
+            for neighbour in [below, above].into_iter().flatten() {
+                taken[j].0[u] = neighbour;
+                if known(taken, j) {
+                    continue;
+                }
+                flat[at] = axis.encode(neighbour);
+                let moved = acquisition.value(flat);
+                if moved > value || !settled {
+                    (value, best, best_coordinate, settled) = (moved, neighbour, flat[at], true);
+                }
+            }
+            taken[j].0[u] = best;
+            flat[at] = best_coordinate;
+        }
+    }
+}

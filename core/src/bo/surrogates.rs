@@ -1,0 +1,156 @@
+//! The paper's two black boxes: one process for -ln cost, one for ln(latency / limit), over all axes together.
+
+use super::MAX_BATCH;
+use super::acquisition::maximise::{Search, SearchScratch, maximise};
+use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
+use crate::gp::{FitOptions, Gp, GpError, GpScratch, Hyperparameters, Noise, Prior};
+use crate::math::float;
+use crate::math::lbfgs::MAX_VARIABLES;
+use rand_core::Rng;
+
+/// How a batch is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Sampling {
+    /// qLogNEI or qNEI.
+    pub improvement: Improvement,
+    /// Monte-Carlo paths; rounded up to a multiple of 8, at most the scratch's `S`.
+    pub samples: u16,
+    /// How hard the acquisition function is searched.
+    pub search: Search,
+    /// Whether all candidates of a batch are moved together (when there are at most [`MAX_JOINT`] with at most
+    /// [`MAX_VARIABLES`] coordinates in all) or found one after the other.
+    pub joint: bool,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { improvement: Improvement::LogNei, samples: 64, search: Search::default(), joint: true }
+    }
+}
+
+/// Both processes and everything that fitting and searching need: `N` trials in `D` dimensions, `S` paths (`N` and
+/// `S` multiples of 8). With `N` = 128, `D` = 32, `S` = 64 it is 1.64 MB (asserted by the test `sizes`): keep it in a
+/// `static`, or make it on a thread with a stack of several megabytes and box it there. `new` is `const`, so a
+/// `static` needs no stack at all.
+#[derive(Clone, Debug)]
+pub struct Surrogates<const N: usize, const D: usize, const S: usize> {
+    pub(super) objective: Gp<N, D>,
+    pub(super) constraint: Gp<N, D>,
+    pub(super) scratch: GpScratch<N, D>,
+    pub(super) acquisition: Acquisition<N, D, S>,
+    search: SearchScratch,
+}
+
+impl<const N: usize, const D: usize, const S: usize> Default for Surrogates<N, D, S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
+    /// Memory without observations.
+    pub const fn new() -> Self {
+        Self {
+            objective: Gp::new(),
+            constraint: Gp::new(),
+            scratch: GpScratch::new(),
+            acquisition: Acquisition::new(),
+            search: SearchScratch::new(),
+        }
+    }
+
+    /// Forgets all observations; from now on there are `dimensions` inputs.
+    ///
+    /// # Errors
+    /// [`GpError::Capacity`].
+    pub fn reset(&mut self, dimensions: usize) -> Result<(), GpError> {
+        self.objective.reset(dimensions)?;
+        self.constraint.reset(dimensions)
+    }
+
+    /// Adds an observation at `x` (in the unit cube): a cost, a latency as a multiple of its limit, and the variances
+    /// of their logarithms.
+    ///
+    /// # Errors
+    /// Those of [`Gp::push`]; nothing is added then.
+    pub fn push(
+        &mut self,
+        x: &[f64],
+        cost: f64,
+        relative_latency: f64,
+        cost_noise: f64,
+        latency_noise: f64,
+    ) -> Result<(), GpError> {
+        self.constraint.push(x, float::ln(relative_latency), latency_noise)?;
+        self.objective.push(x, -float::ln(cost), cost_noise).inspect_err(|_| self.constraint.truncate_last())
+    }
+
+    /// Fits both processes; `starts` are earlier hyper-parameters of the two.
+    ///
+    /// # Errors
+    /// Those of [`Gp::fit`].
+    pub fn fit(
+        &mut self,
+        prior: Prior,
+        noise: Noise,
+        starts: [Option<&Hyperparameters<D>>; 2],
+    ) -> Result<(), GpError> {
+        self.objective.fit(&FitOptions { prior, noise, start: starts[0] }, &mut self.scratch)?;
+        self.constraint.fit(&FitOptions { prior, noise, start: starts[1] }, &mut self.scratch)?;
+        Ok(())
+    }
+
+    /// Finds the batch that is worth most together with the `pending` points: as many candidates as `x` has rows (at
+    /// most [`MAX_BATCH`]), between `lower` and `upper` (one number per dimension). Both processes must be fitted.
+    /// `settle` may move what was found, row-major candidates, before they are taken as chosen: to the grid. Returns
+    /// the number of evaluations of the acquisition function.
+    ///
+    /// # Errors
+    /// [`GpError`].
+    pub fn search<R: Rng + ?Sized>(
+        &mut self,
+        sampling: &Sampling,
+        pending: &[[f64; D]],
+        lower: &[f64; D],
+        upper: &[f64; D],
+        x: &mut [[f64; D]],
+        mut settle: impl FnMut(&mut Acquisition<N, D, S>, &mut [f64]),
+        rng: &mut R,
+    ) -> Result<usize, GpError> {
+        let d = self.objective.dimensions();
+        let (improvement, samples) = (sampling.improvement, usize::from(sampling.samples));
+        self.acquisition.begin(
+            &self.objective,
+            &self.constraint,
+            improvement,
+            samples,
+            rng,
+            &mut self.scratch,
+        )?;
+        for point in pending {
+            self.acquisition.add_pending(&point[..d], rng);
+        }
+        let count = x.len().min(MAX_BATCH);
+        let together =
+            if sampling.joint { count.min(MAX_JOINT).min(MAX_VARIABLES / d.max(1)).max(1) } else { 1 };
+        let (mut lowest, mut highest, mut flat) =
+            ([0.0; MAX_VARIABLES], [0.0; MAX_VARIABLES], [0.0; MAX_VARIABLES]);
+        for j in 0..together {
+            lowest[j * d..(j + 1) * d].copy_from_slice(&lower[..d]);
+            highest[j * d..(j + 1) * d].copy_from_slice(&upper[..d]);
+        }
+        for group in x[..count].chunks_mut(together) {
+            let variables = group.len() * d;
+            let (lower, upper) = (&lowest[..variables], &highest[..variables]);
+            let flat = &mut flat[..variables];
+            maximise(&mut self.acquisition, sampling.search, lower, upper, flat, rng, &mut self.search);
+            settle(&mut self.acquisition, flat);
+            for (point, found) in group.iter_mut().zip(flat.chunks_exact(d.max(1))) {
+                point[..d].copy_from_slice(found);
+                self.acquisition.add_pending(found, rng);
+            }
+        }
+        Ok(self.acquisition.evaluations())
+    }
+}

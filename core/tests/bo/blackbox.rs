@@ -1,0 +1,190 @@
+use aquatope_core::anomaly::{AnomalyTest, Verdict};
+use aquatope_core::bo::acquisition::Improvement;
+use aquatope_core::bo::acquisition::maximise::Search;
+use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
+use aquatope_core::bo::model::Objective;
+use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::study::{Study, StudyConfig};
+use aquatope_core::bo::surrogates::{Sampling, Surrogates};
+use aquatope_core::bo::trial::{Outcome, TrialId};
+use aquatope_core::random::{SplitMix64, standard_normal};
+use heapless::Vec;
+
+const D: usize = 4;
+const N: usize = 48;
+const S: usize = 32;
+
+type Paper = Study<BlackBox<D, N, S>, D, N, 2>;
+
+/// CPU 0.1..4.0 and memory 1..8 of one function, and an axis that cannot move.
+fn space() -> SearchSpace<D> {
+    let cpu = Axis::new(0.1, 4.0, 0.1).unwrap().log_scaled().unwrap();
+    let memory = Axis::new(1.0, 8.0, 1.0).unwrap().log_scaled().unwrap();
+    SearchSpace::new(&[cpu, memory, Axis::fixed(2.0).unwrap()]).unwrap()
+}
+
+/// Latency falls with CPU and memory, cost is price times latency: (cost, latency).
+fn truth(cpu: f64, memory: f64) -> (f64, f64) {
+    let latency = 1.0 / cpu + 2.0 / memory + 0.2;
+    ((cpu + 0.3 * memory) * latency, latency)
+}
+
+fn study(latency_limit: f64, config: BlackBoxConfig) -> Box<Paper> {
+    let objective = Objective { latency_limit, confidence: 0.9 };
+    let config_of_study = StudyConfig { objective, initial: 8, seed: 3 };
+    Box::new(Study::new(space(), config_of_study, BlackBox::new(config)).unwrap())
+}
+
+fn scratch() -> Box<Surrogates<N, D, S>> {
+    Box::new(Surrogates::new())
+}
+
+fn config(improvement: Improvement, joint: bool) -> BlackBoxConfig {
+    let search = Search { raw: 64, restarts: 6, evaluations: 100 };
+    let sampling = Sampling { improvement, samples: 32, search, joint };
+    BlackBoxConfig { sampling, anomalies: Some(AnomalyTest::default()), ..BlackBoxConfig::default() }
+}
+
+/// Evaluates a trial with 2 % noise.
+fn evaluate(study: &mut Paper, id: TrialId, rng: &mut SplitMix64) -> (f64, f64) {
+    let values: Vec<f64, D> = study.space().values(&study.trial(id).unwrap().point).collect();
+    let (cost, latency) = truth(values[0], values[1]);
+    let noise = (0.02 * standard_normal(rng)).exp();
+    study.tell(id, Outcome::new(cost * noise, latency * noise).unwrap()).unwrap();
+    (cost, latency)
+}
+
+/// The least cost on the grid under a limit.
+fn least_cost(limit: f64) -> f64 {
+    let grid = (1..=40).flat_map(|i| (1..=8).map(move |m| truth(f64::from(i) * 0.1, f64::from(m))));
+    grid.filter(|&(_, latency)| latency <= limit).map(|(cost, _)| cost).fold(f64::INFINITY, f64::min)
+}
+
+/// Runs a study for `steps` batches of 3 and returns the true cost and latency of its recommendation.
+fn run(limit: f64, config: BlackBoxConfig, steps: usize) -> (f64, f64, bool) {
+    let (mut study, mut scratch, mut rng) = (study(limit, config), scratch(), SplitMix64(11));
+    for id in study.ask(8, &mut rng, &mut scratch).unwrap() {
+        evaluate(&mut study, id, &mut rng);
+    }
+    for _ in 0..steps {
+        for id in study.ask(3, &mut rng, &mut scratch).unwrap() {
+            evaluate(&mut study, id, &mut rng);
+        }
+    }
+    let recommendation = study.recommendation(&mut scratch).unwrap();
+    let values: Vec<f64, D> = study.space().values(&recommendation.point).collect();
+    let (cost, latency) = truth(values[0], values[1]);
+    (cost, latency, recommendation.qualified)
+}
+
+#[test]
+fn every_sampler_comes_close_to_the_optimum() {
+    for improvement in [Improvement::LogNei, Improvement::Nei] {
+        for joint in [true, false] {
+            for limit in [0.9, 1.6] {
+                let (cost, latency, qualified) = run(limit, config(improvement, joint), 8);
+                let what =
+                    format!("{improvement:?} joint {joint} limit {limit}: cost {cost} latency {latency}");
+                assert!(qualified && latency <= 1.01 * limit, "{what}");
+                assert!(cost <= 1.1 * least_cost(limit), "{what}, optimum {}", least_cost(limit));
+            }
+        }
+    }
+}
+
+/// Everything meets the limit: the cheapest configuration of all is wanted.
+#[test]
+fn all_feasible() {
+    let (cost, _, qualified) = run(1e3, config(Improvement::LogNei, true), 8);
+    assert!(qualified && cost <= 1.1 * least_cost(1e3), "{cost}");
+}
+
+/// Nothing meets the limit: the recommendation is not qualified and near the fastest configuration.
+#[test]
+fn nothing_feasible() {
+    let (_, latency, qualified) = run(0.5, config(Improvement::LogNei, true), 8);
+    let fastest = truth(4.0, 8.0).1;
+    assert!(!qualified && latency <= 1.1 * fastest, "{latency}, fastest {fastest}");
+}
+
+/// Restoring a snapshot and asking gives what asking gives; a recommendation in between changes nothing.
+#[test]
+fn a_restored_study_asks_the_same() {
+    let (mut study, mut scratch, mut rng) =
+        (study(1.0, config(Improvement::LogNei, true)), scratch(), SplitMix64(1));
+    for _ in 0..4 {
+        for id in study.ask(3, &mut rng, &mut scratch).unwrap() {
+            evaluate(&mut study, id, &mut rng);
+        }
+    }
+    let mut buffer = vec![0; 64 * 1024];
+    let mut restored: Box<Paper> = Box::new(Study::restore(study.snapshot(&mut buffer).unwrap()).unwrap());
+    assert_eq!(study, restored);
+    let recommended = restored.recommendation(&mut scratch).unwrap();
+    assert_eq!(study.recommendation(&mut scratch), Ok(recommended));
+    let mut rng_of_restored = rng;
+    // With trials pending and told out of order.
+    for _ in 0..3 {
+        let ids = study.ask(2, &mut rng, &mut scratch).unwrap();
+        assert_eq!(ids, restored.ask(2, &mut rng_of_restored, &mut Box::new(Surrogates::new())).unwrap());
+        let mut noise = [rng, rng];
+        evaluate(&mut study, ids[1], &mut noise[0]);
+        evaluate(&mut restored, ids[1], &mut noise[1]);
+        assert_eq!(study, restored);
+    }
+}
+
+/// No proposal is a configuration that was measured or is pending, as long as there are others.
+#[test]
+fn proposals_are_new() {
+    let (mut study, mut scratch, mut rng) =
+        (study(1.0, config(Improvement::LogNei, true)), scratch(), SplitMix64(2));
+    for id in study.ask(8, &mut rng, &mut scratch).unwrap() {
+        evaluate(&mut study, id, &mut rng);
+    }
+    for _ in 0..8 {
+        for id in study.ask(4, &mut rng, &mut scratch).unwrap() {
+            let point = &study.trial(id).unwrap().point;
+            assert_eq!(study.trials().iter().filter(|t| t.point == *point).count(), 1, "{point:?}");
+            if id.0 % 3 > 0 {
+                evaluate(&mut study, id, &mut rng);
+            }
+        }
+    }
+}
+
+/// Two samples slowed threefold among thirty are found, and nothing else is; screening agrees.
+#[test]
+fn slow_outliers_are_found_together() {
+    let (mut study, mut scratch, mut rng) =
+        (study(1.0, config(Improvement::LogNei, true)), scratch(), SplitMix64(5));
+    for i in 0..30u16 {
+        let point = study.space().point(&[(i * 7) % 40, (i * 3) % 8, 0]).unwrap();
+        let values: Vec<f64, D> = study.space().values(&point).collect();
+        let slow = if i == 11 || i == 20 { 3.0 } else { 1.0 };
+        let (cost, latency) = truth(values[0], values[1]);
+        let noise = (0.02 * standard_normal(&mut rng)).exp() * slow;
+        study.record(point, Outcome::new(cost * noise, latency * noise).unwrap()).unwrap();
+    }
+    let verdicts = study.verdicts(&mut scratch).unwrap();
+    let anomalous: std::vec::Vec<usize> = (0..30).filter(|&i| verdicts[i].is_anomalous()).collect();
+    assert_eq!(anomalous, [11, 20], "{verdicts:?}");
+
+    let id = study.ask(1, &mut rng, &mut scratch).unwrap()[0];
+    let values: Vec<f64, D> = study.space().values(&study.trial(id).unwrap().point).collect();
+    let (cost, latency) = truth(values[0], values[1]);
+    let mut screen = |factor: f64| {
+        let outcome = Outcome::new(cost * factor, latency * factor).unwrap();
+        study.screen(id, &outcome, &mut scratch).unwrap()
+    };
+    assert!(screen(4.0).is_anomalous());
+    assert!(matches!(screen(1.0), Verdict::Consistent { .. }));
+}
+
+/// Capacity for real studies, as stated in the documentation of the types.
+#[test]
+fn sizes() {
+    let sizes =
+        [size_of::<Study<BlackBox<32, 128, 64>, 32, 128, 16>>(), size_of::<Surrogates<128, 32, 64>>()];
+    assert_eq!(sizes.map(|bytes| bytes / 1000), [41, 1639]);
+}
