@@ -32,6 +32,7 @@ pub mod window;
 pub mod nn;
 
 pub mod forecast;
+pub mod pool;
 pub mod workflow;
 
 pub mod anomaly;
