@@ -38,3 +38,4 @@ pub mod workflow;
 pub mod anomaly;
 pub mod bo;
 pub mod gp;
+pub mod structured;

@@ -310,11 +310,12 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         if trial.is_pending() { Ok(trial) } else { Err(TellError::NotPending(id)) }
     }
 
-    /// Point `index` of the scrambled Sobol design; the same for the same seed.
+    /// Point `index` of the scrambled Sobol design, even in the coordinates of the models; the same for the same
+    /// seed.
     fn design_point(&self, index: u32) -> Point<D> {
         let mut rng = SplitMix64(self.config.seed);
         let axes = self.space.axes().iter().enumerate();
-        Point(axes.map(|(j, axis)| axis.round(sobol::scrambled(j, &mut rng).uniform(index))).collect())
+        Point(axes.map(|(j, axis)| axis.decode(sobol::scrambled(j, &mut rng).uniform(index))).collect())
     }
 
     /// Whether a decoded study can be one: what the constructors check, once more.

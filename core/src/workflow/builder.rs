@@ -7,6 +7,7 @@ use heapless::Vec;
 
 /// Collects stages and edges; [`WorkflowBuilder::build`] checks them.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WorkflowBuilder<const F: usize> {
     predecessors: Vec<StageSet, F>,
     edge_overhead: f64,
@@ -61,10 +62,16 @@ impl<const F: usize> WorkflowBuilder<F> {
     /// The checked workflow. Work: at most `F` passes over the stages.
     ///
     /// # Errors
-    /// [`WorkflowError::Empty`], or [`WorkflowError::Cycle`] naming one stage on a cycle.
-    pub fn build(self) -> Result<Workflow<F>, WorkflowError> {
-        if self.predecessors.is_empty() {
+    /// [`WorkflowError::Empty`], or [`WorkflowError::Cycle`] naming one stage on a cycle; the others for a builder
+    /// that was read from bytes.
+    pub fn build(mut self) -> Result<Workflow<F>, WorkflowError> {
+        let stages = self.predecessors.len();
+        if stages == 0 {
             return Err(WorkflowError::Empty);
+        }
+        self.edge_overhead(self.edge_overhead)?;
+        if let Some(stage) = self.predecessors.iter().flat_map(|p| p.iter()).find(|p| p.index() >= stages) {
+            return Err(WorkflowError::UnknownStage { stage, stages });
         }
         let order = topological_order(&self.predecessors)?;
         let mut successors: Vec<StageSet, F> =
@@ -75,6 +82,20 @@ impl<const F: usize> WorkflowBuilder<F> {
             }
         }
         Ok(Workflow { predecessors: self.predecessors, successors, order, edge_overhead: self.edge_overhead })
+    }
+}
+
+impl<const F: usize> TryFrom<WorkflowBuilder<F>> for Workflow<F> {
+    type Error = WorkflowError;
+
+    fn try_from(builder: WorkflowBuilder<F>) -> Result<Self, WorkflowError> {
+        builder.build()
+    }
+}
+
+impl<const F: usize> From<Workflow<F>> for WorkflowBuilder<F> {
+    fn from(workflow: Workflow<F>) -> Self {
+        Self { predecessors: workflow.predecessors, edge_overhead: workflow.edge_overhead }
     }
 }
 

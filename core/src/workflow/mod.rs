@@ -35,6 +35,8 @@ use heapless::Vec;
 
 /// A checked workflow of at least 1 and at most `F` stages; `F` is at most [`StageSet::CAPACITY`] (64).
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "WorkflowBuilder<F>", try_from = "WorkflowBuilder<F>"))]
 pub struct Workflow<const F: usize> {
     /// Direct predecessors of every stage.
     predecessors: Vec<StageSet, F>,

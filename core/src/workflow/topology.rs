@@ -20,6 +20,7 @@ impl StageId {
 
 /// A set of stages, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StageSet(u64);
 
 impl StageSet {
