@@ -7,6 +7,7 @@ pub mod cli;
 pub mod error;
 pub mod files;
 pub mod forecast;
+pub mod generate;
 pub mod replay;
 pub mod sim;
 pub mod trace;

@@ -4,6 +4,7 @@ use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
 use serde::Serialize;
 
 use super::progress::Progress;
+use crate::baselines::Classical;
 use crate::error::Result;
 use crate::forecast::Forecaster;
 use crate::sim::{KeepAlive, Policy, Targets};
@@ -20,17 +21,40 @@ pub enum PolicyName {
     Oracle,
     /// Idle containers are kept for a fixed time.
     KeepAlive,
+    /// The last minute's peak again.
+    LastValue,
+    /// The strongest harmonics of the last two hours (IceBreaker's forecast).
+    Icebreaker,
+    /// Holt-Winters with a daily season.
+    HoltWinters,
+    /// A linear model of the last 48 minutes (NLinear).
+    Nlinear,
+    /// ARIMA of the order with the best AIC.
+    Arima,
 }
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 2] = [Self::Oracle, Self::KeepAlive];
+    pub const ALL: [Self; 7] = [
+        Self::Oracle,
+        Self::KeepAlive,
+        Self::LastValue,
+        Self::Icebreaker,
+        Self::HoltWinters,
+        Self::Nlinear,
+        Self::Arima,
+    ];
 
     /// The name in tables.
     pub fn label(self) -> &'static str {
         match self {
             Self::Oracle => "oracle",
             Self::KeepAlive => "keep-alive",
+            Self::LastValue => "last value",
+            Self::Icebreaker => "IceBreaker",
+            Self::HoltWinters => "Holt-Winters",
+            Self::Nlinear => "NLinear",
+            Self::Arima => "ARIMA",
         }
     }
 }
@@ -67,6 +91,9 @@ pub enum Contender<'a> {
 /// # Errors
 /// Whatever a trainer refuses.
 pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a>> {
+    let classical = |model: Classical| -> Contender<'a> {
+        Contender::Forecaster(Box::new(model.forecaster(context.trace, context.split)))
+    };
     Ok(match name {
         PolicyName::Oracle => Contender::Reactive {
             settings: vec![("peak".into(), Box::new(Targets::new("oracle", 0, &context.trace.peaks)))],
@@ -80,6 +107,11 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
             // Ten minutes: OpenWhisk's default.
             Contender::Reactive { settings: minutes.map(setting).into(), chosen: 6 }
         }
+        PolicyName::LastValue => classical(Classical::MovingMax { minutes: 1 }),
+        PolicyName::Icebreaker => classical(Classical::Harmonics { window: 120, harmonics: 10 }),
+        PolicyName::HoltWinters => classical(Classical::HoltWinters),
+        PolicyName::Nlinear => classical(Classical::Linear),
+        PolicyName::Arima => classical(Classical::Arima),
     })
 }
 
