@@ -9,6 +9,7 @@ pub mod files;
 pub mod forecast;
 pub mod generate;
 pub mod replay;
+pub mod report;
 pub mod sim;
 pub mod trace;
 pub mod train;

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod demo;
 mod forecast;
 mod replay;
 mod table;
@@ -23,6 +24,7 @@ struct Arguments {
 // One variant a subcommand, each wrapping the arguments struct of its own file.
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Replay(replay::Arguments),
     Forecast(forecast::Arguments),
     Tune(tune::Arguments),
@@ -49,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Forecast(arguments) => forecast::run(&arguments),
         Command::Tune(arguments) => tune::run(arguments),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::table::aligned;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::replay::policies::PolicyName;
 use crate::replay::progress::Progress;
-use crate::replay::{self, Options};
+use crate::replay::report::{COLUMNS, cells};
+use crate::replay::{self, Comparison, Options};
 use crate::trace::{self, ReadOptions, Split, Trace, Unit};
 
 /// Replay a trace: train on its first part, then forecast, plan and simulate the rest minute by minute.
@@ -35,20 +38,32 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TRAIN,VALID", value_parser = two_minutes)]
     split: Option<(usize, usize)>,
     /// Price of a cold start, in container-minutes of idle memory
-    #[arg(long, value_name = "R", default_value_t = 20.0)]
+    #[arg(long, value_name = "R", default_value_t = DEFAULT_COLD_COST)]
     cold_cost: f64,
     /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Write an HTML report into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
 }
 
+/// The price of a cold start in container-minutes of idle memory when the user states none.
+pub(super) const DEFAULT_COLD_COST: f64 = 20.0;
+
+/// Run the command.
+///
+/// # Errors
+/// Whatever is wrong with the trace, the split or the report folder.
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     if !(arguments.cold_cost.is_finite() && arguments.cold_cost > 0.0) {
         return Err(Error::input("--cold-cost", "is not a positive number", "give a price such as 20"));
     }
+    let output = Output { report: arguments.report, json: arguments.json };
+    output.prepare()?;
     let read = ReadOptions {
         durations: arguments.durations,
         memory: arguments.memory,
@@ -66,20 +81,53 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         (None, None, Some(stated)) => stated,
         (None, None, None) => by_length(&trace)?,
     };
-    let options = Options {
-        policies: arguments.policy,
-        cold_cost: arguments.cold_cost,
-        seed: arguments.seed,
-        featured: 8,
-    };
+    let options = options(arguments.policy, arguments.cold_cost, arguments.seed);
     let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&comparison).map_err(|e| Error::Failed(e.to_string()))?;
-        println!("{json}");
-    } else {
-        print!("{}", super::table::comparison(&comparison));
+    output.write(&comparison, &trace)
+}
+
+/// The options of a comparison with eight functions shown in detail.
+pub(super) fn options(policies: Vec<PolicyName>, cold_cost: f64, seed: u64) -> Options {
+    Options { policies, cold_cost, seed, featured: 8 }
+}
+
+/// Where a comparison goes.
+pub(super) struct Output {
+    /// Folder of the report.
+    pub(super) report: Option<PathBuf>,
+    /// JSON instead of a table.
+    pub(super) json: bool,
+}
+
+impl Output {
+    /// Find out whether the report can be written before the work is done.
+    pub(super) fn prepare(&self) -> Result<()> {
+        self.report.as_deref().map_or(Ok(()), files::prepare_folder)
     }
-    Ok(())
+
+    /// Write the report and print the comparison.
+    pub(super) fn write(&self, comparison: &Comparison, trace: &Trace) -> Result<()> {
+        let report = self.report.as_ref().map(|folder| folder.join("report.html"));
+        if let Some(path) = &report {
+            files::write(path, comparison.report(trace).as_bytes())?;
+        }
+        if self.json {
+            let json = serde_json::to_string_pretty(comparison).map_err(|e| Error::Failed(e.to_string()))?;
+            println!("{json}");
+            return Ok(());
+        }
+        let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
+        println!("{}", aligned(&COLUMNS, &rows));
+        println!(
+            "{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.",
+            comparison.trace.functions, comparison.trace.invocations
+        );
+        if let Some(path) = &report {
+            println!("Report: {}", path.display());
+        }
+        println!("{}", comparison.finding());
+        Ok(())
+    }
 }
 
 const DAY: usize = 1440;

@@ -1,42 +1,36 @@
 //! Tables for people.
 
-use std::fmt::Write;
-
-use crate::replay::Comparison;
-
-/// The comparison of a replay as a table.
-pub(super) fn comparison(comparison: &Comparison) -> String {
+/// `rows` under `header`, columns aligned: the first to the left, the others to the right.
+pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let fields = rows.iter().filter_map(|row| row.get(column)).map(|field| field.chars().count());
+        fields.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
-    let trace = &comparison.trace;
-    let _ = writeln!(
-        text,
-        "{} functions, {} invocations in the test (minutes {} to {}); memory in units of keeping exactly each \
-         minute's peak ({:.0} GB s)\n",
-        trace.functions, trace.invocations, trace.valid_end, trace.end, comparison.oracle_memory_gb_s
-    );
-    let _ = writeln!(
-        text,
-        "{:13} {:>16} {:>7} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}  {:>6} {:>6}",
-        "policy", "setting", "cold %", "fn-mean", "memory", "launches", "at 4%", "2%", "1%", "CRPS", "SMAPE"
-    );
-    let optional = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
-    for policy in &comparison.policies {
-        let point = &policy.points[policy.chosen];
-        let _ = writeln!(
-            text,
-            "{:13} {:>16} {:>7.2} {:>8.2} {:>8.2} {:>8} {:>6} {:>6} {:>6}  {:>6} {:>6}",
-            policy.name.label(),
-            point.setting,
-            point.cold_percent,
-            point.cold_percent_function_mean,
-            point.memory_x_oracle,
-            point.launches,
-            optional(policy.memory_at.cold_4),
-            optional(policy.memory_at.cold_2),
-            optional(policy.memory_at.cold_1),
-            policy.errors.map_or("-".into(), |errors| format!("{:.3}", errors.crps_scaled)),
-            policy.errors.map_or("-".into(), |errors| format!("{:.1}", errors.smape_int)),
-        );
+    let titles: Vec<String> = header.iter().map(ToString::to_string).collect();
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for (column, (field, width)) in row.iter().zip(&widths).enumerate() {
+            line.push_str(&if column == 0 {
+                format!("{field:width$}")
+            } else {
+                format!("  {field:>width$}")
+            });
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_field() {
+        let text = aligned(&["policy", "n"], &[vec!["a".into(), "1,000".into()]]);
+        assert_eq!(text, "policy      n\na       1,000\n");
+    }
 }

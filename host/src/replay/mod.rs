@@ -8,6 +8,7 @@ pub mod errors;
 pub mod frontier;
 pub mod policies;
 pub mod progress;
+pub mod report;
 mod sweep;
 
 use std::time::Instant;

@@ -1,14 +1,19 @@
 //! The policies a replay can compare, by name, each with the sweep of its knob.
 
+use std::ops::ControlFlow;
+
 use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
 use serde::Serialize;
 
 use super::progress::Progress;
 use crate::baselines::Classical;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::forecast::Forecaster;
+use crate::forecast::light::LightForecaster;
 use crate::sim::{KeepAlive, Policy, Targets};
 use crate::trace::{Split, Trace};
+use crate::train;
+use crate::train::light::Series;
 
 /// A policy that can run on another thread.
 pub type BoxedPolicy<'a> = Box<dyn Policy + Send + 'a>;
@@ -31,11 +36,13 @@ pub enum PolicyName {
     Nlinear,
     /// ARIMA of the order with the best AIC.
     Arima,
+    /// The light quantile network.
+    Light,
 }
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Oracle,
         Self::KeepAlive,
         Self::LastValue,
@@ -43,6 +50,7 @@ impl PolicyName {
         Self::HoltWinters,
         Self::Nlinear,
         Self::Arima,
+        Self::Light,
     ];
 
     /// The name in tables.
@@ -55,6 +63,16 @@ impl PolicyName {
             Self::HoltWinters => "Holt-Winters",
             Self::Nlinear => "NLinear",
             Self::Arima => "ARIMA",
+            Self::Light => "light",
+        }
+    }
+
+    /// The name in a sentence.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "the best fixed keep-alive",
+            Self::Icebreaker => "IceBreaker's forecast",
+            other => other.label(),
         }
     }
 }
@@ -112,7 +130,28 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
+        PolicyName::Light => Contender::Forecaster(Box::new(light(context)?)),
     })
+}
+
+fn light(context: &Context<'_>) -> Result<LightForecaster> {
+    let series = Series::of(context.trace);
+    let options = train::light::Options { seed: context.seed, ..train::light::Options::default() };
+    let bar = context.progress.bar(0, "light: training".into(), "rounds");
+    let outcome = train::light::train(&series, context.split.train_end, &options, None, |progress| {
+        bar.set_length(progress.rounds as u64);
+        bar.set_position(progress.round as u64);
+        ControlFlow::Continue(())
+    });
+    bar.finish_and_clear();
+    let diverged = |why| Error::Failed(format!("training diverged: {why}"));
+    let train::light::Outcome::Finished(model) = outcome.map_err(diverged)? else {
+        return Err(Error::Failed("training was stopped".into()));
+    };
+    let parents = series.iter().map(|series| series.parent).collect();
+    let mut forecaster = LightForecaster::new(model, parents).map_err(diverged)?;
+    forecaster.replay(&series, context.split.valid_end);
+    Ok(forecaster)
 }
 
 /// How many containers a forecast asks for.

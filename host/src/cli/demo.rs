@@ -1,0 +1,47 @@
+//! `aquatope demo`: the comparison on a generated load, with good defaults.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::replay::{self, Output};
+use crate::error::Result;
+use crate::generate;
+use crate::replay::policies::PolicyName;
+use crate::replay::progress::Progress;
+use crate::trace::Split;
+
+/// Show what forecasting buys: replay a generated 14-day load of 30 functions and write a report.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Folder of the HTML report
+    #[arg(long, value_name = "DIR", default_value = "aquatope-demo")]
+    report: PathBuf,
+    /// Seed of the load and of everything random
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Days of load: ten train, one validates, three are the test.
+const DAYS: usize = 14;
+const DAY: usize = 1440;
+
+/// Run the command.
+///
+/// # Errors
+/// A report folder that cannot be written.
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    let output = Output { report: Some(arguments.report), json: arguments.json };
+    output.prepare()?;
+    let progress = Progress::on_terminal();
+    let bar = progress.bar(1, format!("generating {DAYS} days of load"), "trace");
+    let trace = generate::trace(arguments.seed, DAYS);
+    bar.finish_and_clear();
+    let split = Split { train_end: 10 * DAY, valid_end: 11 * DAY, end: DAYS * DAY };
+    let options = replay::options(PolicyName::ALL.into(), replay::DEFAULT_COLD_COST, arguments.seed);
+    let comparison = crate::replay::run(&trace, split, &options, &progress)?;
+    output.write(&comparison, &trace)
+}

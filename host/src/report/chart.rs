@@ -1,0 +1,304 @@
+//! A chart with two axes: bands, lines, steps and dots, as SVG in an HTML figure.
+//!
+//! Charts are drawn 520 units wide: two of them stand side by side on a screen, one fills a phone, and the letters
+//! keep a readable size on both.
+
+use std::fmt::Write;
+
+use super::escape;
+pub use super::scale::Spacing;
+use super::scale::{Scale, label};
+
+pub(super) const WIDTH: f64 = 520.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 42.0;
+
+/// What a layer's colour means; the page's style sheet gives each a light and a dark value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    /// The text colour: what really happened.
+    Text,
+    /// The colour of comparisons that are not the point.
+    Quiet,
+    /// One of eight colours that are told apart by colour-blind readers as well; the first is the strongest.
+    Series(u8),
+}
+
+impl Ink {
+    pub(super) fn class(self) -> String {
+        match self {
+            Self::Text => "ink-text".into(),
+            Self::Quiet => "ink-quiet".into(),
+            Self::Series(number) => format!("ink-{}", number % 8),
+        }
+    }
+}
+
+/// One axis.
+#[derive(Clone, Debug)]
+pub struct Axis {
+    label: String,
+    spacing: Spacing,
+    range: Option<(f64, f64)>,
+}
+
+impl Axis {
+    /// A linear axis over all the data, from zero.
+    pub fn linear(label: impl Into<String>) -> Self {
+        Self { label: label.into(), spacing: Spacing::Linear, range: None }
+    }
+
+    /// A logarithmic axis over all the (positive) data.
+    pub fn logarithmic(label: impl Into<String>) -> Self {
+        Self { label: label.into(), spacing: Spacing::Logarithmic, range: None }
+    }
+
+    /// Show `low..high`; what lies outside is held at the edge.
+    pub fn range(mut self, low: f64, high: f64) -> Self {
+        self.range = Some((low, high));
+        self
+    }
+
+    fn scale(&self, values: impl Iterator<Item = f64>, paper: (f64, f64)) -> Scale {
+        let usable = values.filter(|v| v.is_finite() && (self.spacing == Spacing::Linear || *v > 0.0));
+        let (low, high) = usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let low = if self.spacing == Spacing::Linear { low.min(0.0) } else { low };
+        Scale::new(self.spacing, self.range.unwrap_or((low, high)), paper)
+    }
+}
+
+/// A chart under construction; layers are drawn in the order they are added.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    title: String,
+    x: Axis,
+    y: Axis,
+    layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    name: String,
+    ink: Ink,
+    shape: Shape,
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    /// `(x, low, high)`.
+    Band(Vec<(f64, f64, f64)>),
+    Line(Vec<(f64, f64)>),
+    /// Constant until the next point.
+    Step(Vec<(f64, f64)>),
+    /// Connected dots with a text each, one of them emphasised.
+    Dots {
+        points: Vec<(f64, f64)>,
+        texts: Vec<String>,
+        emphasised: Option<usize>,
+    },
+}
+
+impl Chart {
+    /// An empty chart.
+    pub fn new(title: impl Into<String>, x: Axis, y: Axis) -> Self {
+        Self { title: title.into(), x, y, layers: Vec::new() }
+    }
+
+    /// A band between `low` and `high` at each `(x, low, high)`.
+    pub fn band(self, name: &str, ink: Ink, points: Vec<(f64, f64, f64)>) -> Self {
+        self.with(name, ink, Shape::Band(points))
+    }
+
+    /// A line through the points.
+    pub fn line(self, name: &str, ink: Ink, points: Vec<(f64, f64)>) -> Self {
+        self.with(name, ink, Shape::Line(points))
+    }
+
+    /// A line that stays at each value until the next point.
+    pub fn step(self, name: &str, ink: Ink, points: Vec<(f64, f64)>) -> Self {
+        self.with(name, ink, Shape::Step(points))
+    }
+
+    /// Connected dots; `texts` appear when the pointer rests on one, `emphasised` is drawn larger.
+    pub fn dots(
+        self,
+        name: &str,
+        ink: Ink,
+        points: Vec<(f64, f64)>,
+        texts: Vec<String>,
+        emphasised: Option<usize>,
+    ) -> Self {
+        self.with(name, ink, Shape::Dots { points, texts, emphasised })
+    }
+
+    fn with(mut self, name: &str, ink: Ink, shape: Shape) -> Self {
+        self.layers.push(Layer { name: name.into(), ink, shape });
+        self
+    }
+
+    /// The figure: title, legend and drawing.
+    pub fn html(&self) -> String {
+        let x = self.x.scale(self.layers.iter().flat_map(|l| l.shape.xs()), (LEFT, WIDTH - RIGHT));
+        let y = self.y.scale(self.layers.iter().flat_map(|l| l.shape.ys()), (HEIGHT - BOTTOM, TOP));
+        let mut html = format!("<figure>\n<figcaption>{}</figcaption>\n", escape(&self.title));
+        html.push_str(&legend(self.layers.iter().map(|layer| (layer.name.as_str(), layer.ink))));
+        let _ = writeln!(
+            html,
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escape(&self.title)
+        );
+        self.axes(&x, &y, &mut html);
+        for layer in &self.layers {
+            layer.draw(&x, &y, &mut html);
+        }
+        html.push_str("</svg>\n</figure>\n");
+        html
+    }
+
+    fn axes(&self, x: &Scale, y: &Scale, svg: &mut String) {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for tick in y.ticks(5) {
+            let at = y.place(tick);
+            let _ = writeln!(
+                svg,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                LEFT - 6.0,
+                at + 4.0,
+                label(tick)
+            );
+        }
+        for tick in x.ticks(6) {
+            let at = x.place(tick);
+            let _ = writeln!(
+                svg,
+                "<line class=\"axis\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{bottom}\" y2=\"{}\"/>\
+                 <text class=\"tick middle\" x=\"{at:.1}\" y=\"{}\">{}</text>",
+                bottom + 4.0,
+                bottom + 17.0,
+                label(tick)
+            );
+        }
+        let _ = writeln!(
+            svg,
+            "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{bottom}\" y2=\"{bottom}\"/>\
+             <text class=\"tick middle\" x=\"{:.1}\" y=\"{}\">{}</text>\
+             <text class=\"tick middle\" transform=\"translate(12 {:.1}) rotate(-90)\">{}</text>",
+            (LEFT + right) / 2.0,
+            HEIGHT - 6.0,
+            escape(&self.x.label),
+            (TOP + bottom) / 2.0,
+            escape(&self.y.label)
+        );
+    }
+}
+
+impl Shape {
+    fn xs(&self) -> Vec<f64> {
+        match self {
+            Self::Band(points) => points.iter().map(|p| p.0).collect(),
+            Self::Line(points) | Self::Step(points) | Self::Dots { points, .. } => {
+                points.iter().map(|p| p.0).collect()
+            }
+        }
+    }
+
+    fn ys(&self) -> Vec<f64> {
+        match self {
+            Self::Band(points) => points.iter().flat_map(|p| [p.1, p.2]).collect(),
+            Self::Line(points) | Self::Step(points) | Self::Dots { points, .. } => {
+                points.iter().map(|p| p.1).collect()
+            }
+        }
+    }
+}
+
+impl Layer {
+    fn draw(&self, x: &Scale, y: &Scale, svg: &mut String) {
+        let class = self.ink.class();
+        match &self.shape {
+            Shape::Band(points) => {
+                let upper = points.iter().map(|&(at, _, high)| (at, high));
+                let lower = points.iter().rev().map(|&(at, low, _)| (at, low));
+                let path = path(upper.chain(lower), x, y);
+                let _ = writeln!(svg, "<path class=\"band {class}\" d=\"{path}Z\"/>");
+            }
+            Shape::Line(points) => {
+                let path = path(points.iter().copied(), x, y);
+                let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
+            }
+            Shape::Step(points) => {
+                let corners = points.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]);
+                let path = path(corners.chain(points.last().copied()), x, y);
+                let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
+            }
+            Shape::Dots { points, texts, emphasised } => {
+                let path = path(points.iter().copied(), x, y);
+                let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
+                for (index, &(at, value)) in points.iter().enumerate() {
+                    let radius = if *emphasised == Some(index) { 6.0 } else { 3.0 };
+                    let text = texts.get(index).map_or("", String::as_str);
+                    let _ = writeln!(
+                        svg,
+                        "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\">\
+                         <title>{}: {}</title></circle>",
+                        x.place(at),
+                        y.place(value),
+                        escape(&self.name),
+                        escape(text)
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// `M` and `L` commands through the points.
+fn path(points: impl Iterator<Item = (f64, f64)>, x: &Scale, y: &Scale) -> String {
+    let mut path = String::new();
+    for (index, (at, value)) in points.enumerate() {
+        let command = if index == 0 { 'M' } else { 'L' };
+        let _ = write!(path, "{command}{:.1} {:.1}", x.place(at), y.place(value));
+    }
+    path
+}
+
+/// Names and inks as a line of HTML that wraps.
+pub(super) fn legend<'a>(entries: impl Iterator<Item = (&'a str, Ink)>) -> String {
+    let mut html = String::from("<p class=\"legend\">");
+    for (name, ink) in entries.filter(|(name, _)| !name.is_empty()) {
+        let _ = write!(html, "<span class=\"{}\"><i></i>{}</span> ", ink.class(), escape(name));
+    }
+    html.push_str("</p>\n");
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_holds_its_layers_and_escapes_its_texts() {
+        let html = Chart::new("a < b", Axis::linear("minute"), Axis::logarithmic("cold %"))
+            .line("one & two", Ink::Series(0), vec![(0.0, 1.0), (10.0, 100.0)])
+            .dots("d", Ink::Quiet, vec![(5.0, 10.0)], vec!["\"q\"".into()], Some(0))
+            .html();
+        assert!(
+            html.contains("a &lt; b") && html.contains("one &amp; two") && html.contains("&quot;q&quot;")
+        );
+        // The corners of the data are the corners of the paper; the dot is in the middle.
+        assert!(html.contains("M48.0 258.0L508.0 10.0"), "{html}");
+        assert!(html.contains("cx=\"278.0\" cy=\"134.0\" r=\"6\""), "{html}");
+    }
+
+    #[test]
+    fn empty_and_unusable_data_still_make_a_chart() {
+        let chart = Chart::new("t", Axis::linear("x"), Axis::logarithmic("y"));
+        assert!(chart.html().contains("</svg>"));
+        let chart = chart.line("", Ink::Text, vec![(f64::NAN, 0.0), (1.0, f64::INFINITY)]);
+        assert!(!chart.html().contains("inf"));
+    }
+}

@@ -1,0 +1,14 @@
+//! Self-contained HTML reports: one file, inline SVG, no script, light and dark.
+//!
+//! [`chart`] draws, [`page`] puts charts, tables and text together; what a report says is written beside the command
+//! that makes it.
+
+pub mod chart;
+pub mod page;
+pub mod rows;
+mod scale;
+
+/// `text` with the characters HTML gives a meaning replaced.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
