@@ -2,6 +2,7 @@
 
 mod demo;
 mod forecast;
+mod inspect;
 mod replay;
 mod table;
 mod tune;
@@ -27,6 +28,7 @@ enum Command {
     Demo(demo::Arguments),
     Replay(replay::Arguments),
     Forecast(forecast::Arguments),
+    Inspect(inspect::Arguments),
     Tune(tune::Arguments),
 }
 
@@ -53,6 +55,7 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Forecast(arguments) => forecast::run(&arguments),
         Command::Tune(arguments) => tune::run(arguments),
     }

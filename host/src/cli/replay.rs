@@ -11,6 +11,7 @@ use crate::replay::policies::PolicyName;
 use crate::replay::progress::Progress;
 use crate::replay::report::{COLUMNS, cells};
 use crate::replay::{self, Comparison, Options};
+use crate::report::grouped;
 use crate::trace::{self, ReadOptions, Split, Trace, Unit};
 
 /// Replay a trace: train on its first part, then forecast, plan and simulate the rest minute by minute.
@@ -86,9 +87,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     output.write(&comparison, &trace)
 }
 
-/// The options of a comparison with eight functions shown in detail.
+/// The options of a comparison with ten functions shown in detail.
 pub(super) fn options(policies: Vec<PolicyName>, cold_cost: f64, seed: u64) -> Options {
-    Options { policies, cold_cost, seed, featured: 8 }
+    Options { policies, cold_cost, seed, featured: 10 }
 }
 
 /// Where a comparison goes.
@@ -120,7 +121,8 @@ impl Output {
         println!("{}", aligned(&COLUMNS, &rows));
         println!(
             "{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.",
-            comparison.trace.functions, comparison.trace.invocations
+            comparison.trace.functions,
+            grouped(comparison.trace.invocations)
         );
         if let Some(path) = &report {
             println!("Report: {}", path.display());

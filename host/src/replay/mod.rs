@@ -4,6 +4,7 @@
 //! Every policy is a sweep of one knob (keep-alive time, cache size, quantile of the forecast). Of each sweep one
 //! point is the policy's default, and the whole of it tells how much memory a level of cold starts costs.
 
+mod drive;
 pub mod errors;
 pub mod frontier;
 pub mod policies;
@@ -17,9 +18,9 @@ use aquatope_core::forecast::Forecast;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::forecast::{Forecaster, Observation};
 use crate::sim::{Outcome, Simulation, Targets};
 use crate::trace::{Split, Trace};
+use drive::{Forecasts, drive};
 use errors::Errors;
 use policies::{Contender, Plan, PolicyName};
 use progress::Progress;
@@ -174,14 +175,6 @@ struct Replay<'a> {
     featured: Vec<usize>,
 }
 
-/// The forecasts of a test part.
-struct Forecasts {
-    /// `[function][minute of the test]`.
-    rows: Vec<Vec<Forecast>>,
-    /// Median milliseconds for one minute of all functions.
-    ms: f64,
-}
-
 impl Replay<'_> {
     fn policy(&self, name: PolicyName) -> Result<PolicyResult> {
         let started = Instant::now();
@@ -203,7 +196,9 @@ impl Replay<'_> {
                 Ok(self.result(name, settings, chosen, &outcomes, None))
             }
             Contender::Forecaster(mut forecaster) => {
-                let forecasts = self.forecast(forecaster.as_mut(), name.label());
+                let minutes = self.split.valid_end..self.split.end;
+                let bar = self.progress.minutes(name.label(), minutes.len());
+                let forecasts = drive(forecaster.as_mut(), self.trace, minutes, &bar);
                 let plans = policies::plans(self.options.cold_cost);
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
@@ -216,34 +211,6 @@ impl Replay<'_> {
                 Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })
             }
         }
-    }
-
-    /// Drive a forecaster through the test part: each minute is forecast before it is shown.
-    fn forecast(&self, forecaster: &mut dyn Forecaster, label: &str) -> Forecasts {
-        let minutes = self.split.valid_end..self.split.end;
-        let bar = self.progress.minutes(label, minutes.len());
-        let mut rows = vec![Vec::with_capacity(minutes.len()); self.trace.functions.len()];
-        let mut milliseconds = Vec::with_capacity(minutes.len());
-        let mut observations = vec![Observation::default(); rows.len()];
-        for minute in minutes {
-            let started = Instant::now();
-            let forecasts = forecaster.forecast();
-            milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
-            for (row, forecast) in rows.iter_mut().zip(forecasts) {
-                row.push(forecast);
-            }
-            for (function, observation) in observations.iter_mut().enumerate() {
-                *observation = Observation {
-                    count: self.trace.counts[function][minute],
-                    peak: self.trace.peaks[function][minute],
-                };
-            }
-            forecaster.observe(&observations);
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        milliseconds.sort_by(f64::total_cmp);
-        Forecasts { rows, ms: milliseconds.get(milliseconds.len() / 2).copied().unwrap_or(0.0) }
     }
 
     fn targets(&self, plan: &Plan, forecasts: &Forecasts) -> Vec<Vec<u32>> {
@@ -264,8 +231,8 @@ impl Replay<'_> {
             .zip(outcomes)
             .map(|(setting, outcome)| self.point(setting, outcome))
             .collect();
-        let function_errors: Vec<Errors> =
-            forecasts.map(|forecasts| self.errors(forecasts)).unwrap_or_default();
+        let function_errors =
+            forecasts.map_or(Vec::new(), |forecasts| forecasts.errors(self.trace, self.split));
         PolicyResult {
             name,
             chosen,
@@ -278,17 +245,6 @@ impl Replay<'_> {
             featured_forecasts: forecasts.map_or(Vec::new(), |forecasts| self.of_featured(&forecasts.rows)),
             featured_provisioned: self.of_featured(&outcomes[chosen].provisioned),
         }
-    }
-
-    fn errors(&self, forecasts: &Forecasts) -> Vec<Errors> {
-        let Split { train_end, valid_end, end } = self.split;
-        let functions = forecasts.rows.iter().zip(&self.trace.peaks);
-        functions
-            .map(|(row, peaks)| {
-                let trained: u64 = peaks[..train_end].iter().map(|&peak| u64::from(peak)).sum();
-                Errors::of(row, &peaks[valid_end..end], trained as f64 / train_end as f64)
-            })
-            .collect()
     }
 
     fn point(&self, setting: String, outcome: &Outcome) -> Point {

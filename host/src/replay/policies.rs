@@ -5,8 +5,14 @@ use std::ops::ControlFlow;
 use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
 use serde::Serialize;
 
+use super::drive::drive;
+use super::errors::Errors;
 use super::progress::Progress;
 use crate::baselines::Classical;
+use crate::baselines::autoscale::Autoscale;
+use crate::baselines::faascache::FaasCache;
+use crate::baselines::hybrid_histogram::HybridHistogram;
+use crate::baselines::openwhisk::{OpenWhisk, Reactive};
 use crate::error::{Error, Result};
 use crate::forecast::Forecaster;
 use crate::forecast::light::LightForecaster;
@@ -26,6 +32,14 @@ pub enum PolicyName {
     Oracle,
     /// Idle containers are kept for a fixed time.
     KeepAlive,
+    /// As many containers as the busiest of the last minutes needed.
+    Autoscale,
+    /// OpenWhisk's keep-alive and reactive stem cells.
+    Openwhisk,
+    /// Greedy-dual caching in a fixed memory (FaasCache).
+    Faascache,
+    /// Hybrid histogram (Serverless in the Wild).
+    Histogram,
     /// The last minute's peak again.
     LastValue,
     /// The strongest harmonics of the last two hours (IceBreaker's forecast).
@@ -42,9 +56,13 @@ pub enum PolicyName {
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Oracle,
         Self::KeepAlive,
+        Self::Autoscale,
+        Self::Openwhisk,
+        Self::Faascache,
+        Self::Histogram,
         Self::LastValue,
         Self::Icebreaker,
         Self::HoltWinters,
@@ -58,6 +76,10 @@ impl PolicyName {
         match self {
             Self::Oracle => "oracle",
             Self::KeepAlive => "keep-alive",
+            Self::Autoscale => "autoscale",
+            Self::Openwhisk => "OpenWhisk",
+            Self::Faascache => "FaasCache",
+            Self::Histogram => "histogram",
             Self::LastValue => "last value",
             Self::Icebreaker => "IceBreaker",
             Self::HoltWinters => "Holt-Winters",
@@ -104,6 +126,21 @@ pub enum Contender<'a> {
     Forecaster(Box<dyn Forecaster + 'a>),
 }
 
+impl<'a> Contender<'a> {
+    /// One policy for each of `knobs`, `chosen` being the index of the default.
+    fn reactive<K, P: Policy + Send + 'a, const N: usize>(
+        knobs: [K; N],
+        chosen: usize,
+        policy: impl Fn(K) -> (String, P),
+    ) -> Self {
+        let boxed = |knob| -> (String, BoxedPolicy<'a>) {
+            let (setting, policy) = policy(knob);
+            (setting, Box::new(policy))
+        };
+        Self::Reactive { settings: knobs.into_iter().map(boxed).collect(), chosen }
+    }
+}
+
 /// Build, and where there is something to train train, the policy `name`.
 ///
 /// # Errors
@@ -113,20 +150,35 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
         Contender::Forecaster(Box::new(model.forecaster(context.trace, context.split)))
     };
     Ok(match name {
-        PolicyName::Oracle => Contender::Reactive {
-            settings: vec![("peak".into(), Box::new(Targets::new("oracle", 0, &context.trace.peaks)))],
-            chosen: 0,
-        },
+        PolicyName::Oracle => Contender::reactive([()], 0, |()| {
+            ("peak".into(), Targets::new("oracle", 0, &context.trace.peaks))
+        }),
+        // Ten minutes: OpenWhisk's default, and the usual comparison.
         PolicyName::KeepAlive => {
             let minutes = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
-            let setting = |minutes: f64| -> (String, BoxedPolicy<'a>) {
-                (format!("{minutes} min"), Box::new(KeepAlive::new(minutes * 60.0)))
-            };
-            // Ten minutes: OpenWhisk's default.
-            Contender::Reactive { settings: minutes.map(setting).into(), chosen: 6 }
+            Contender::reactive(minutes, 6, |m| (format!("{m} min"), KeepAlive::new(m * 60.0)))
+        }
+        PolicyName::Autoscale => {
+            let minutes = [1, 2, 3, 5, 10, 20, 30, 60];
+            Contender::reactive(minutes, 3, |m| (format!("{m} min"), Autoscale::new(m)))
+        }
+        PolicyName::Openwhisk => {
+            let minutes = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0];
+            Contender::reactive(minutes, 3, |m| {
+                (format!("{m} min"), OpenWhisk::new(m * 60.0, 1, Reactive::default()))
+            })
+        }
+        PolicyName::Faascache => {
+            let sizes = [0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0];
+            Contender::reactive(sizes, 4, |size| {
+                (format!("{size} x oracle"), FaasCache::new(size * context.oracle_memory_mb))
+            })
+        }
+        PolicyName::Histogram => {
+            Contender::reactive([()], 0, |()| ("4 h".into(), HybridHistogram::default()))
         }
         PolicyName::LastValue => classical(Classical::MovingMax { minutes: 1 }),
-        PolicyName::Icebreaker => classical(Classical::Harmonics { window: 120, harmonics: 10 }),
+        PolicyName::Icebreaker => classical(icebreaker(context)),
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
@@ -134,9 +186,34 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
     })
 }
 
+/// IceBreaker's forecast with the window that does best on the validation part, in its favour: the source fixes none.
+fn icebreaker(context: &Context<'_>) -> Classical {
+    let Split { train_end, valid_end, .. } = context.split;
+    let windows = [(120, 10), (360, 10), (1440, 40)];
+    let candidates = windows
+        .into_iter()
+        .filter(|&(window, _)| window == 120 || 2 * window <= train_end)
+        .map(|(window, harmonics)| Classical::Harmonics { window, harmonics });
+    // Calibrated on as much as is forecast: the last of the training, then the validation as a test.
+    let calibrated_from = train_end.saturating_sub(valid_end - train_end);
+    let error = |model: Classical| -> f64 {
+        let inner = Split { train_end: calibrated_from, valid_end: train_end, end: valid_end };
+        let mut forecaster = model.forecaster(context.trace, inner);
+        let bar = context.progress.minutes("IceBreaker: choosing a window", valid_end - train_end);
+        let forecasts = drive(&mut forecaster, context.trace, train_end..valid_end, &bar);
+        Errors::mean(&forecasts.errors(context.trace, inner)).crps_scaled
+    };
+    let measured = candidates.map(|model| (error(model), model));
+    let best = measured.min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map_or(Classical::Harmonics { window: 120, harmonics: 10 }, |(_, model)| model)
+}
+
 fn light(context: &Context<'_>) -> Result<LightForecaster> {
     let series = Series::of(context.trace);
-    let options = train::light::Options { seed: context.seed, ..train::light::Options::default() };
+    let defaults = train::light::Options::default();
+    // A short history is not shown more often than this: it has nothing more to teach.
+    let most = 64 * series.len() * context.split.train_end;
+    let options = train::light::Options { seed: context.seed, rows: defaults.rows.min(most), ..defaults };
     let bar = context.progress.bar(0, "light: training".into(), "rounds");
     let outcome = train::light::train(&series, context.split.train_end, &options, None, |progress| {
         bar.set_length(progress.rounds as u64);
@@ -181,16 +258,19 @@ impl Plan {
     pub fn label(&self) -> String {
         match self {
             Self::Mean => "mean".into(),
-            Self::Quantile(level) => format!("q{level}"),
+            Self::Quantile(level) => format!("q{:.3}", level).trim_end_matches('0').into(),
             Self::Beyond(times) => format!("q{} + {times} spreads", LEVELS[LEVELS.len() - 1]),
         }
     }
 }
 
+/// The levels every forecast is swept over.
+const SWEPT: [f32; 10] = [0.5, 0.6, 0.75, 0.85, 0.9, 0.95, 0.965, 0.975, 0.99, 0.995];
+
 /// The sweep of every forecasting policy; the last one is the default, for the price of a cold start `cold_cost`.
 pub fn plans(cold_cost: f64) -> Vec<Plan> {
     let mut plans = vec![Plan::Mean];
-    plans.extend(LEVELS[MEDIAN..].iter().map(|&level| Plan::Quantile(level)));
+    plans.extend(SWEPT.map(Plan::Quantile));
     plans.extend([Plan::Beyond(1.0), Plan::Beyond(4.0)]);
     plans.push(Plan::Quantile((cold_cost / (cold_cost + 1.0)) as f32));
     plans

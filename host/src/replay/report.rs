@@ -1,14 +1,16 @@
 //! The HTML report of a replay.
 
+use super::errors::Errors;
 use super::policies::PolicyName;
 use super::{Comparison, PolicyResult};
 use crate::report::chart::{Axis, Chart, Ink};
+use crate::report::grouped;
 use crate::report::page::Page;
 use crate::report::rows::dot_rows;
 use crate::trace::Trace;
 
 /// Minutes of each time chart.
-const WINDOW: usize = 240;
+const WINDOW: usize = 180;
 /// Rows of the chart of errors.
 const ERROR_ROWS: usize = 40;
 
@@ -57,7 +59,9 @@ impl Comparison {
         page.text(&format!(
             "{} functions, {} invocations in the test. Trained on minutes 0 to {}, validated up to {}, tested up to {}: \
              every minute of the test is forecast, planned and simulated before it is shown to the policy.",
-            summary.functions, summary.invocations, summary.train_end, summary.valid_end, summary.end
+            summary.functions,
+            grouped(summary.invocations),
+            summary.train_end, summary.valid_end, summary.end
         ));
         page.section("Policies");
         page.text(
@@ -83,8 +87,14 @@ impl Comparison {
             ));
             page.figures(&self.minutes(best, trace));
             page.section("Forecast errors by function");
-            page.text("CRPS divided by the function's mean load: lower is better, 0 is a certain and right forecast.");
-            page.figures(&[self.errors(trace)]);
+            page.text(
+                "Busiest functions first; lower is better. CRPS, of the whole distribution, is 0 for a certain and right \
+                 forecast. SMAPE, of the median alone, is large wherever counts are near 1, whoever forecasts.",
+            );
+            page.figures(&[
+                self.errors("CRPS, scaled", "CRPS / mean load", trace, |errors| errors.crps_scaled),
+                self.errors("SMAPE of the median", "SMAPE, 0 to 200", trace, |errors| errors.smape_int),
+            ]);
         }
         page.html()
     }
@@ -145,7 +155,7 @@ impl Comparison {
         charts.collect()
     }
 
-    fn errors(&self, trace: &Trace) -> String {
+    fn errors(&self, title: &str, axis: &str, trace: &Trace, error: fn(&Errors) -> f64) -> String {
         let forecasting: Vec<(usize, &PolicyResult)> =
             self.policies.iter().enumerate().filter(|(_, policy)| policy.errors.is_some()).collect();
         let mut functions: Vec<usize> = (0..trace.functions.len()).collect();
@@ -159,14 +169,14 @@ impl Comparison {
         let series: Vec<(&str, Ink, Vec<f64>)> = forecasting
             .iter()
             .map(|&(index, policy)| {
-                let values = functions.iter().map(|&function| policy.function_errors[function].crps_scaled);
+                let values = functions.iter().map(|&function| error(&policy.function_errors[function]));
                 (policy.name.label(), self.ink(index), values.collect())
             })
             .collect();
         let mut all: Vec<f64> = series.iter().flat_map(|(_, _, values)| values.iter().copied()).collect();
         all.sort_by(f64::total_cmp);
         let high = all.get(all.len() * 19 / 20).copied().unwrap_or(1.0);
-        dot_rows("CRPS, scaled; busiest functions first", "CRPS / mean load", &names, high, &series)
+        dot_rows(title, axis, &names, high, &series)
     }
 
     /// The best forecaster has the strongest colour, the oracle is quiet.
@@ -211,8 +221,8 @@ pub fn cells(policy: &PolicyResult) -> Vec<String> {
         format!("{:.2}", point.cold_percent),
         format!("{:.2}", point.cold_percent_function_mean),
         format!("{:.2}", point.memory_x_oracle),
-        format!("{:.0}", point.memory_gb_s),
-        point.launches.to_string(),
+        grouped(point.memory_gb_s as u64),
+        grouped(point.launches),
         memory(policy.memory_at.cold_4),
         memory(policy.memory_at.cold_2),
         memory(policy.memory_at.cold_1),

@@ -12,3 +12,14 @@ mod scale;
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+/// A whole number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let places = digits.len();
+    let separated = digits.chars().enumerate().flat_map(|(place, digit)| {
+        let separator = (place > 0 && (places - place).is_multiple_of(3)).then_some(',');
+        separator.into_iter().chain([digit])
+    });
+    separated.collect()
+}

@@ -1,5 +1,7 @@
 //! From data to places on the paper, and the ticks between.
 
+use super::grouped;
+
 /// How values of an axis are spaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spacing {
@@ -76,15 +78,8 @@ fn round_step(step: f64) -> f64 {
 pub(super) fn label(value: f64) -> String {
     let rounded = (value * 1e6).round() / 1e6;
     if rounded.abs() >= 1000.0 && rounded.fract() == 0.0 {
-        let digits = format!("{}", rounded.abs() as u64);
-        let mut grouped = String::new();
-        for (place, digit) in digits.chars().enumerate() {
-            if place > 0 && (digits.len() - place) % 3 == 0 {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        return if rounded < 0.0 { format!("-{grouped}") } else { grouped };
+        let sign = if rounded < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", grouped(rounded.abs() as u64));
     }
     format!("{rounded}")
 }

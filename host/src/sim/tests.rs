@@ -153,3 +153,69 @@ fn wake_ups_prewarm_and_a_later_one_replaces_the_earlier() {
     assert_eq!(outcome.functions[0].launches, 3);
     assert_eq!(outcome.functions[0].alive_s, 12.0 + 12.0 + (51.0 - 47.0));
 }
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Up to 60 invocations over ten minutes.
+    fn invocations() -> impl Strategy<Value = Vec<(f64, f64)>> {
+        let sorted = |mut all: Vec<(f64, f64)>| {
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            all
+        };
+        prop::collection::vec((0.0..600.0f64, 0.0..90.0f64), 0..60).prop_map(sorted)
+    }
+
+    /// What holds for any policy over the whole trace.
+    fn check(trace: &Trace, outcome: &Outcome) -> Result<(), TestCaseError> {
+        let function = outcome.functions[0];
+        let until_s = trace.minutes as f64 * MINUTE_S;
+        prop_assert_eq!(function.invocations, trace.events.len() as u64, "invocations in = out");
+        prop_assert!(function.cold_starts <= function.invocations);
+        prop_assert!(function.launches >= function.cold_starts);
+        let concurrency = f64::from(trace.functions[0].concurrency);
+        let busy_s: f64 = trace.events.iter().map(|e| e.duration_s.min(until_s - e.start_s)).sum();
+        prop_assert!(function.alive_s * concurrency >= busy_s - 1e-6, "memory covers what is busy");
+        prop_assert!(function.alive_s <= function.launches as f64 * until_s + 1e-6);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_keep_alive_conserves_invocations(
+            load in invocations(), keep_s in 0.0..300.0f64, concurrency in 1..4u32
+        ) {
+            let trace = trace(10, concurrency, &load);
+            let outcome = Simulation::new(&trace, 0..10).run(&mut KeepAlive::new(keep_s));
+            check(&trace, &outcome)?;
+            prop_assert_eq!(&outcome, &Simulation::new(&trace, 0..10).run(&mut KeepAlive::new(keep_s)));
+        }
+
+        #[test]
+        fn targets_conserve_invocations(
+            load in invocations(),
+            targets in prop::collection::vec(0..6u32, 10),
+            concurrency in 1..4u32,
+            spare_s in 0.0..120.0f64,
+        ) {
+            let trace = trace(10, concurrency, &load);
+            let targets = [targets];
+            let policy = || Targets::new("given", 0, &targets).spare_idle_s(spare_s);
+            let outcome = Simulation::new(&trace, 0..10).record_provisioned().run(&mut policy());
+            check(&trace, &outcome)?;
+            for (alive, target) in outcome.provisioned[0].iter().zip(&targets[0]) {
+                prop_assert!(alive >= target, "the boundary launches what is missing");
+            }
+        }
+
+        #[test]
+        fn parts_of_a_trace_add_up(load in invocations(), keep_s in 0.0..300.0f64, cut in 1..9usize) {
+            let trace = trace(10, 1, &load);
+            let of = |minutes| Simulation::new(&trace, minutes).run(&mut KeepAlive::new(keep_s)).functions[0];
+            let (whole, before, after) = (of(0..10), of(0..cut), of(cut..10));
+            prop_assert_eq!(whole.cold_starts, before.cold_starts + after.cold_starts);
+            prop_assert!((whole.alive_s - before.alive_s - after.alive_s).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `aquatope inspect`: what is in a model file.
+
+use std::path::{Path, PathBuf};
+
+use aquatope_core::forecast::features::FEATURES;
+use aquatope_core::forecast::light::LightModel;
+use aquatope_core::nn::weights::{HEADER_BYTES, ModelKind, Weights, WeightsError};
+use clap::Args;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Check a model file and explain what it holds.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The model file
+    file: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said about a file.
+#[derive(Serialize)]
+struct Description {
+    kind: String,
+    window_minutes: u32,
+    shape: Vec<u32>,
+    parameters: usize,
+    bytes: usize,
+    smallest: f32,
+    largest: f32,
+    root_mean_square: f64,
+    explanation: String,
+}
+
+/// Run the command.
+///
+/// # Errors
+/// A file that cannot be read or is not a whole, sound model.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let path = &arguments.file;
+    let words = read_words(path)?;
+    let description = describe(&words).map_err(|error| refused(path, error))?;
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&description).map_err(|e| Error::Failed(e.to_string()))?;
+        println!("{json}");
+        return Ok(());
+    }
+    println!("{}: a sound model file", path.display());
+    println!("kind        {}: {}", description.kind, description.explanation);
+    println!("window      {} minutes", description.window_minutes);
+    println!("shape       {:?}", description.shape);
+    println!(
+        "parameters  {} ({} bytes with the header of {HEADER_BYTES})",
+        description.parameters, description.bytes
+    );
+    println!(
+        "values      {} to {}, root mean square {:.4}; all finite, checksum right",
+        description.smallest, description.largest, description.root_mean_square
+    );
+    Ok(())
+}
+
+/// The bytes of `path` at an address the weights can be viewed at.
+fn read_words(path: &Path) -> Result<Vec<u32>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "check the path and its permissions"))?;
+    if bytes.len() % 4 != 0 {
+        let expected = bytes.len().next_multiple_of(4);
+        return Err(refused(path, WeightsError::Length { expected, found: bytes.len() }));
+    }
+    Ok(bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
+}
+
+fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    let weights = Weights::parse(bytes)?;
+    let header = weights.header();
+    let explanation = match header.kind {
+        ModelKind::Light => {
+            LightModel::new(&weights)?;
+            format!("one quantile network for all functions, on {FEATURES} features of each one's history")
+        }
+        ModelKind::Hybrid => "LSTM encoder and prediction network with Monte-Carlo dropout".into(),
+        _ => "a kind this program knows nothing more about".into(),
+    };
+    let values = weights.values();
+    let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
+    Ok(Description {
+        kind: header.kind.to_string(),
+        window_minutes: header.window,
+        shape: header.shape.iter().copied().take_while(|&size| size > 0).collect(),
+        parameters: values.len(),
+        bytes: bytes.len(),
+        smallest: values.iter().copied().reduce(f32::min).unwrap_or(0.0),
+        largest: values.iter().copied().reduce(f32::max).unwrap_or(0.0),
+        root_mean_square: (squares / values.len().max(1) as f64).sqrt(),
+        explanation,
+    })
+}
+
+/// The error of a file that is no sound model; what mends it is in the second half of the reason.
+fn refused(path: &Path, error: WeightsError) -> Error {
+    let reason = error.to_string();
+    let (what, mend) = reason.split_once("; ").unwrap_or((&reason, "train the model again"));
+    Error::input(path.display().to_string(), what, mend)
+}

@@ -1,0 +1,62 @@
+//! Drives a forecaster minute by minute: each minute is forecast before it is shown.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use aquatope_core::forecast::Forecast;
+use indicatif::ProgressBar;
+
+use super::errors::Errors;
+use crate::forecast::{Forecaster, Observation};
+use crate::trace::{Split, Trace};
+
+/// The forecasts of some minutes.
+pub(super) struct Forecasts {
+    /// `[function][minute]`.
+    pub(super) rows: Vec<Vec<Forecast>>,
+    /// Median milliseconds for one minute of all functions.
+    pub(super) ms: f64,
+}
+
+/// Let `forecaster`, which has observed everything before, forecast `minutes`.
+pub(super) fn drive(
+    forecaster: &mut dyn Forecaster,
+    trace: &Trace,
+    minutes: Range<usize>,
+    bar: &ProgressBar,
+) -> Forecasts {
+    let mut rows = vec![Vec::with_capacity(minutes.len()); trace.functions.len()];
+    let mut milliseconds = Vec::with_capacity(minutes.len());
+    let mut observations = vec![Observation::default(); rows.len()];
+    for minute in minutes {
+        let started = Instant::now();
+        let forecasts = forecaster.forecast();
+        milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
+        for (row, forecast) in rows.iter_mut().zip(forecasts) {
+            row.push(forecast);
+        }
+        for (function, observation) in observations.iter_mut().enumerate() {
+            let (count, peak) = (trace.counts[function][minute], trace.peaks[function][minute]);
+            *observation = Observation { count, peak };
+        }
+        forecaster.observe(&observations);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    milliseconds.sort_by(f64::total_cmp);
+    Forecasts { rows, ms: milliseconds.get(milliseconds.len() / 2).copied().unwrap_or(0.0) }
+}
+
+impl Forecasts {
+    /// The errors of every function, the forecast minutes being the test part of `split`.
+    pub(super) fn errors(&self, trace: &Trace, split: Split) -> Vec<Errors> {
+        let Split { train_end, valid_end, end } = split;
+        let functions = self.rows.iter().zip(&trace.peaks);
+        functions
+            .map(|(row, peaks)| {
+                let trained: u64 = peaks[..train_end].iter().map(|&peak| u64::from(peak)).sum();
+                Errors::of(row, &peaks[valid_end..end], trained as f64 / train_end.max(1) as f64)
+            })
+            .collect()
+    }
+}
