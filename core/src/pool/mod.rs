@@ -22,9 +22,11 @@
 //! Beyond the last stated level the tail is exponential.
 
 mod capacity;
+mod controller;
 mod hysteresis;
 mod plan;
 
 pub use capacity::{Candidate, Fit, fit};
+pub use controller::{Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
 pub use hysteresis::{Damper, Hysteresis};
 pub use plan::{Prices, Rule, containers, probability, quantile};

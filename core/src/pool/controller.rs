@@ -1,0 +1,368 @@
+//! The sans-IO controller of a pool: activations in, container targets out.
+//!
+//! ```text
+//! handle_activation, handle_busy  ->  windows  ->  handle_timeout: forecast, plan  ->  poll_target (until None)
+//!                                                        ^ call when poll_timeout says
+//! ```
+//! A minute is planned once all windows before it are final, `lateness` after it began.
+
+use core::fmt;
+use core::time::Duration;
+
+use heapless::Vec;
+use rand_core::Rng;
+
+use super::{Candidate, Damper, Fit, Hysteresis, Rule, containers, fit};
+use crate::activation::{Activation, FunctionId};
+use crate::error::CapacityError;
+use crate::forecast::Forecast;
+use crate::time::{Minute, Timestamp};
+use crate::window::{RecordError, Recorded, Window, WindowSeries};
+
+/// Whatever forecasts the functions of a controller: it holds their histories and the model.
+pub trait Forecaster {
+    /// Take in one finished minute of `function`. The minutes of a function come in order; they have gaps only where
+    /// the clock stepped by more than a day.
+    fn observe(&mut self, function: FunctionId, window: &Window);
+
+    /// Forecast the minute after the last one observed of `function`.
+    fn forecast<R: Rng + ?Sized>(&mut self, function: FunctionId, rng: &mut R) -> Forecast;
+}
+
+/// How a controller plans.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PoolConfig {
+    /// Forecast to containers.
+    pub rule: Rule,
+    /// How targets shrink.
+    pub hysteresis: Hysteresis,
+    /// Memory of all functions together, MB; infinite: no limit.
+    pub capacity_mb: f64,
+    /// Most containers of one function.
+    pub most: u32,
+    /// How long after its end a minute waits for late activations. The minute that follows is planned that late.
+    pub lateness: Duration,
+}
+
+/// How many containers a function should have, busy ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTarget {
+    /// The function.
+    pub function: FunctionId,
+    /// The minute it was planned for.
+    pub minute: Minute,
+    /// Containers, busy ones included; idle ones beyond are to be shut down.
+    pub containers: u32,
+}
+
+/// Why an event was not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// No such function was added.
+    UnknownFunction(FunctionId),
+    /// The activation was not counted.
+    Record(RecordError),
+}
+
+/// The controller of at most `F` functions with at most `E` open activations each (see [`WindowSeries`]).
+///
+/// `F * (40 E + 192)` bytes beside the forecaster's: place it in a `static` or a `Box`.
+#[derive(Clone, Debug)]
+pub struct PoolController<M, const F: usize, const E: usize> {
+    forecaster: M,
+    config: PoolConfig,
+    functions: Vec<Function<E>, F>,
+    /// The minute that will be planned next.
+    next: Minute,
+    /// Where [`Self::poll_target`] goes on.
+    cursor: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Function<const E: usize> {
+    series: WindowSeries<E>,
+    memory_mb: f32,
+    busy: u32,
+    damper: Damper,
+    forecast: Forecast,
+    wanted: u32,
+    target: u32,
+    announced: u32,
+}
+
+impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
+    /// A controller that counts from minute `first` on.
+    pub const fn new(forecaster: M, config: PoolConfig, first: Minute) -> Self {
+        let next = Minute(first.0.saturating_add(1));
+        Self { forecaster, config, functions: Vec::new(), next, cursor: 0 }
+    }
+
+    /// Add a function with containers of `memory_mb`; ids count up from 0. Its target starts at 0.
+    ///
+    /// # Errors
+    /// When there are `F` functions already.
+    pub fn add_function(&mut self, memory_mb: f32) -> Result<FunctionId, CapacityError> {
+        let function = Function {
+            series: WindowSeries::new(Minute(self.next.0.saturating_sub(1)), self.config.lateness),
+            memory_mb: if memory_mb > 0.0 { memory_mb } else { 0.0 },
+            busy: 0,
+            damper: Damper::default(),
+            forecast: Forecast::default(),
+            wanted: 0,
+            target: 0,
+            announced: 0,
+        };
+        let id = FunctionId(self.functions.len() as u32);
+        self.functions.push(function).map_err(|_| CapacityError { capacity: F })?;
+        Ok(id)
+    }
+
+    /// Count one finished activation. Work: see [`WindowSeries::record`].
+    ///
+    /// # Errors
+    /// See [`PoolError`]; nothing changes then but the counters of [`WindowSeries::dropped`].
+    pub fn handle_activation(&mut self, activation: &Activation) -> Result<Recorded, PoolError> {
+        self.function(activation.function)?.series.record(activation).map_err(PoolError::Record)
+    }
+
+    /// The platform says that `busy` containers of `function` are busy now: no target goes below. Work: O(1).
+    ///
+    /// # Errors
+    /// [`PoolError::UnknownFunction`].
+    pub fn handle_busy(&mut self, function: FunctionId, busy: u32) -> Result<(), PoolError> {
+        self.function(function)?.busy = busy;
+        Ok(())
+    }
+
+    /// Close the minutes that are final at `now`, forecast and plan. Call it when [`Self::poll_timeout`] is due (`None`
+    /// when it is not yet), then [`Self::poll_target`] until `None`. Minutes missed are observed, and only the present
+    /// one is planned. Work: O(E) a function and closed minute, at most a day of them; one forecast a function; about
+    /// 40 passes over the functions when memory is short.
+    pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Timestamp, rng: &mut R) -> Option<Fit> {
+        if now < self.poll_timeout() {
+            return None;
+        }
+        let Self { forecaster, config, functions, .. } = self;
+        for (id, function) in (0..).map(FunctionId).zip(functions.iter_mut()) {
+            function.series.close_until(now);
+            while let Some(window) = function.series.poll_window() {
+                forecaster.observe(id, &window);
+            }
+            self.next = function.series.open();
+            function.forecast = forecaster.forecast(id, rng);
+            let wanted = containers(&function.forecast, &config.rule, function.memory_mb, config.most);
+            function.wanted = function.damper.next(wanted, config.hysteresis).max(function.busy);
+        }
+        if functions.is_empty() {
+            let lateness_ms = u64::try_from(config.lateness.as_millis()).unwrap_or(u64::MAX);
+            self.next = Timestamp(now.0.saturating_sub(lateness_ms)).minute();
+        }
+        self.next.0 = self.next.0.saturating_add(1);
+        let cold_start = match config.rule {
+            Rule::Newsvendor(prices) => prices.cold_start,
+            Rule::MeanPlusDeviations { .. } => 1.0,
+        };
+        let mut granted = [0; F];
+        let granted = &mut granted[..functions.len()];
+        let candidate = |index: usize| {
+            let Function { forecast, wanted, busy, memory_mb, .. } = functions[index];
+            Candidate { forecast, wanted, busy, memory_mb, cold_start }
+        };
+        let outcome = fit(candidate, config.capacity_mb, granted);
+        for (function, &mut granted) in functions.iter_mut().zip(granted) {
+            function.target = granted;
+        }
+        self.cursor = 0;
+        Some(outcome)
+    }
+
+    /// The next target that changed since it was last handed out; `None` when there is none. Work: O(F) until `None`.
+    pub fn poll_target(&mut self) -> Option<PoolTarget> {
+        let minute = Minute(self.next.0.saturating_sub(1));
+        while let Some(function) = self.functions.get_mut(self.cursor) {
+            let id = FunctionId(self.cursor as u32);
+            self.cursor += 1;
+            if function.target != function.announced {
+                function.announced = function.target;
+                return Some(PoolTarget { function: id, minute, containers: function.target });
+            }
+        }
+        None
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next.
+    pub fn poll_timeout(&self) -> Timestamp {
+        let lateness_ms = u64::try_from(self.config.lateness.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(self.next.start().0.saturating_add(lateness_ms))
+    }
+
+    /// The forecast behind the present target of `function`.
+    pub fn forecast(&self, function: FunctionId) -> Option<&Forecast> {
+        self.functions.get(function.0 as usize).map(|function| &function.forecast)
+    }
+
+    /// The windows of `function`, for what was dropped and what is provisional.
+    pub fn series(&self, function: FunctionId) -> Option<&WindowSeries<E>> {
+        self.functions.get(function.0 as usize).map(|function| &function.series)
+    }
+
+    fn function(&mut self, id: FunctionId) -> Result<&mut Function<E>, PoolError> {
+        self.functions.get_mut(id.0 as usize).ok_or(PoolError::UnknownFunction(id))
+    }
+}
+
+impl fmt::Display for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownFunction(id) => write!(f, "function {} is not known; add it first", id.0),
+            Self::Record(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PoolError {}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec as StdVec;
+
+    use proptest::prelude::*;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::activation::ActivationId;
+    use crate::forecast::LEVELS;
+
+    /// The last peak for certain, and once more as much at the last level.
+    #[derive(Clone, Default)]
+    struct LastPeak([u32; 4]);
+
+    impl Forecaster for LastPeak {
+        fn observe(&mut self, function: FunctionId, window: &Window) {
+            self.0[function.0 as usize] = window.peak;
+        }
+
+        fn forecast<R: Rng + ?Sized>(&mut self, function: FunctionId, _: &mut R) -> Forecast {
+            let peak = self.0[function.0 as usize] as f32;
+            let mut quantiles = [peak; LEVELS.len()];
+            quantiles[10] = 2.0 * peak;
+            Forecast { mean: peak, quantiles, epistemic: 0.0 }
+        }
+    }
+
+    const CONFIG: PoolConfig = PoolConfig {
+        rule: Rule::MeanPlusDeviations { k: 0.0 },
+        hysteresis: Hysteresis::NONE,
+        capacity_mb: f64::INFINITY,
+        most: 100,
+        lateness: Duration::from_secs(2),
+    };
+
+    fn controller(config: PoolConfig) -> PoolController<LastPeak, 4, 8> {
+        let mut controller = PoolController::new(LastPeak::default(), config, Minute(100));
+        for memory_mb in [256.0, 512.0] {
+            controller.add_function(memory_mb).unwrap();
+        }
+        controller
+    }
+
+    fn run(function: u32, id: u64, second: u64, seconds: u64) -> Activation {
+        Activation {
+            function: FunctionId(function),
+            id: ActivationId(id),
+            start: Timestamp(6_000_000 + second * 1000),
+            duration: Duration::from_secs(seconds),
+            wait: Duration::ZERO,
+            init: Duration::ZERO,
+        }
+    }
+
+    fn targets<const F: usize, const E: usize>(
+        controller: &mut PoolController<LastPeak, F, E>,
+        now: Timestamp,
+    ) -> StdVec<(u32, u32, u32)> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        controller.handle_timeout(now, &mut rng);
+        core::iter::from_fn(|| controller.poll_target())
+            .map(|target| (target.function.0, target.minute.0, target.containers))
+            .collect()
+    }
+
+    #[test]
+    fn three_minutes_by_hand() {
+        let mut pool = controller(CONFIG);
+        assert_eq!(pool.poll_timeout(), Timestamp(6_062_000));
+        for activation in [run(0, 1, 1, 5), run(0, 2, 2, 5), run(1, 3, 50, 20)] {
+            assert_eq!(pool.handle_activation(&activation), Ok(Recorded::Whole));
+        }
+        assert_eq!(targets(&mut pool, Timestamp(6_061_999)), [], "not due");
+        assert_eq!(targets(&mut pool, Timestamp(6_062_000)), [(0, 101, 2), (1, 101, 1)]);
+        assert_eq!(pool.poll_timeout(), Timestamp(6_122_000));
+        // Function 1 is busy into minute 101, function 0 is not: only what changed is told.
+        assert_eq!(targets(&mut pool, Timestamp(6_122_500)), [(0, 102, 0)]);
+        // A container that is busy now is not given up.
+        pool.handle_busy(FunctionId(1), 3).unwrap();
+        assert_eq!(targets(&mut pool, Timestamp(6_182_000)), [(1, 103, 3)]);
+    }
+
+    #[test]
+    fn missed_minutes_are_observed_and_one_is_planned() {
+        let mut pool = controller(CONFIG);
+        pool.handle_activation(&run(0, 1, 130, 5)).unwrap();
+        assert_eq!(targets(&mut pool, Timestamp(6_182_000)), [(0, 103, 1)]);
+        assert_eq!(targets(&mut pool, Timestamp(0)), [], "a clock that steps back plans nothing");
+    }
+
+    #[test]
+    fn memory_is_shared() {
+        let mut pool = controller(PoolConfig { capacity_mb: 1024.0, ..CONFIG });
+        for id in 0..4 {
+            pool.handle_activation(&run(0, id, 1, 5)).unwrap();
+            pool.handle_activation(&run(1, id, 1, 5)).unwrap();
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let outcome = pool.handle_timeout(Timestamp(6_062_000), &mut rng).unwrap();
+        assert_eq!((outcome.wanted_mb, outcome.granted_mb, outcome.is_full()), (3072.0, 1024.0, true));
+        assert_eq!(pool.poll_target().map(|t| (t.function.0, t.containers)), Some((0, 4)));
+        assert_eq!(pool.poll_target(), None, "no memory is left for function 1");
+    }
+
+    #[test]
+    fn unknown_functions_and_a_full_controller_are_errors() {
+        let mut pool = controller(CONFIG);
+        let unknown = PoolError::UnknownFunction(FunctionId(2));
+        assert_eq!(pool.handle_activation(&run(2, 1, 1, 1)), Err(unknown));
+        assert_eq!(pool.handle_busy(FunctionId(2), 1), Err(unknown));
+        pool.add_function(1.0).unwrap();
+        pool.add_function(1.0).unwrap();
+        assert_eq!(pool.add_function(1.0), Err(CapacityError { capacity: 4 }));
+    }
+
+    #[test]
+    fn state_size() {
+        assert!(size_of::<PoolController<LastPeak, 4, 8>>() <= 4 * (40 * 8 + 192) + 128);
+    }
+
+    proptest! {
+        #[test]
+        fn any_operations(
+            operations in prop::collection::vec((0_u8..3, any::<u64>(), any::<u64>()), 0..100),
+            capacity_mb in 0.0_f64..4000.0,
+        ) {
+            let mut pool = controller(PoolConfig { capacity_mb, ..CONFIG });
+            for (kind, a, b) in operations {
+                match kind {
+                    0 => drop(pool.handle_activation(&run((a % 3) as u32, b, a % 100_000, b % 1000))),
+                    1 => drop(pool.handle_busy(FunctionId((a % 3) as u32), (b % 5) as u32)),
+                    _ => {
+                        for (_, _, containers) in targets(&mut pool, Timestamp(a % 50_000_000_000)) {
+                            prop_assert!(containers <= 100);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
