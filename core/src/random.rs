@@ -5,9 +5,11 @@
 use crate::math::{float, normal};
 use rand_core::Rng;
 
-/// Uniform in the open interval (0, 1), 53 bits.
+/// Uniform in the open interval (0, 1): the middle of one of 2^53 cells, rounded to a double but never up to 1, so that
+/// its normal quantile is finite.
 pub fn uniform<R: Rng + ?Sized>(rng: &mut R) -> f64 {
-    ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64)
+    let middle = ((rng.next_u64() >> 11) as f64 + 0.5) * (1.0 / (1u64 << 53) as f64);
+    middle.min(1.0 - f64::EPSILON / 2.0)
 }
 
 /// Standard normal, by inverse CDF (one draw of `rng` each).
@@ -50,5 +52,41 @@ impl rand_core::TryRng for SplitMix64 {
             chunk.copy_from_slice(&self.try_next_u64()?.to_le_bytes()[..chunk.len()]);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A generator of one word.
+    struct Always(u64);
+
+    impl rand_core::TryRng for Always {
+        type Error = core::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(self.0 as u32)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(self.0)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(self.0 as u8);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_generator_give_finite_numbers() {
+        for word in [0, 1, u64::MAX - 1, u64::MAX] {
+            let u = uniform(&mut Always(word));
+            assert!(0.0 < u && u < 1.0, "{u}");
+            assert!(standard_normal(&mut Always(word)).is_finite());
+            assert!(exponential(&mut Always(word), 2.0) > 0.0);
+            assert!(below(&mut Always(word), 7) < 7);
+        }
     }
 }

@@ -24,9 +24,10 @@ impl Normal {
         if sd > 0.0 { cdf((x - self.mean) / sd) } else { f64::from(u8::from(x >= self.mean)) }
     }
 
-    /// The value below which a share `level` lies.
+    /// The value below which a share `level` lies; the mean at every level for a zero variance.
     pub fn quantile(&self, level: f64) -> f64 {
-        self.mean + self.standard_deviation() * quantile(level)
+        let sd = self.standard_deviation();
+        if sd > 0.0 { self.mean + sd * quantile(level) } else { self.mean }
     }
 }
 
@@ -105,6 +106,12 @@ fn acklam(p: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_variance_every_quantile_is_the_mean() {
+        let certain = Normal { mean: 3.0, variance: 0.0 };
+        assert_eq!([0.0, 0.3, 1.0].map(|level| certain.quantile(level)), [3.0; 3]);
+    }
 
     #[test]
     fn quantile_inverts_cdf() {
