@@ -6,11 +6,17 @@ use core::fmt;
 use heapless::Vec;
 
 /// Collects stages and edges; [`WorkflowBuilder::build`] checks them.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WorkflowBuilder<const F: usize> {
     predecessors: Vec<StageSet, F>,
     edge_overhead: f64,
+}
+
+impl<const F: usize> Default for WorkflowBuilder<F> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl<const F: usize> WorkflowBuilder<F> {
