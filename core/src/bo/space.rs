@@ -38,8 +38,8 @@ impl Axis {
     /// An axis `min, min + step, ..` up to `max` (the last level not above it, within rounding).
     ///
     /// # Errors
-    /// [`SpaceError`] when a number is not finite, `step` is not positive, `min > max`, or the axis would have more
-    /// than 65 535 levels.
+    /// [`SpaceError`] when a number is not finite (the last level by rounding included), `step` is not positive,
+    /// `min > max`, or the axis would have more than 65 535 levels.
     pub fn new(min: f64, max: f64, step: f64) -> Result<Self, SpaceError> {
         if !(min.is_finite() && max.is_finite() && step.is_finite()) {
             return Err(SpaceError::NotFinite);
@@ -54,7 +54,8 @@ impl Axis {
         if levels > f64::from(u16::MAX) {
             return Err(SpaceError::Levels { levels });
         }
-        Ok(Self { min, step, levels: levels as u16, scale: Scale::Linear })
+        let axis = Self { min, step, levels: levels as u16, scale: Scale::Linear };
+        if axis.max().is_finite() { Ok(axis) } else { Err(SpaceError::NotFinite) }
     }
 
     /// An axis of one value, which no proposal changes.
@@ -68,10 +69,13 @@ impl Axis {
     /// The same levels, shown to the models by their logarithm.
     ///
     /// # Errors
-    /// [`SpaceError::LogOfNonPositive`] unless `min > 0`.
+    /// [`SpaceError::LogOfNonPositive`] unless `min > 0`; [`SpaceError::NotFinite`] when `max / min` is not.
     pub fn log_scaled(mut self) -> Result<Self, SpaceError> {
         if self.min <= 0.0 {
             return Err(SpaceError::LogOfNonPositive { min: self.min });
+        }
+        if !(self.max() / self.min).is_finite() {
+            return Err(SpaceError::NotFinite);
         }
         self.scale = Scale::Log;
         Ok(self)
@@ -235,7 +239,8 @@ impl<const D: usize> SearchSpace<D> {
         !self.axes.is_empty()
             && self.axes.iter().all(|a| {
                 let valid = a.levels > 0 && a.step > 0.0 && a.min.is_finite() && a.max().is_finite();
-                valid && (a.scale == Scale::Linear || a.min > 0.0)
+                let apart = a.levels == 1 || a.max() > a.min;
+                valid && apart && (a.scale == Scale::Linear || a.log_scaled().is_ok())
             })
     }
 
@@ -374,6 +379,10 @@ mod tests {
             Err(SpaceError::LogOfNonPositive { min: 0.0 })
         );
         assert!(matches!(Axis::new(0.0, 1.0, 1e-9), Err(SpaceError::Levels { .. })));
+        // Two steps of a little more than half the largest number: the last level would round to infinity.
+        assert_eq!(Axis::new(0.0, f64::MAX, 0.500_000_000_1 * f64::MAX), Err(SpaceError::NotFinite));
+        // The ratio of the ends overflows, and with it every logarithmic coordinate.
+        assert_eq!(Axis::new(1e-200, 1e200, 1e199).unwrap().log_scaled(), Err(SpaceError::NotFinite));
         assert_eq!(SearchSpace::<2>::new(&[]), Err(SpaceError::NoAxis));
         assert_eq!(SearchSpace::<1>::new(&[cpu(), cpu()]), Err(SpaceError::Capacity { capacity: 1 }));
         let space = SearchSpace::<2>::new(&[cpu()]).unwrap();

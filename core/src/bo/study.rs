@@ -269,9 +269,10 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         }
     }
 
-    /// How many more trials fit: free places and trials that can be forgotten.
+    /// How many more trials fit: free places and trials that can be forgotten, as long as there are numbers for them.
     fn room(&self) -> usize {
-        N - self.trials.len() + self.trials.iter().filter(|t| self.forgettable(t)).count()
+        let places = N - self.trials.len() + self.trials.iter().filter(|t| self.forgettable(t)).count();
+        places.min((u32::MAX - self.next) as usize)
     }
 
     fn forgettable(&self, trial: &Trial<D, F>) -> bool {
@@ -288,6 +289,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         state: TrialState<F>,
         expected: Option<Expectation>,
     ) -> Result<TrialId, AskError> {
+        let following = self.next.checked_add(1).ok_or(AskError::Full(CapacityError { capacity: N }))?;
         if self.trials.is_full() {
             let oldest = self.trials.iter().position(|t| self.forgettable(t));
             let oldest = oldest.ok_or(AskError::Full(CapacityError { capacity: N }))?;
@@ -296,7 +298,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         let id = TrialId(self.next);
         let trial = Trial { id, point, state, expected };
         self.trials.push(trial).map_err(|_| AskError::Full(CapacityError { capacity: N }))?;
-        self.next += 1;
+        self.next = following;
         Ok(id)
     }
 

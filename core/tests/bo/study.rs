@@ -7,6 +7,7 @@ use aquatope_core::bo::trial::{Expectation, Outcome, TrialId, TrialState};
 use aquatope_core::error::CapacityError;
 use aquatope_core::math::normal::Normal;
 use aquatope_core::random::{self, SplitMix64};
+use aquatope_core::snapshot::crc32;
 use heapless::Vec;
 use proptest::prelude::*;
 use rand_core::Rng;
@@ -167,6 +168,26 @@ fn a_study_must_make_sense() {
     assert_eq!(with(0.0, 0.9), Some(ConfigError::LatencyLimit { latency_limit: 0.0 }));
     assert!(matches!(with(f64::NAN, 0.9), Some(ConfigError::LatencyLimit { .. })));
     assert_eq!(with(1.0, 1.0), Some(ConfigError::Confidence { confidence: 1.0 }));
+}
+
+/// A snapshot that claims that all numbers but two are used up: the last trial is an error, not an overflow.
+#[test]
+fn numbers_of_trials_run_out_as_an_error() {
+    let mut buffer = [0; 4096];
+    let bytes = study::<8>().snapshot(&mut buffer).unwrap();
+    // No trials; next, window and designed are 0; 4 design points are left.
+    let at = bytes.windows(5).position(|window| window == [0, 0, 0, 0, 4]).unwrap();
+    let last = [0xFD, 0xFF, 0xFF, 0xFF, 0x0F];
+    let body = [&bytes[14..=at], &last[..], &bytes[at + 2..]].concat();
+    let length = (body.len() as u32).to_le_bytes();
+    let altered = [&bytes[..6], &length, &crc32(&body).to_le_bytes(), &body].concat();
+
+    let mut study = Study::<Uniform, 3, 8, 2>::restore(&altered).unwrap();
+    let ids = study.ask(4, &mut SplitMix64(1), &mut ()).unwrap();
+    assert_eq!(ids.as_slice(), [TrialId(u32::MAX - 2), TrialId(u32::MAX - 1)]);
+    let full = AskError::Full(CapacityError { capacity: 8 });
+    assert_eq!(study.ask(1, &mut SplitMix64(1), &mut ()), Err(full));
+    assert_eq!(study.record(study.trials()[0].point.clone(), outcome(1.0)), Err(full));
 }
 
 #[derive(Clone, Debug)]
