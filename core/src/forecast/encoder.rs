@@ -51,18 +51,18 @@ impl<'w, R: Real> Encoder<'w, R> {
     pub fn latent_len(&self, steps: usize) -> usize {
         match self.latent {
             Latent::LastStep => self.second.hidden(),
-            Latent::EveryStepRectified => steps * self.second.hidden(),
+            Latent::EveryStepRectified => steps.saturating_mul(self.second.hidden()),
         }
     }
 
     /// Length of what [`Self::prepare`] writes for a window of `steps`.
     pub fn prepared_len(&self, steps: usize) -> usize {
-        steps * (self.first.hidden() + 4 * self.second.hidden())
+        steps.saturating_mul(self.first.hidden() + 4 * self.second.hidden())
     }
 
     /// Length of the scratch memory of [`Self::prepare`], and of [`Self::pass`] for `passes` at a time.
     pub fn scratch_len(&self, passes: usize) -> usize {
-        self.first.scratch_len().max(6 * self.second.hidden() * passes)
+        self.first.scratch_len().max((6 * self.second.hidden()).saturating_mul(passes))
     }
 
     /// What all passes share: `x` `[steps][inputs]`, `between` the dropout of their masks; `prepared` of [`Self::prepared_len`] takes the scaled outputs of
@@ -108,8 +108,8 @@ impl<'w, R: Real> Encoder<'w, R> {
         let (width, inner) = (self.second.hidden(), self.first.hidden());
         let (steps, passes) = (prepared.len() / self.prepared_len(1), masks.len());
         ShapeError::check("prepared encoder", self.prepared_len(steps), prepared.len())?;
-        ShapeError::check("latent features", passes * self.latent_len(steps), latents.len())?;
-        let needed = 6 * width * passes;
+        ShapeError::check("latent features", passes.saturating_mul(self.latent_len(steps)), latents.len())?;
+        let needed = (6 * width).saturating_mul(passes);
         ShapeError::check("scratch of an encoder", needed, scratch.len().min(needed))?;
         let (hidden, products) = prepared.split_at(steps * inner);
         let (gates, rest) = scratch[..needed].split_at_mut(4 * width * passes);

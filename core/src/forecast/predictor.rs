@@ -107,8 +107,8 @@ impl<'w, R: Real> Predictor<'w, R> {
         let width = self.prepared_len();
         let latent_len = self.latent.len() / width;
         ShapeError::check("prepared predictor", width, prepared.len())?;
-        ShapeError::check("latent features", masks.len() * latent_len, latents.len())?;
-        ShapeError::check("output of a predictor", masks.len() * self.outputs(), out.len())?;
+        ShapeError::check("latent features", masks.len().saturating_mul(latent_len), latents.len())?;
+        ShapeError::check("output of a predictor", masks.len().saturating_mul(self.outputs()), out.len())?;
         let needed = self.scratch_len();
         ShapeError::check("scratch of a predictor", needed, scratch.len().min(needed))?;
         let (first, second) = scratch[..needed].split_at_mut(width);

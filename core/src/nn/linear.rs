@@ -40,7 +40,7 @@ impl<'w, R: Real> Linear<'w, R> {
     pub fn forward(&self, x: &[R], y: &mut [R]) -> Result<(), ShapeError> {
         let rows = y.len() / self.outputs();
         ShapeError::check("output of a linear layer", rows * self.outputs(), y.len())?;
-        ShapeError::check("input of a linear layer", rows * self.inputs(), x.len())?;
+        ShapeError::check("input of a linear layer", rows.saturating_mul(self.inputs()), x.len())?;
         for (row, y) in y.chunks_exact_mut(self.outputs()).enumerate() {
             y.copy_from_slice(self.bias);
             accumulate(self.weight, &x[row * self.inputs()..(row + 1) * self.inputs()], y);

@@ -44,7 +44,7 @@ impl<'w, R: Real> Lstm<'w, R> {
             return Err(ShapeError { what: "bias of an LSTM", expected: 4, found: bias.len() });
         }
         ShapeError::check("bias of an LSTM", 4 * hidden, bias.len())?;
-        ShapeError::check("recurrent weight of an LSTM", 4 * hidden * hidden, recurrent.len())?;
+        ShapeError::check("recurrent weight of an LSTM", bias.len().saturating_mul(hidden), recurrent.len())?;
         let inputs = input.len() / bias.len();
         ShapeError::check("input weight of an LSTM", inputs * bias.len(), input.len())?;
         Ok(Self { input, recurrent, bias })
@@ -67,7 +67,7 @@ impl<'w, R: Real> Lstm<'w, R> {
     pub fn project(&self, x: &[R], gates: &mut [R]) -> Result<(), ShapeError> {
         let rows = gates.len() / self.bias.len();
         ShapeError::check("gates of an LSTM", rows * self.bias.len(), gates.len())?;
-        ShapeError::check("input of an LSTM", rows * self.inputs(), x.len())?;
+        ShapeError::check("input of an LSTM", rows.saturating_mul(self.inputs()), x.len())?;
         for (row, gates) in gates.chunks_exact_mut(self.bias.len()).enumerate() {
             gates.copy_from_slice(self.bias);
             accumulate(self.input, &x[row * self.inputs()..(row + 1) * self.inputs()], gates);
@@ -97,7 +97,7 @@ impl<'w, R: Real> Lstm<'w, R> {
     pub fn step(&self, gates: &mut [R], h: &mut [R], c: &mut [R]) -> Result<(), ShapeError> {
         let hidden = self.hidden();
         ShapeError::check("cell state of an LSTM", h.len(), c.len())?;
-        ShapeError::check("gates of an LSTM", 4 * h.len(), gates.len())?;
+        ShapeError::check("gates of an LSTM", h.len().saturating_mul(4), gates.len())?;
         ShapeError::check("state of an LSTM", h.len() / hidden * hidden, h.len())?;
         for (h, gates) in h.chunks_exact(hidden).zip(gates.chunks_exact_mut(4 * hidden)) {
             accumulate(self.recurrent, h, gates);
@@ -125,7 +125,7 @@ impl<'w, R: Real> Lstm<'w, R> {
         let (inputs, hidden) = (self.inputs(), self.hidden());
         let steps = out.len() / hidden;
         ShapeError::check("output of an LSTM", steps * hidden, out.len())?;
-        ShapeError::check("input of an LSTM", steps * inputs, x.len())?;
+        ShapeError::check("input of an LSTM", steps.saturating_mul(inputs), x.len())?;
         ShapeError::check("scratch of an LSTM", self.scratch_len(), scratch.len())?;
         scratch.fill(R::ZERO);
         let (gates, rest) = scratch.split_at_mut(4 * hidden);

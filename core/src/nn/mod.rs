@@ -37,7 +37,8 @@ pub struct ShapeError {
 }
 
 impl ShapeError {
-    /// An error when `found` is not `expected`.
+    /// An error when `found` is not `expected`, a product of lengths that must saturate: on a 32-bit target a wrapped
+    /// one could agree by chance.
     pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
         if expected == found { Ok(()) } else { Err(Self { what, expected, found }) }
     }
