@@ -21,10 +21,14 @@ pub(crate) fn add_square_distances(
     }
 }
 
+/// Where the kernel ends: it is below 1e-300 from here on. Beyond, distances may be infinite or (0 times infinity)
+/// NaN, which counts as far apart.
+const FAR: f64 = 1e5;
+
 /// The kernel of unit variance at the squared distance `r2`.
 #[inline(always)]
 pub fn matern52(r2: f64) -> f64 {
-    let s = 5.0 * r2;
+    let s = 5.0 * if r2 < FAR { r2 } else { FAR };
     let t = vector::sqrt(s);
     (1.0 + t + s * (1.0 / 3.0)) * vector::exp(-t)
 }
@@ -33,7 +37,7 @@ pub fn matern52(r2: f64) -> f64 {
 /// `dk/d(ln lengthscale) = h ((x - y) / lengthscale)^2`.
 #[inline(always)]
 pub fn matern52_with_slope(r2: f64) -> (f64, f64) {
-    let s = 5.0 * r2;
+    let s = 5.0 * if r2 < FAR { r2 } else { FAR };
     let t = vector::sqrt(s);
     let e = vector::exp(-t);
     ((1.0 + t + s * (1.0 / 3.0)) * e, (5.0 / 3.0) * (1.0 + t) * e)

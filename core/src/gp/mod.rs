@@ -24,6 +24,9 @@ use kernel::{add_square_distances, matern52};
 /// Shares of the output scale that are tried as jitter.
 const JITTERS: [f64; 8] = [0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4];
 
+/// The largest input or outcome: its square, and sums of such squares, are still finite.
+const LARGEST: f64 = 1e100;
+
 /// Length scales, output scale, mean and noise, in the units of the data.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -107,7 +110,8 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// [`GpError::Length`], [`GpError::NotFinite`], [`GpError::Capacity`].
     pub fn push(&mut self, x: &[f64], y: f64, noise: f64) -> Result<(), GpError> {
         self.check_length(x)?;
-        if !(x.iter().all(|x| x.is_finite()) && y.is_finite() && noise.is_finite() && noise >= 0.0) {
+        let small = |x: &f64| x.abs() <= LARGEST;
+        if !(x.iter().all(small) && small(&y) && small(&noise) && noise >= 0.0) {
             return Err(GpError::NotFinite { index: self.count });
         }
         if self.count == N {
@@ -125,9 +129,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// Conditions the process on its observations with given hyper-parameters. n³/3 operations.
     ///
     /// # Errors
-    /// [`GpError::Length`], [`GpError::NotPositiveDefinite`] (also for parameters that are not positive).
+    /// [`GpError::Length`], [`GpError::NotPositiveDefinite`] (also for scales that are not positive and finite).
     pub fn set_hyperparameters(&mut self, hyperparameters: Hyperparameters<D>) -> Result<(), GpError> {
         self.check_length(&hyperparameters.lengthscales)?;
+        let positive = |x: &f64| *x >= 1.0 / LARGEST && *x <= LARGEST;
+        let Hyperparameters { lengthscales, outputscale, mean, .. } = &hyperparameters;
+        if !(lengthscales.iter().all(positive) && positive(outputscale) && mean.abs() <= LARGEST) {
+            return Err(GpError::NotPositiveDefinite);
+        }
         self.hyperparameters = hyperparameters;
         self.factorise()
     }
@@ -209,9 +218,9 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         self.jitter
     }
 
-    /// Input `dimension` of every observation.
+    /// Input `dimension` of every observation; empty when there is no such dimension.
     pub fn input(&self, dimension: usize) -> &[f64] {
-        &self.inputs[dimension][..self.count]
+        self.inputs.get(dimension).map_or(&[], |row| &row[..self.count])
     }
 
     /// The hyper-parameters.
@@ -277,8 +286,9 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         work: &mut [f64],
     ) -> Result<(), GpError> {
         let (m, n, d) = (mean.len(), self.count, self.dimensions);
+        let (inputs, pairs, solved) = (m.saturating_mul(d), m.saturating_mul(m), m.saturating_mul(n));
         for (expected, found) in
-            [(m * d, points.len()), (m * m, covariance.len()), (m * n, work.len().min(m * n))]
+            [(inputs, points.len()), (pairs, covariance.len()), (solved, work.len().min(solved))]
         {
             if expected != found {
                 return Err(GpError::Length { expected, found });
@@ -397,7 +407,7 @@ pub enum GpError {
         /// Length found.
         found: usize,
     },
-    /// NaN or an infinity among inputs or observations, or a negative noise variance.
+    /// NaN, an infinity or a number beyond 1e100 among inputs or observations, or a negative noise variance.
     NotFinite {
         /// Index of the observation.
         index: usize,

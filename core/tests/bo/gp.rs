@@ -58,7 +58,10 @@ fn what_cannot_be_observed_is_an_error_and_changes_nothing() {
     gp.reset(2).unwrap();
     assert_eq!(gp.set_hyperparameters(hyperparameters()), Err(GpError::Empty));
     assert_eq!(gp.push(&[0.0], 1.0, 0.1), Err(GpError::Length { expected: 2, found: 1 }));
-    for (x, y, noise) in [(f64::NAN, 1.0, 0.1), (0.0, f64::INFINITY, 0.1), (0.0, 1.0, -0.1)] {
+    let beyond = [(1e200, 1.0, 0.1), (0.0, -1e200, 0.1), (0.0, 1.0, 1e200)];
+    for (x, y, noise) in
+        [(f64::NAN, 1.0, 0.1), (0.0, f64::INFINITY, 0.1), (0.0, 1.0, -0.1)].into_iter().chain(beyond)
+    {
         assert_eq!(gp.push(&[x, 0.0], y, noise), Err(GpError::NotFinite { index: 0 }));
     }
     gp.push(&[0.0, 0.0], 1.0, 0.1).unwrap();
@@ -66,6 +69,67 @@ fn what_cannot_be_observed_is_an_error_and_changes_nothing() {
     assert_eq!(gp.push(&[0.5, 0.0], 1.0, 0.1), Err(GpError::Capacity { capacity: 2 }));
     assert_eq!(gp.len(), 2);
     assert_eq!(gp.remove(2), Err(GpError::Length { expected: 2, found: 2 }));
+    assert!(gp.input(2).is_empty());
+}
+
+/// Scales that leave no number of the covariance matrix usable, and points so far away that distances overflow.
+#[test]
+fn scales_must_be_positive_and_far_points_have_the_prior() {
+    let mut gp = process(&[[0.1, 0.2], [0.7, 0.3]], bowl, 0.01);
+    for bad in [0.0, -1.0, 1e-310, f64::NAN, f64::INFINITY] {
+        let lengthscales = [bad, 1.0].into_iter().collect();
+        let parameters = Hyperparameters { lengthscales, ..hyperparameters() };
+        assert_eq!(gp.set_hyperparameters(parameters), Err(GpError::NotPositiveDefinite), "{bad}");
+        let parameters = Hyperparameters { outputscale: bad, ..hyperparameters() };
+        assert_eq!(gp.set_hyperparameters(parameters), Err(GpError::NotPositiveDefinite), "{bad}");
+    }
+    gp.set_hyperparameters(hyperparameters()).unwrap();
+    for far in [1e30, 1e300, f64::INFINITY, f64::NAN] {
+        let at = gp.posterior(&[far, 0.2]).unwrap();
+        assert_eq!((at.mean, at.variance), (0.2, 1.3), "{far}");
+    }
+}
+
+/// Length scales 1e12 apart, a hundred duplicated points, outcomes from 1e-12 to 1e12 and constant ones: every answer
+/// is finite, variances are not negative, and the mean at an observed point lies among the outcomes.
+#[test]
+fn ill_conditioned_processes_stay_finite_and_sensible() {
+    let mut rng = SplitMix64(9);
+    let (mut gp, mut scratch) = (Box::new(Gp::<100, 3>::new()), Box::new(GpScratch::new()));
+    for (unit, spread) in [(1e-12, 1.0), (1.0, 1.0), (1e12, 1.0), (1e12, 0.0), (1.0, 1e-9)] {
+        for distinct in [1, 2, 5, 100] {
+            let sites: Vec<[f64; 3]> = (0..distinct).map(|_| [(); 3].map(|()| uniform(&mut rng))).collect();
+            gp.reset(3).unwrap();
+            for i in 0..100 {
+                gp.push(&sites[i % distinct], unit * (3.0 + spread * uniform(&mut rng)), 0.0).unwrap();
+            }
+            let (low, high) = (3.0 * unit, 4.0 * unit);
+            let check = |gp: &Gp<100, 3>| {
+                for x in sites.iter().chain(&[[0.0; 3], [1.0; 3], [1e6, -1e6, 0.5]]) {
+                    let at = gp.posterior(x).unwrap();
+                    assert!(at.mean.is_finite() && at.variance >= 0.0 && at.variance.is_finite(), "{at:?}");
+                    let near = low - unit..=high + unit;
+                    assert!(near.contains(&at.mean), "{unit} {spread} {distinct}: {at:?}");
+                }
+            };
+            for prior in [Prior::DimensionScaled, Prior::Gamma] {
+                for noise in [Noise::Known, Noise::Inferred] {
+                    gp.fit(&FitOptions { prior, noise, start: None }, &mut scratch).unwrap();
+                    check(&gp);
+                }
+            }
+            let lengthscales = [1e-6, 1.0, 1e6].into_iter().collect();
+            let outputscale = unit * unit;
+            gp.set_hyperparameters(Hyperparameters {
+                lengthscales,
+                outputscale,
+                mean: 3.5 * unit,
+                noise: 0.0,
+            })
+            .unwrap();
+            check(&gp);
+        }
+    }
 }
 
 /// The noise of repeated measurements is found, with a hundred observations of one function.
