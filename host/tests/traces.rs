@@ -179,6 +179,21 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             &["split.csv: the validation part [5, 5) is empty"],
         ),
         (
+            "too wide and too long",
+            vec![("a.csv", format!("{header}5000000,0,1,1\n0,1000000,1,1\n"))],
+            "a.csv",
+            &["a.csv: 1000001 functions over 5000001 minutes"],
+        ),
+        (
+            "split too long",
+            vec![
+                ("series.csv", format!("{header}0,999,1,1\n")),
+                ("split.csv", split("train_end,5\nvalid_end,7\nend,5000000\n")),
+            ],
+            "",
+            &["1000 functions over 5000000 minutes"],
+        ),
+        (
             "missing day",
             vec![(d01, azure_day(1)), (d03, azure_day(1))],
             "",
@@ -189,6 +204,12 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             vec![("a.csv", azure_header(5).replace(",3,", ",7,"))],
             "a.csv",
             &["a.csv:1 column 7: `7` is not the next minute"],
+        ),
+        (
+            "last minute column",
+            vec![("a.csv", "HashOwner,HashApp,HashFunction,Trigger,4294967295,0\n".into())],
+            "a.csv",
+            &["a.csv:1 column 6: `0` is not the next minute"],
         ),
         (
             "short day",

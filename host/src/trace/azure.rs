@@ -167,7 +167,8 @@ fn read_day(
 fn minute_columns(path: &Path, header: &[String], first: usize) -> Result<usize> {
     let numbers: Vec<Option<u32>> = header[first..].iter().map(|name| name.parse().ok()).collect();
     for (offset, number) in numbers.iter().enumerate() {
-        let expected = if offset == 0 { *number } else { numbers[0].map(|start| start + offset as u32) };
+        let expected =
+            if offset == 0 { *number } else { numbers[0].and_then(|start| start.checked_add(offset as u32)) };
         if number.is_none() || *number != expected {
             return Err(Error::input(
                 format!("{}:1 column {}", path.display(), first + offset + 1),

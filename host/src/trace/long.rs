@@ -22,6 +22,8 @@ pub const DEFAULT_MEMORY_MB: f64 = 256.0;
 const MAX_MINUTES: u32 = 10 * 366 * 1440;
 /// Most functions read: a larger index is a mistake in the file.
 const MAX_FUNCTIONS: u32 = 1 << 20;
+/// Most minutes of all functions together (8 bytes each): a few short lines could ask for terabytes.
+const MAX_FUNCTION_MINUTES: usize = 1 << 28;
 
 /// Read a long-form folder, or the single file `series.csv`; also the split its `split.csv` states.
 ///
@@ -41,11 +43,13 @@ pub fn read(path: &Path) -> Result<(Trace, Option<Split>)> {
         read_series(file, functions.is_some(), &mut trace)?;
     }
     if let Some(split) = split {
-        trace.extend_to(split.end);
+        extend(&mut trace, path, split.end)?;
     }
     if let Some(file) = beside("events.csv") {
         trace.events = read_events(&file, trace.functions.len(), trace.minutes)?;
         if series.is_none() {
+            let last = trace.events.last().map_or(0.0, |event| event.start_s / 60.0);
+            extend(&mut trace, path, last as usize + 1)?;
             trace.measure_events();
         }
     }
@@ -137,11 +141,27 @@ fn read_series(path: &Path, declared: bool, trace: &mut Trace) -> Result<()> {
     for index in trace.functions.len()..functions {
         trace.functions.push(unnamed(index));
     }
-    trace.extend_to(rows.iter().map(|row| row[0] as usize + 1).max().unwrap_or(0));
+    extend(trace, path, rows.iter().map(|row| row[0] as usize + 1).max().unwrap_or(0))?;
     for [minute, function, count, peak] in rows {
         trace.counts[function as usize][minute as usize] = count;
         trace.peaks[function as usize][minute as usize] = peak;
     }
+    Ok(())
+}
+
+/// [`Trace::extend_to`], unless that takes too much memory.
+fn extend(trace: &mut Trace, path: &Path, minutes: usize) -> Result<()> {
+    let (functions, minutes) = (trace.functions.len(), minutes.max(trace.minutes));
+    if functions.saturating_mul(minutes) > MAX_FUNCTION_MINUTES {
+        return Err(Error::input(
+            path.display().to_string(),
+            format!(
+                "{functions} functions over {minutes} minutes, and at most {MAX_FUNCTION_MINUTES} minutes of all functions together are read"
+            ),
+            "correct the largest minute or function, or divide the trace",
+        ));
+    }
+    trace.extend_to(minutes);
     Ok(())
 }
 

@@ -274,10 +274,18 @@ impl Noise {
             let what = format!("{outlier_min} is above outlier_mag_max {outlier_max}");
             return Err(field.get("outlier_mag_min").fault(what, "exchange the two"));
         }
-        let invocations = field.get("invocations_per_sample").whole(1)?.min(u64::from(u32::MAX)) as u32;
+        let invocations = field.get("invocations_per_sample");
+        if invocations.whole(1)? > MAX_INVOCATIONS {
+            let what = format!("is {}", invocations.whole(1)?);
+            return Err(invocations.fault(what, format!("average at most {MAX_INVOCATIONS} invocations")));
+        }
+        let invocations = invocations.whole(1)? as u32;
         Ok(Self { rho_common: field.get("rho_common").share()?, outlier_min, outlier_max, invocations })
     }
 }
+
+/// The most invocations averaged into one sample.
+const MAX_INVOCATIONS: u64 = 1_000_000;
 
 fn read_functions(field: &Field) -> Result<Vec<Function>> {
     let mut functions: Vec<Function> = Vec::new();

@@ -59,6 +59,11 @@ fn faults_name_the_field() {
         ("/qos_s", json!(-1.5), "f: qos_s: is -1.5; must be above 0"),
         ("/noise/rho_common", json!(1.5), "f: noise.rho_common: is 1.5; must lie in 0..1"),
         ("/noise/outlier_mag_min", json!(9), "f: noise.outlier_mag_min: 9 is above outlier_mag_max 4"),
+        (
+            "/noise/invocations_per_sample",
+            json!(4_000_000_000_u32),
+            "f: noise.invocations_per_sample: is 4000000000; average at most 1000000 invocations",
+        ),
         ("/oracle/cpu_idx", json!([1, 2]), "f: oracle.cpu_idx: has 2 levels for 3 functions"),
         ("/oracle/mem_idx", json!([0, 0, 31]), "f: oracle.mem_idx[2]: is 31; levels go from 0 to 30"),
     ];
