@@ -1,0 +1,220 @@
+//! Arbitrary operations on a study, under any model, with what must hold after each of them.
+
+use crate::number::Number;
+use aquatope_core::bo::model::{Model, Objective};
+use aquatope_core::bo::profile::Profile;
+use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::study::{Study, StudyConfig};
+use aquatope_core::bo::trial::{Outcome, Trial, TrialId};
+use aquatope_core::random::SplitMix64;
+use arbitrary::Arbitrary;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a study is made of.
+#[derive(Arbitrary, Debug)]
+pub struct Setup {
+    axes: Vec<AxisSetup>,
+    latency_limit: Number,
+    confidence: Number,
+    initial: u8,
+    seed: u64,
+}
+
+#[derive(Arbitrary, Debug)]
+struct AxisSetup {
+    min: Number,
+    max: Number,
+    step: Number,
+    log: bool,
+}
+
+/// One call of a study's interface.
+#[derive(Arbitrary, Debug)]
+pub enum Operation {
+    /// `ask`.
+    Ask(u8),
+    /// `tell`.
+    Tell(u8, Measured),
+    /// `screen`.
+    Screen(u8, Measured),
+    /// `reject`.
+    Reject(u8, Measured),
+    /// `fail`.
+    Fail(u8),
+    /// `record` at these levels.
+    Record(Vec<u16>, Measured),
+    /// `set_profile` of the same outcome, slightly varied.
+    Profile(Measured),
+    /// `verdicts`.
+    Verdicts,
+    /// `recommendation`.
+    Recommend,
+    /// Replaces the study by one restored from its snapshot.
+    Restore,
+}
+
+/// What an evaluation measured.
+#[derive(Arbitrary, Debug)]
+pub struct Measured {
+    cost: Number,
+    latency: Number,
+    variances: Option<(Number, Number)>,
+    durations: Vec<Number>,
+}
+
+impl Measured {
+    /// The outcome, if it is one.
+    pub fn outcome<const F: usize>(&self) -> Option<Outcome<F>> {
+        let mut outcome = Outcome::new(self.cost.get(), self.latency.get()).ok()?;
+        if let Some((cost, latency)) = self.variances {
+            outcome = outcome.with_variances(cost.get(), latency.get()).ok()?;
+        }
+        let durations: Vec<f64> = self.durations.iter().map(|d| d.get()).collect();
+        outcome.with_durations(&durations).ok()
+    }
+}
+
+impl Setup {
+    /// The search space, if it is one.
+    pub fn space<const D: usize>(&self) -> Option<SearchSpace<D>> {
+        let axes: Option<Vec<Axis>> = self.axes.iter().map(AxisSetup::axis).collect();
+        SearchSpace::new(&axes?).ok()
+    }
+
+    /// A study of `model`, if the numbers make one.
+    pub fn study<M: Model<D, F>, const D: usize, const N: usize, const F: usize>(
+        &self,
+        model: M,
+    ) -> Option<Study<M, D, N, F>> {
+        let objective =
+            Objective { latency_limit: self.latency_limit.get(), confidence: self.confidence.get() };
+        let config = StudyConfig { objective, initial: u16::from(self.initial), seed: self.seed };
+        Study::new(self.space()?, config, model).ok()
+    }
+}
+
+impl AxisSetup {
+    fn axis(&self) -> Option<Axis> {
+        let axis = Axis::new(self.min.get(), self.max.get(), self.step.get()).ok()?;
+        let axis = if self.log { axis.log_scaled().ok()? } else { axis };
+        check_axis(&axis);
+        Some(axis)
+    }
+}
+
+/// Levels grow, lie in the unit interval for the models, and come back from there.
+pub fn check_axis(axis: &Axis) {
+    let top = axis.levels() - 1;
+    assert!(axis.min().is_finite() && axis.max().is_finite());
+    for index in [0, 1, top / 2, top.saturating_sub(1), top, u16::MAX] {
+        let x = axis.encode(index);
+        assert!((0.0..=1.0 + 1e-9).contains(&x), "{axis:?} encodes level {index} as {x}");
+        assert!((axis.min()..=axis.max()).contains(&axis.value(index)));
+        assert_eq!(axis.round(axis.fraction(index)), index.min(top), "{axis:?}");
+        assert!(axis.decode(x) <= top);
+    }
+    assert_eq!(axis.decode(f64::NAN), 0);
+}
+
+/// Applies `operations` and checks the study after each.
+pub fn drive<M, const D: usize, const N: usize, const F: usize>(
+    mut study: Study<M, D, N, F>,
+    operations: &[Operation],
+    scratch: &mut M::Scratch,
+) where
+    M: Model<D, F> + Serialize + DeserializeOwned + PartialEq + Clone + core::fmt::Debug,
+{
+    let mut rng = SplitMix64(1);
+    let mut buffer = vec![0; 64 + 4 * size_of::<Study<M, D, N, F>>()];
+    for operation in operations {
+        match operation {
+            Operation::Ask(count) => {
+                let before = study.trials().last().map(|t| t.id);
+                for id in study.ask(usize::from(*count), &mut rng, scratch).into_iter().flatten() {
+                    assert!(Some(id) > before, "an id is used twice");
+                    check_trial(&study, study.trial(id).expect("an asked trial is kept"));
+                }
+            }
+            Operation::Tell(id, measured) => {
+                let Some(outcome) = measured.outcome() else { continue };
+                if study.tell(TrialId(u32::from(*id)), outcome.clone()).is_ok() {
+                    assert!(study.tell(TrialId(u32::from(*id)), outcome).is_err(), "told twice");
+                }
+            }
+            Operation::Screen(id, measured) => {
+                let Some(outcome) = measured.outcome() else { continue };
+                let before = study.clone();
+                if let Ok(verdict) = study.screen(TrialId(u32::from(*id)), &outcome, scratch) {
+                    check_verdict(verdict);
+                }
+                assert_eq!(study, before, "screening changed the study");
+            }
+            Operation::Reject(id, measured) => {
+                let Some(outcome) = measured.outcome() else { continue };
+                let _ = study.reject(TrialId(u32::from(*id)), outcome);
+            }
+            Operation::Fail(id) => drop(study.fail(TrialId(u32::from(*id)))),
+            Operation::Record(indices, measured) => {
+                let (Ok(point), Some(outcome)) = (study.space().point(indices), measured.outcome()) else {
+                    continue;
+                };
+                let _ = study.record(point, outcome);
+            }
+            Operation::Profile(measured) => {
+                let Some(outcome) = measured.outcome() else { continue };
+                if let Ok(profile) = Profile::measure(&vec![outcome; 6]) {
+                    study.set_profile(profile);
+                }
+            }
+            Operation::Verdicts => {
+                if let Ok(verdicts) = study.verdicts(scratch) {
+                    assert_eq!(verdicts.len(), study.trials().len());
+                    verdicts.into_iter().for_each(check_verdict);
+                }
+            }
+            Operation::Recommend => {
+                if let Ok(best) = study.recommendation(scratch) {
+                    assert!(study.space().contains(&best.point), "off the grid");
+                    assert!((0.0..=1.0).contains(&best.feasible), "{best:?}");
+                    for normal in [best.ln_cost, best.ln_latency] {
+                        assert!(normal.mean.is_finite() && normal.variance >= 0.0, "{best:?}");
+                    }
+                }
+            }
+            Operation::Restore => {
+                let bytes = study.snapshot(&mut buffer).expect("room for the snapshot");
+                let restored: Study<M, D, N, F> = Study::restore(bytes).expect("what was written is read back");
+                assert_eq!(restored, study);
+                study = restored;
+            }
+        }
+        assert!(study.trials().is_sorted_by(|a, b| a.id < b.id));
+        assert_eq!(study.evidence().trials.len(), {
+            study.trials().iter().filter(|t| t.id >= study.window_start()).count()
+        });
+    }
+    for trial in study.trials() {
+        check_trial(&study, trial);
+    }
+}
+
+fn check_trial<M: Model<D, F>, const D: usize, const N: usize, const F: usize>(
+    study: &Study<M, D, N, F>,
+    trial: &Trial<D, F>,
+) {
+    assert!(study.space().contains(&trial.point), "off the grid");
+    assert!(study.space().values(&trial.point).all(f64::is_finite));
+    if let Some(expected) = &trial.expected {
+        for normal in [expected.ln_cost, expected.ln_latency] {
+            assert!(normal.mean.is_finite() && normal.variance >= 0.0, "{expected:?}");
+        }
+    }
+}
+
+fn check_verdict(verdict: aquatope_core::anomaly::Verdict) {
+    use aquatope_core::anomaly::Verdict::{Anomalous, Consistent};
+    if let Anomalous { z } | Consistent { z } = verdict {
+        assert!(!z.is_nan(), "{verdict:?}");
+    }
+}
