@@ -25,8 +25,10 @@ mod capacity;
 mod controller;
 mod hysteresis;
 mod plan;
+mod upstream;
 
 pub use capacity::{Candidate, Fit, fit};
 pub use controller::{Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
 pub use hysteresis::{Damper, Hysteresis};
 pub use plan::{Prices, Rule, containers, probability, quantile};
+pub use upstream::{Upstream, combine, implied};
