@@ -1,7 +1,7 @@
 //! [`BlackBox`]: the paper's model. Cost and latency are functions of all axes together, nothing else is known.
 
 use super::MAX_BATCH;
-use super::acquisition::Acquisition;
+use super::acquisition::{Acquisition, Improvement};
 use super::model::{Evidence, Model, ModelError, Proposal, Recommendation};
 use super::space::{Point, SearchSpace};
 use super::surrogates::{Sampling, Surrogates};
@@ -97,6 +97,10 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
     }
 }
 
+/// Where no new configuration promises to save this share of the cost, the most promising measured ones are measured
+/// again: a better estimate of them is worth more.
+const WORTHWHILE: f64 = 1e-3;
+
 /// The fewest complete trials that are fitted.
 const NEEDED: usize = 3;
 
@@ -135,12 +139,26 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         let mut x = [[0.0; D]; MAX_BATCH];
         let x = &mut x[..count.clamp(1, MAX_BATCH)];
         let mut taken: Vec<Point<D>, MAX_BATCH> = Vec::new();
+        let mut ln_improvements: Vec<f64, MAX_BATCH> = Vec::new();
         let settle = |acquisition: &mut Acquisition<N, D, S>, flat: &mut [f64]| {
-            settle(space, evidence.trials, &mut taken, acquisition, flat);
+            let value = settle(space, evidence.trials, &mut taken, acquisition, flat);
+            let ln_improvement = match self.config.sampling.improvement {
+                Improvement::LogNei => value,
+                Improvement::Nei => float::ln(value),
+            };
+            let _ = ln_improvements.resize(taken.len(), ln_improvement);
         };
         scratch.search(&self.config.sampling, &pending, &lower, &upper, x, settle, rng)?;
-        for (point, x) in taken.into_iter().zip(x) {
-            let d = space.dimensions();
+        let d = space.dimensions();
+        let mut repeated: Vec<Point<D>, MAX_BATCH> = Vec::new();
+        for ((mut point, x), ln_improvement) in taken.into_iter().zip(x).zip(ln_improvements) {
+            if ln_improvement < float::ln(WORTHWHILE)
+                && let Some(best) = best_measured(evidence, &repeated, scratch)?
+            {
+                point = best.point;
+                space.encode(&point, x);
+                let _ = repeated.push(point.clone());
+            }
             let (objective, constraint) = (&scratch.objective, &scratch.constraint);
             let (cost, latency) = (objective.posterior(&x[..d])?, constraint.posterior(&x[..d])?);
             let noise = |gp: &Gp<N, D>| gp.noise().iter().sum::<f64>() / gp.len().max(1) as f64;
@@ -180,35 +198,44 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         let verdicts =
             verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
         self.fit(evidence, verdicts, scratch)?;
-        let objective = evidence.objective;
-        let mut best: Option<(Recommendation<D>, f64)> = None;
-        for trial in evidence.trials.iter().filter(|t| t.outcome().is_some()) {
-            let mut x = [0.0; D];
-            evidence.space.encode(&trial.point, &mut x);
-            let x = &x[..evidence.space.dimensions()];
-            let (cost, latency) = (scratch.objective.posterior(x)?, scratch.constraint.posterior(x)?);
-            // The latency that is not exceeded with the stated confidence, as a multiple of the limit: what decides
-            // whether a configuration qualifies, and which one is nearest to it when none does.
-            let bound = latency.quantile(objective.confidence);
-            let candidate = Recommendation {
-                point: trial.point.clone(),
-                ln_cost: Normal { mean: -cost.mean, ..cost },
-                ln_latency: Normal { mean: latency.mean + float::ln(objective.latency_limit), ..latency },
-                feasible: latency.cdf(0.0),
-                qualified: bound <= 0.0,
-            };
-            let better =
-                |(old, old_bound): &(Recommendation<D>, f64)| match (candidate.qualified, old.qualified) {
-                    (true, true) => candidate.ln_cost.mean < old.ln_cost.mean,
-                    (false, false) => bound < *old_bound,
-                    (new, _) => new,
-                };
-            if best.as_ref().is_none_or(better) {
-                best = Some((candidate, bound));
-            }
-        }
-        best.map(|(best, _)| best).ok_or(ModelError::TooFewTrials { complete: 0, needed: NEEDED })
+        best_measured(evidence, &[], scratch)?.ok_or(ModelError::TooFewTrials { complete: 0, needed: NEEDED })
     }
+}
+
+/// The measured configuration to use, by the posterior of the fitted processes; `except` are left out.
+fn best_measured<const D: usize, const N: usize, const S: usize, const F: usize>(
+    evidence: &Evidence<'_, D, F>,
+    except: &[Point<D>],
+    scratch: &Surrogates<N, D, S>,
+) -> Result<Option<Recommendation<D>>, GpError> {
+    let objective = evidence.objective;
+    let mut best: Option<(Recommendation<D>, f64)> = None;
+    for trial in evidence.trials.iter().filter(|t| t.outcome().is_some() && !except.contains(&t.point)) {
+        let mut x = [0.0; D];
+        evidence.space.encode(&trial.point, &mut x);
+        let x = &x[..evidence.space.dimensions()];
+        let (cost, latency) = (scratch.objective.posterior(x)?, scratch.constraint.posterior(x)?);
+        // The latency that is not exceeded with the stated confidence, as a multiple of the limit: what decides
+        // whether a configuration qualifies, and which one is nearest to it when none does.
+        let bound = latency.quantile(objective.confidence);
+        let candidate = Recommendation {
+            point: trial.point.clone(),
+            ln_cost: Normal { mean: -cost.mean, ..cost },
+            ln_latency: Normal { mean: latency.mean + float::ln(objective.latency_limit), ..latency },
+            feasible: latency.cdf(0.0),
+            qualified: bound <= 0.0,
+        };
+        let better = |(old, old_bound): &(Recommendation<D>, f64)| match (candidate.qualified, old.qualified)
+        {
+            (true, true) => candidate.ln_cost.mean < old.ln_cost.mean,
+            (false, false) => bound < *old_bound,
+            (new, _) => new,
+        };
+        if best.as_ref().is_none_or(better) {
+            best = Some((candidate, bound));
+        }
+    }
+    Ok(best.map(|(best, _)| best))
 }
 
 /// Variances of ln cost and ln latency of one trial: measured, or from the profile.
@@ -282,14 +309,14 @@ fn hyperparameters<const D: usize, const N: usize, const S: usize>(
 
 /// Moves a group of candidates (row-major) to the grid: to the nearest levels, then axis by axis to a neighbouring
 /// level where the acquisition is higher, in one pass. Points already measured, pending or `taken` are avoided as
-/// long as there are others next to them. Appends the points to `taken`.
+/// long as there are others next to them. Appends the points to `taken` and returns the acquisition value.
 fn settle<const D: usize, const N: usize, const S: usize, const F: usize>(
     space: &SearchSpace<D>,
     trials: &[Trial<D, F>],
     taken: &mut Vec<Point<D>, MAX_BATCH>,
     acquisition: &mut Acquisition<N, D, S>,
     flat: &mut [f64],
-) {
+) -> f64 {
     let d = space.dimensions();
     let first = taken.len();
     for x in flat.chunks_exact_mut(d) {
@@ -326,4 +353,5 @@ fn settle<const D: usize, const N: usize, const S: usize, const F: usize>(
             flat[at] = best_coordinate;
         }
     }
+    value
 }

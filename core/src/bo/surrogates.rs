@@ -101,6 +101,11 @@ impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
         Ok(())
     }
 
+    /// The process of -ln cost and that of ln(latency / limit).
+    pub const fn processes(&self) -> (&Gp<N, D>, &Gp<N, D>) {
+        (&self.objective, &self.constraint)
+    }
+
     /// Finds the batch that is worth most together with the `pending` points: as many candidates as `x` has rows (at
     /// most [`MAX_BATCH`]), between `lower` and `upper` (one number per dimension). Both processes must be fitted.
     /// `settle` may move what was found, row-major candidates, before they are taken as chosen: to the grid. Returns

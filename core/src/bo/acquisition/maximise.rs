@@ -31,7 +31,7 @@ pub struct Search {
 
 impl Default for Search {
     fn default() -> Self {
-        Self { raw: 128, restarts: 10, evaluations: 200 }
+        Self { raw: 512, restarts: 20, evaluations: 200 }
     }
 }
 
