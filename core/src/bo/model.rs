@@ -32,6 +32,9 @@ pub struct Evidence<'a, const D: usize, const F: usize> {
     pub trials: &'a [Trial<D, F>],
     /// Repeated measurements of one configuration, if there were any.
     pub profile: Option<&'a Profile<F>>,
+    /// Whether the behaviour has changed since the study began: what was measured before it, such as the profile,
+    /// still tells the noise but no longer the level.
+    pub changed: bool,
 }
 
 /// A configuration to try next.

@@ -111,6 +111,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
                 objective: self.config.objective,
                 trials: window(&self.trials, self.window),
                 profile: self.profile.as_ref(),
+                changed: self.window > TrialId(0),
             };
             self.model.propose(&evidence, count, &mut batch, rng, scratch).map_err(AskError::Model)?;
             batch.truncate(count);
@@ -266,6 +267,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
             objective: self.config.objective,
             trials: window(&self.trials, self.window),
             profile: self.profile.as_ref(),
+            changed: self.window > TrialId(0),
         }
     }
 

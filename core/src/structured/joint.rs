@@ -13,6 +13,7 @@
 //! the number of functions. Interference is a mixture on c (see [`super::noise`]): its responsibilities and the
 //! posterior of c are iterated, each from the other (the factor's own prior taken out of its posterior first).
 
+use super::change::OFFSET_VARIANCE;
 use super::kernel::{Effects, Kernel, PARAMETERS, Place, square, trend};
 use super::noise::{Noise, SLOWDOWN, SLOWDOWN_VARIANCE};
 use super::observations::Observations;
@@ -280,6 +281,11 @@ fn covariance<const F: usize, const N: usize>(
         let (place, row) = (data.place(i, s), &mut out[s][s..n]);
         for (((k, &x), &y), &z) in row.iter_mut().zip(&cpu[s..n]).zip(&memory[s..n]).zip(&concurrency[s..n]) {
             *k = effects.between(&place, &[x, y, z]);
+        }
+        if data.is_outdated(i, s) {
+            for (t, k) in (s..n).zip(&mut *row) {
+                *k += if data.is_outdated(i, t) { OFFSET_VARIANCE } else { 0.0 };
+            }
         }
         out[s][s] += data.variance(noise, i, s) + extra(s);
     }

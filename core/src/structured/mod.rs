@@ -22,6 +22,7 @@
 //! The structure is an assumption. Where the trials contradict it ([`Status`]) the model hands over to a black box.
 //! Durations are seconds; spreads are of natural logarithms.
 
+mod change;
 mod composition;
 mod decision;
 mod front;
@@ -215,7 +216,8 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         data.clear(self.workflow.len());
         let complete =
             evidence.trials.iter().enumerate().filter_map(|(t, trial)| Some((t, trial, trial.outcome()?)));
-        let baseline = self.baseline.as_ref();
+        // Levels measured before a change of behaviour are no longer true.
+        let baseline = self.baseline.as_ref().filter(|_| !evidence.changed);
         let room = N.saturating_sub(usize::from(baseline.is_some()));
         let skip = complete.clone().count().saturating_sub(room);
         for (t, trial, outcome) in complete.skip(skip) {
@@ -227,6 +229,11 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         }
         data.finish(baseline.map(|(repeated, _)| (repeated, &places)));
         scratch.joint.infer(data, kernel, noise);
+        for _ in 0..change::MAX_CHANGES {
+            let Some((function, trial)) = change::find(data, &scratch.joint) else { break };
+            data.changed_at[function] = trial;
+            scratch.joint.infer(data, kernel, noise);
+        }
         self.check_residuals(data, &scratch.joint)
     }
 

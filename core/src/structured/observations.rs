@@ -1,5 +1,6 @@
 //! What the model learns from: the durations of every complete trial, and the repeated baseline configuration.
 
+use super::change::SHAPE_VARIANCE;
 use super::kernel::{AXES, Place, trend};
 use super::noise::{Noise, Repeated};
 use crate::bo::profile::median;
@@ -20,6 +21,8 @@ pub(super) struct Observations<const F: usize, const N: usize> {
     pub(super) trials: Vec<u16, N>,
     /// Samples behind the last observation, if it is the repeated baseline: all, and the undisturbed ones.
     pub(super) repeated: Option<(f64, f64)>,
+    /// First trial since every function's last change (see [`super::change`]); 0 when it has not changed.
+    pub(super) changed_at: [usize; F],
 }
 
 impl<const F: usize, const N: usize> Observations<F, N> {
@@ -32,6 +35,7 @@ impl<const F: usize, const N: usize> Observations<F, N> {
             level: [0.0; F],
             trials: Vec::new(),
             repeated: None,
+            changed_at: [0; F],
         }
     }
 
@@ -40,6 +44,7 @@ impl<const F: usize, const N: usize> Observations<F, N> {
         self.len = 0;
         self.trials.clear();
         self.repeated = None;
+        self.changed_at = [0; F];
     }
 
     /// Adds a trial's durations; ignored when full.
@@ -88,10 +93,17 @@ impl<const F: usize, const N: usize> Observations<F, N> {
     #[inline(always)]
     pub(super) fn variance(&self, noise: &Noise<F>, i: usize, s: usize) -> f64 {
         let own = noise.own.get(i).copied().unwrap_or(1.0);
-        match self.repeated {
+        let measured = match self.repeated {
             Some((samples, _)) if s + 1 == self.len => own / samples,
             _ => own,
-        }
+        };
+        if self.is_outdated(i, s) { measured + SHAPE_VARIANCE } else { measured }
+    }
+
+    /// Whether function `i` has changed since observation `s`.
+    #[inline(always)]
+    pub(super) fn is_outdated(&self, i: usize, s: usize) -> bool {
+        s < self.changed_at[i] || (self.changed_at[i] > 0 && !self.is_trial(s))
     }
 
     /// Whether observation `s` is a trial that may have been disturbed, not the baseline.

@@ -1,5 +1,6 @@
 //! ln duration of one function over all its candidate configurations: the posterior mean, or a draw.
 
+use super::change::OFFSET_VARIANCE;
 use super::joint::Joint;
 use super::kernel::{AXES, Effects, Kernel, Place, trend, trend_deviations};
 use super::noise::Noise;
@@ -198,10 +199,12 @@ impl<const N: usize> Surfaces<N> {
         let mut total = [0.0; N];
         for i in 0..data.functions {
             self.draw_prior(&effects, &grids[i], &mut out[i], rng);
+            let offset = float::sqrt(OFFSET_VARIANCE) * standard_normal(rng);
             for s in 0..n {
                 let value = out[i][grids[i].nearest(&data.place(i, s)).min(L - 1)];
                 let own = float::sqrt(data.variance(noise, i, s)) * standard_normal(rng);
-                residuals[i][s] = data.residuals[i][s] - value - factors[s] - own;
+                let offset = if data.is_outdated(i, s) { offset } else { 0.0 };
+                residuals[i][s] = data.residuals[i][s] - value - offset - factors[s] - own;
             }
             for s in 0..n {
                 total[s] += dot(&joint.inverse[i][s][..n], &residuals[i][..n]);

@@ -156,7 +156,7 @@ impl World {
 
     fn evidence<'a>(&'a self, trials: &'a [Trial<D, F>]) -> Evidence<'a, D, F> {
         let objective = Objective { latency_limit: 3.0, confidence: 0.95 };
-        Evidence { space: &self.space, objective, trials, profile: None }
+        Evidence { space: &self.space, objective, trials, profile: None, changed: false }
     }
 
     fn study(&self, seed: u64) -> Study<Structured, D, N, F> {
@@ -328,6 +328,31 @@ fn interference_is_found_and_taken_out() {
         assert_eq!(verdict.is_anomalous(), slow(i) > 1.0, "trial {i}: {verdict:?}");
         let estimate = scratch.joint.common_mean[i];
         assert!((estimate - float::ln(slow(i))).abs() < 0.25, "{estimate}");
+    }
+}
+
+#[test]
+fn an_updated_function_is_found_and_the_others_keep_what_is_known_of_them() {
+    let mut world = World::new(0.05, 0.05, false);
+    world.learn_baseline();
+    let mut trials = world.trials(36, |_| 1.0);
+    let mut scratch = scratch();
+    assert_eq!(world.model.status(&world.evidence(&trials), &mut scratch), Status::Structured);
+    assert_eq!(scratch.observations.changed_at, [0; F]);
+    for trial in &mut trials[30..] {
+        let told = trial.outcome().unwrap().durations();
+        let updated = [told[0], 1.6 * told[1], told[2]];
+        trial.state = TrialState::Complete(world.outcome(&trial.point, &updated));
+    }
+    assert_eq!(world.model.status(&world.evidence(&trials), &mut scratch), Status::Structured);
+    assert_eq!(scratch.observations.changed_at, [0, 30, 0]);
+    let (mut mean, mut covariance) = ([0.0; F], [[0.0; F]; F]);
+    let (data, joint) = (&scratch.observations, &scratch.joint);
+    let top = [[0.0; AXES]; F];
+    joint.posterior(data, &world.model.kernel, &top, &mut mean, &mut covariance);
+    let before = world.durations(&world.top());
+    for (i, factor) in [1.0, 1.6, 1.0].into_iter().enumerate() {
+        assert!((mean[i] - float::ln(factor * before[i])).abs() < 0.1, "{i}: {mean:?} {before:?}");
     }
 }
 
@@ -512,7 +537,7 @@ proptest! {
             trials.push(Trial { id: TrialId(i as u32), point, state: TrialState::Complete(outcome), expected: None });
         }
         let objective = Objective { latency_limit: float::pow(10.0, limit), confidence: 0.99 };
-        let evidence = Evidence { space: &world.space, objective, trials: &trials, profile: None };
+        let evidence = Evidence { space: &world.space, objective, trials: &trials, profile: None, changed: false };
         let (mut scratch, mut model, mut batch) = (scratch(), world.model.clone(), Vec::new());
         let mut verdicts = std::vec![Verdict::Untested; trials.len()];
         let _ = model.verdicts(&evidence, &mut verdicts, &mut scratch);

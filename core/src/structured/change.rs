@@ -1,0 +1,62 @@
+//! A function that behaves differently from some trial on: it was updated, or gets other input.
+//!
+//! What was learned of the *other* functions stays true, and an updated function mostly keeps its shape. So older
+//! observations of the changed function are kept, with an unknown offset and some more noise, and a few new trials
+//! tell the offset.
+//!
+//! The test is the score test for an offset of function i since trial t. With u the indicator of those trials, and
+//! the weights and matrices of [`super::joint`],
+//!
+//! ```text
+//! T = (u^T weights_i)^2 / u^T (A_i^-1 - A_i^-1 V A_i^-1) u  ~  chi squared with one degree of freedom
+//! ```
+//!
+//! A change of all functions at once looks like interference that does not end; the study's own detector finds it.
+
+use super::joint::Joint;
+use super::kernel::square;
+use super::observations::Observations;
+use crate::math::vector::dot;
+
+/// Prior variance of the offset: a factor of 1.6 either way.
+pub(super) const OFFSET_VARIANCE: f64 = 0.25;
+/// Variance of what else has changed: 5 %.
+pub(super) const SHAPE_VARIANCE: f64 = 0.0025;
+/// The most functions that change is looked for in at one step.
+pub(super) const MAX_CHANGES: usize = 3;
+/// T above this is a change: 5.5 standard deviations, for the many trials and functions that are tested.
+const THRESHOLD: f64 = 30.0;
+/// The fewest trials since the change, and before it.
+const MIN_TRIALS: usize = 2;
+
+/// The function and first trial of the clearest change of a function that has not changed yet, if any is clear.
+/// F n^3 operations.
+pub(super) fn find<const F: usize, const N: usize>(
+    data: &Observations<F, N>,
+    joint: &Joint<F, N>,
+) -> Option<(usize, usize)> {
+    let (n, trials) = (data.len, data.trials.len());
+    let mut clearest = (THRESHOLD, None);
+    for i in (0..data.functions).filter(|&i| data.changed_at[i] == 0) {
+        // A_i^-1 u and u^T weights, one more trial at a time.
+        let (mut solved, mut score) = ([0.0; N], 0.0);
+        for first in (MIN_TRIALS.max(1)..trials).rev() {
+            score += joint.weights[i][first];
+            for (x, a) in solved[..n].iter_mut().zip(&joint.inverse[i][first]) {
+                *x += a;
+            }
+            if trials - first < MIN_TRIALS {
+                continue;
+            }
+            let mut variance = solved[first..trials].iter().sum::<f64>();
+            for s in 0..n {
+                variance -= solved[s] * dot(&joint.common_covariance[s][..n], &solved[..n]);
+            }
+            let statistic = square(score) / variance.max(1e-9);
+            if statistic > clearest.0 {
+                clearest = (statistic, Some((i, first)));
+            }
+        }
+    }
+    clearest.1
+}
