@@ -30,7 +30,7 @@ use progress::Progress;
 pub struct Options {
     /// The policies, in table order.
     pub policies: Vec<PolicyName>,
-    /// Price of a cold start in units of one container kept idle for one minute.
+    /// Price of a cold start in units of 1 GB (1,024 MB) kept idle for one minute.
     pub cold_cost: f64,
     /// Seed of everything random.
     pub seed: u64,
@@ -126,6 +126,9 @@ pub struct MemoryAt {
     pub function_mean_4: Option<f64>,
 }
 
+/// No plan asks for more than this many times the largest peak before the test.
+const HEADROOM: u32 = 4;
+
 /// Compare `options.policies` on `trace`.
 ///
 /// # Errors
@@ -199,23 +202,36 @@ impl Replay<'_> {
                 let minutes = self.split.valid_end..self.split.end;
                 let bar = self.progress.minutes(name.label(), minutes.len());
                 let forecasts = drive(forecaster.as_mut(), self.trace, minutes, &bar);
-                let plans = policies::plans(self.options.cold_cost);
+                let plans = policies::plans(self.options.cold_cost, self.mean_memory_mb());
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
                 let policies = targets.iter().map(|targets| -> policies::BoxedPolicy<'_> {
                     Box::new(Targets::new(name.label(), self.split.valid_end, targets))
                 });
                 let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, &simulating);
-                let settings = plans.iter().map(Plan::label).collect();
+                let settings = plans.into_iter().map(|plan| plan.label).collect();
                 let result = self.result(name, settings, chosen, &outcomes, Some(&forecasts));
                 Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })
             }
         }
     }
 
+    /// Containers for every function and minute of the test, never more than [`HEADROOM`] times what a function
+    /// needed before the test.
     fn targets(&self, plan: &Plan, forecasts: &Forecasts) -> Vec<Vec<u32>> {
-        let rows = forecasts.rows.iter();
-        rows.map(|row| row.iter().map(|forecast| plan.containers(forecast)).collect()).collect()
+        let functions = forecasts.rows.iter().zip(&self.trace.functions).zip(&self.trace.peaks);
+        functions
+            .map(|((row, function), peaks)| {
+                let largest = peaks[..self.split.valid_end].iter().max().copied().unwrap_or(0);
+                let most = HEADROOM.saturating_mul(largest.max(2));
+                row.iter().map(|forecast| plan.containers(forecast, function.memory_mb, most)).collect()
+            })
+            .collect()
+    }
+
+    fn mean_memory_mb(&self) -> f64 {
+        let sum: f64 = self.trace.functions.iter().map(|function| function.memory_mb).sum();
+        sum / self.trace.functions.len() as f64
     }
 
     fn result(

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
+use aquatope_core::forecast::Forecast;
+use aquatope_core::pool::{self, Prices, Rule};
 use serde::Serialize;
 
 use super::drive::drive;
@@ -231,47 +232,41 @@ fn light(context: &Context<'_>) -> Result<LightForecaster> {
     Ok(forecaster)
 }
 
-/// How many containers a forecast asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Plan {
-    /// The mean, rounded.
-    Mean,
-    /// The quantile at this level, rounded.
-    Quantile(f32),
-    /// The highest quantile and this many times its distance to the median on top, rounded.
-    Beyond(f32),
+/// How forecasts become containers: one setting of a forecasting policy's sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The name of the setting.
+    pub label: String,
+    rule: Rule,
 }
 
 impl Plan {
-    /// The containers for `forecast`.
-    pub fn containers(&self, forecast: &Forecast) -> u32 {
-        let highest = forecast.quantiles[LEVELS.len() - 1];
-        let wanted = match *self {
-            Self::Mean => forecast.mean,
-            Self::Quantile(level) => forecast.quantile(level),
-            Self::Beyond(times) => highest + times * (highest - forecast.quantiles[MEDIAN]),
-        };
-        (wanted.max(0.0) + 0.5) as u32
-    }
-
-    /// The name of the setting.
-    pub fn label(&self) -> String {
-        match self {
-            Self::Mean => "mean".into(),
-            Self::Quantile(level) => format!("q{:.3}", level).trim_end_matches('0').into(),
-            Self::Beyond(times) => format!("q{} + {times} spreads", LEVELS[LEVELS.len() - 1]),
-        }
+    /// The containers for `forecast` of a function of `memory_mb` a container, at most `most`.
+    pub fn containers(&self, forecast: &Forecast, memory_mb: f64, most: u32) -> u32 {
+        pool::containers(forecast, &self.rule, memory_mb as f32, most)
     }
 }
 
-/// The levels every forecast is swept over.
-const SWEPT: [f32; 10] = [0.5, 0.6, 0.75, 0.85, 0.9, 0.95, 0.965, 0.975, 0.99, 0.995];
+/// Critical ratios the sweep covers, for a container of mean memory.
+const LEVELS: [f32; 13] = [0.5, 0.6, 0.75, 0.85, 0.9, 0.95, 0.965, 0.975, 0.99, 0.995, 0.998, 0.9995, 0.9999];
+/// The first container of a function is also tried at this many times the price of the others: rare functions then
+/// start warm more often, which the mean over functions shows.
+const FIRST_TIMES: f32 = 10.0;
 
-/// The sweep of every forecasting policy; the last one is the default, for the price of a cold start `cold_cost`.
-pub fn plans(cold_cost: f64) -> Vec<Plan> {
-    let mut plans = vec![Plan::Mean];
-    plans.extend(SWEPT.map(Plan::Quantile));
-    plans.extend([Plan::Beyond(1.0), Plan::Beyond(4.0)]);
-    plans.push(Plan::Quantile((cold_cost / (cold_cost + 1.0)) as f32));
+/// The sweep of every forecasting policy; the last one is the default, for the price of a cold start `cold_cost`
+/// (see [`super::Options::cold_cost`]). `memory_mb` is the mean over functions.
+pub fn plans(cold_cost: f64, memory_mb: f64) -> Vec<Plan> {
+    let newsvendor = |label: String, ratio: f32, first_times: f32| {
+        let prices = Prices { first_cold_start: ratio * first_times, ..Prices::ratio(ratio) };
+        Plan { label, rule: Rule::Newsvendor(prices) }
+    };
+    let at_level = |level: f32| level / (1.0 - level) * memory_mb as f32 / 1024.0;
+    let mut plans = vec![Plan { label: "mean".into(), rule: Rule::MeanPlusDeviations { k: 0.0 } }];
+    plans.extend(LEVELS.map(|level| newsvendor(format!("q{level}"), at_level(level), 1.0)));
+    let first_dearer = LEVELS[..9]
+        .iter()
+        .map(|&level| newsvendor(format!("q{level}, first x {FIRST_TIMES}"), at_level(level), FIRST_TIMES));
+    plans.extend(first_dearer);
+    plans.push(newsvendor(format!("cost {cold_cost}"), cold_cost as f32, 1.0));
     plans
 }
