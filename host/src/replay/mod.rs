@@ -99,6 +99,8 @@ pub struct PolicyResult {
 pub struct Point {
     /// The setting.
     pub setting: String,
+    /// Which of the policy's sweeps the setting belongs to.
+    pub sweep: usize,
     /// Cold starts in percent of all invocations.
     pub cold_percent: f64,
     /// Cold starts in percent, mean over functions.
@@ -194,7 +196,8 @@ impl Replay<'_> {
         let simulating = self.progress.simulating(name.label());
         match contender {
             Contender::Reactive { settings, chosen } => {
-                let (settings, policies) = settings.into_iter().unzip();
+                let (settings, policies): (Vec<_>, _) =
+                    settings.into_iter().map(|(setting, policy)| ((setting, 0), policy)).unzip();
                 let outcomes = sweep::run(&self.simulation, policies, chosen, &simulating);
                 Ok(self.result(name, settings, chosen, &outcomes, None))
             }
@@ -209,7 +212,7 @@ impl Replay<'_> {
                     Box::new(Targets::new(name.label(), self.split.valid_end, targets))
                 });
                 let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, &simulating);
-                let settings = plans.into_iter().map(|plan| plan.label).collect();
+                let settings = plans.into_iter().map(|plan| (plan.label, plan.sweep)).collect();
                 let result = self.result(name, settings, chosen, &outcomes, Some(&forecasts));
                 Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })
             }
@@ -237,7 +240,7 @@ impl Replay<'_> {
     fn result(
         &self,
         name: PolicyName,
-        settings: Vec<String>,
+        settings: Vec<(String, usize)>,
         chosen: usize,
         outcomes: &[Outcome],
         forecasts: Option<&Forecasts>,
@@ -245,7 +248,7 @@ impl Replay<'_> {
         let points: Vec<Point> = settings
             .into_iter()
             .zip(outcomes)
-            .map(|(setting, outcome)| self.point(setting, outcome))
+            .map(|((setting, sweep), outcome)| self.point(setting, sweep, outcome))
             .collect();
         let function_errors =
             forecasts.map_or(Vec::new(), |forecasts| forecasts.errors(self.trace, self.split));
@@ -263,9 +266,10 @@ impl Replay<'_> {
         }
     }
 
-    fn point(&self, setting: String, outcome: &Outcome) -> Point {
+    fn point(&self, setting: String, sweep: usize, outcome: &Outcome) -> Point {
         Point {
             setting,
+            sweep,
             cold_percent: outcome.cold_percent(),
             cold_percent_function_mean: outcome.cold_percent_function_mean(),
             memory_gb_s: outcome.memory_gb_s(),
@@ -281,9 +285,15 @@ impl Replay<'_> {
 
 impl MemoryAt {
     fn of(points: &[Point]) -> Self {
+        // The better of the sweeps: points of different sweeps are no neighbours to interpolate between.
+        let sweeps = points.iter().map(|point| point.sweep).max().map_or(0, |last| last + 1);
         let read = |level: f64, cold: fn(&Point) -> f64| {
-            let sweep: Vec<(f64, f64)> = points.iter().map(|p| (p.memory_x_oracle, cold(p))).collect();
-            frontier::memory_at(&sweep, level)
+            let of_sweep = |sweep: usize| {
+                let points = points.iter().filter(|point| point.sweep == sweep);
+                let points: Vec<_> = points.map(|point| (point.memory_x_oracle, cold(point))).collect();
+                frontier::memory_at(&points, level)
+            };
+            (0..sweeps).filter_map(of_sweep).min_by(f64::total_cmp)
         };
         Self {
             cold_4: read(4.0, |p| p.cold_percent),

@@ -237,6 +237,8 @@ fn light(context: &Context<'_>) -> Result<LightForecaster> {
 pub struct Plan {
     /// The name of the setting.
     pub label: String,
+    /// The sweep it belongs to: 0, or 1 where the first container is dearer.
+    pub sweep: usize,
     rule: Rule,
 }
 
@@ -258,10 +260,10 @@ const FIRST_TIMES: f32 = 10.0;
 pub fn plans(cold_cost: f64, memory_mb: f64) -> Vec<Plan> {
     let newsvendor = |label: String, ratio: f32, first_times: f32| {
         let prices = Prices { first_cold_start: ratio * first_times, ..Prices::ratio(ratio) };
-        Plan { label, rule: Rule::Newsvendor(prices) }
+        Plan { label, sweep: usize::from(first_times > 1.0), rule: Rule::Newsvendor(prices) }
     };
     let at_level = |level: f32| level / (1.0 - level) * memory_mb as f32 / 1024.0;
-    let mut plans = vec![Plan { label: "mean".into(), rule: Rule::MeanPlusDeviations { k: 0.0 } }];
+    let mut plans = vec![Plan { label: "mean".into(), sweep: 0, rule: Rule::MeanPlusDeviations { k: 0.0 } }];
     plans.extend(LEVELS.map(|level| newsvendor(format!("q{level}"), at_level(level), 1.0)));
     let first_dearer = LEVELS[..9]
         .iter()

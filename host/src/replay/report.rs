@@ -1,6 +1,7 @@
 //! The HTML report of a replay.
 
 use super::errors::Errors;
+use super::frontier::hull;
 use super::policies::PolicyName;
 use super::{Comparison, PolicyResult};
 use crate::report::chart::{Axis, Chart, Ink};
@@ -106,12 +107,13 @@ impl Comparison {
             Axis::logarithmic("cold starts, %").range(0.1, 50.0),
         );
         for (index, policy) in self.policies.iter().enumerate() {
-            let mut order: Vec<usize> = (0..policy.points.len()).collect();
-            order.sort_by(|&a, &b| {
-                policy.points[a].memory_x_oracle.total_cmp(&policy.points[b].memory_x_oracle)
-            });
-            // Settings far outside the paper would only draw a line along its edge.
-            order.retain(|&i| coordinates(&policy.points[i]).0 <= 4.0);
+            // What no other setting beats, and the default; far outside the paper a line would follow its edge.
+            let all: Vec<(f64, f64)> = policy.points.iter().map(coordinates).collect();
+            let hull = hull(&all);
+            let mut order: Vec<usize> = (0..all.len())
+                .filter(|&i| all[i].0 <= 4.0 && (i == policy.chosen || hull.contains(&all[i])))
+                .collect();
+            order.sort_by(|&a, &b| all[a].0.total_cmp(&all[b].0));
             let text = |&i: &usize| {
                 let point = &policy.points[i];
                 let (memory, cold) = coordinates(point);
@@ -143,7 +145,7 @@ impl Comparison {
             let steps =
                 |values: &[u32]| window.clone().map(|m| (at(m), f64::from(values[m]))).collect::<Vec<_>>();
             Chart::new(
-                &trace.functions[function].name,
+                short(&trace.functions[function].name),
                 Axis::linear(format!("minutes from minute {}", start + from)),
                 Axis::linear("containers"),
             )
@@ -191,7 +193,7 @@ impl Comparison {
         }
         let others =
             self.policies[..index].iter().filter(|p| Some(p.name) != best && p.name != PolicyName::Oracle);
-        Ink::Series((others.count() % 7) as u8 + 1)
+        Ink::Series((others.count() % 11) as u8 + 1)
     }
 }
 

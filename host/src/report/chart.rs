@@ -23,7 +23,7 @@ pub enum Ink {
     Text,
     /// The colour of comparisons that are not the point.
     Quiet,
-    /// One of eight colours that are told apart by colour-blind readers as well; the first is the strongest.
+    /// One of twelve colours, the first being the strongest; colour-blind readers tell the first eight apart.
     Series(u8),
 }
 
@@ -32,7 +32,7 @@ impl Ink {
         match self {
             Self::Text => "ink-text".into(),
             Self::Quiet => "ink-quiet".into(),
-            Self::Series(number) => format!("ink-{}", number % 8),
+            Self::Series(number) => format!("ink-{}", number % 12),
         }
     }
 }
