@@ -97,7 +97,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
     }
 }
 
-/// Where no new configuration promises to save this share of the cost, the most promising measured ones are measured
+/// Where no new configuration promises to save this share of the cost, the best measured ones that qualify are measured
 /// again: a better estimate of them is worth more.
 const WORTHWHILE: f64 = 1e-3;
 
@@ -153,7 +153,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         let mut repeated: Vec<Point<D>, MAX_BATCH> = Vec::new();
         for ((mut point, x), ln_improvement) in taken.into_iter().zip(x).zip(ln_improvements) {
             if ln_improvement < float::ln(WORTHWHILE)
-                && let Some(best) = best_measured(evidence, &repeated, scratch)?
+                && let Some(best) = best_measured(evidence, &repeated, scratch)?.filter(|best| best.qualified)
             {
                 point = best.point;
                 space.encode(&point, x);

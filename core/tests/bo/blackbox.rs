@@ -3,7 +3,7 @@ use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::acquisition::maximise::Search;
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::model::Objective;
-use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::bo::trial::{Outcome, TrialId};
@@ -163,7 +163,7 @@ fn the_best_is_measured_again_in_the_end() {
             evaluate(&mut study, id, &mut rng);
         }
     }
-    let measured = |point| study.trials().iter().filter(|t| t.point == *point).count();
+    let measured = |point: &Point<D>| study.trials().iter().filter(|t| t.point == *point).count();
     let best = study.recommendation(&mut scratch).unwrap().point;
     let repeats = study.trials().iter().filter(|t| measured(&t.point) > 1).count();
     assert!(measured(&best) > 1 && repeats >= 4, "{} {repeats}", measured(&best));
