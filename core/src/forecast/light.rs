@@ -1,14 +1,17 @@
 //! The light quantile model: a small network shared by all functions, eleven quantiles in one pass.
 //!
-//! Features are standardised, pass two hidden layers with rectifiers, and end in one number per level of
-//! [`LEVELS`]: the lowest quantile and the non-negative steps between neighbours (softplus), so quantiles never
-//! cross. The answer is in the function's own unit ([`Profile::scale`]). Several networks trained from different
-//! seeds may be averaged quantile by quantile.
+//! Features are standardised, pass two hidden layers with rectifiers, and end in two groups of outputs:
+//! - weights (softmax) of the [`EXPERTS`] simple forecasts of the reading: their mean is where the distribution hangs,
+//!   so that the network need not learn to copy a large number through its layers;
+//! - the distance of the lowest quantile from there and the steps to the next ones (softplus, so quantiles never
+//!   cross), in the reading's unit, about the deviation of a Poisson count of the size to expect.
 //!
-//! State is [`super::features::History`] and [`Profile`] per function, and one weight file for all: 47 KB a network
-//! of width 64.
+//! Several networks trained from different seeds may be averaged quantile by quantile.
+//!
+//! State is one [`super::features::FunctionState`] per function, and one weight file for all: 51 KB a network of width
+//! 64.
 
-use super::features::{FEATURES, FULL_HISTORY, Profile};
+use super::features::{EXPERTS, FEATURES, FULL_HISTORY, Reading};
 use super::{Forecast, LEVELS};
 use crate::math::float;
 use crate::nn::linear::accumulate;
@@ -20,14 +23,11 @@ pub const MAX_HIDDEN: usize = 128;
 /// Values of one network of hidden width `hidden`: offsets and gains of the features, then weights and biases of the
 /// three layers.
 pub const fn network_len(hidden: usize) -> usize {
-    2 * FEATURES
-        + FEATURES * hidden
-        + hidden
-        + hidden * hidden
-        + hidden
-        + hidden * LEVELS.len()
-        + LEVELS.len()
+    2 * FEATURES + FEATURES * hidden + hidden + hidden * hidden + hidden + hidden * OUTPUTS + OUTPUTS
 }
+
+/// Outputs of a network: the lowest quantile and the steps to the others, then the experts' weights before softmax.
+pub const OUTPUTS: usize = LEVELS.len() + EXPERTS;
 
 /// The header of a weight file with `networks` networks of width `hidden`.
 pub const fn header(hidden: usize, networks: usize) -> Header {
@@ -36,6 +36,7 @@ pub const fn header(hidden: usize, networks: usize) -> Header {
     shape[1] = hidden as u32;
     shape[2] = LEVELS.len() as u32;
     shape[3] = networks as u32;
+    shape[4] = EXPERTS as u32;
     Header { kind: ModelKind::Light, window: FULL_HISTORY as u32, shape }
 }
 
@@ -70,8 +71,12 @@ impl<'w> LightModel<'w> {
     /// values are not those of at least one network on [`FEATURES`] features, at most [`MAX_HIDDEN`] wide.
     pub fn new(weights: &Weights<'w>) -> Result<Self, WeightsError> {
         weights.expect(ModelKind::Light, FULL_HISTORY as u32)?;
-        let [features, hidden, levels, networks, ..] = weights.header().shape.map(|number| number as usize);
-        let known = features == FEATURES && levels == LEVELS.len() && (1..=MAX_HIDDEN).contains(&hidden);
+        let [features, hidden, levels, networks, experts, ..] =
+            weights.header().shape.map(|number| number as usize);
+        let known = features == FEATURES
+            && levels == LEVELS.len()
+            && experts == EXPERTS
+            && (1..=MAX_HIDDEN).contains(&hidden);
         let expected = if known { networks.max(1).saturating_mul(network_len(hidden)) } else { 0 };
         if weights.values().len() != expected {
             return Err(WeightsError::Shape { expected, found: weights.values().len() });
@@ -79,18 +84,19 @@ impl<'w> LightModel<'w> {
         Ok(Self { values: weights.values(), hidden })
     }
 
-    /// Forecast one minute from its features. Work: about `hidden (FEATURES + hidden + 11)` multiplications a network.
-    pub fn forecast(&self, features: &[f32; FEATURES], profile: &Profile) -> Forecast {
+    /// Forecast one minute from its features. Work: about `hidden (FEATURES + hidden + OUTPUTS)` multiplications a network.
+    pub fn forecast(&self, reading: &Reading) -> Forecast {
         let mut quantiles = [0.0; LEVELS.len()];
         let networks = self.values.chunks_exact(network_len(self.hidden));
-        let unit = profile.scale() / networks.len() as f32;
+        let share = 1.0 / networks.len() as f32;
         for network in networks {
-            let outputs = forward(network, self.hidden, features);
-            let mut level = outputs[0];
-            quantiles[0] += level * unit;
+            let outputs = forward(network, self.hidden, &reading.features);
+            let (steps, weights) = outputs.split_at(LEVELS.len());
+            let mut level = mix(weights, &reading.experts) + steps[0] * reading.unit;
+            quantiles[0] += level * share;
             for at in 1..LEVELS.len() {
-                level += softplus(outputs[at]);
-                quantiles[at] += level * unit;
+                level += softplus(steps[at]) * reading.unit;
+                quantiles[at] += level * share;
             }
         }
         from_quantiles(quantiles)
@@ -112,8 +118,20 @@ fn softplus(x: f32) -> f32 {
     x.max(0.0) + float::ln_1p_f32(float::exp_m1_f32(-x.abs()) + 1.0)
 }
 
+/// The experts' mean with softmax weights.
+fn mix(weights: &[f32], experts: &[f32; EXPERTS]) -> f32 {
+    let largest = weights.iter().fold(f32::NEG_INFINITY, |m, &w| m.max(w));
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (&weight, &expert) in weights.iter().zip(experts) {
+        let share = float::exp_m1_f32(weight - largest) + 1.0;
+        sum += share * expert;
+        total += share;
+    }
+    sum / total
+}
+
 /// The raw outputs of one network.
-fn forward(network: &[f32], hidden: usize, features: &[f32; FEATURES]) -> [f32; LEVELS.len()] {
+fn forward(network: &[f32], hidden: usize, features: &[f32; FEATURES]) -> [f32; OUTPUTS] {
     let mut rest = network;
     // `LightModel::new` checked that a network has all these values.
     let mut take = |len: usize| {
@@ -128,7 +146,7 @@ fn forward(network: &[f32], hidden: usize, features: &[f32; FEATURES]) -> [f32; 
     }
     let (mut first, mut second) = ([0.0; MAX_HIDDEN], [0.0; MAX_HIDDEN]);
     let (first, second) = (&mut first[..hidden], &mut second[..hidden]);
-    let mut outputs = [0.0; LEVELS.len()];
+    let mut outputs = [0.0; OUTPUTS];
     let mut layer = |input: &[f32], output: &mut [f32]| {
         let weight = take(input.len() * output.len());
         output.copy_from_slice(take(output.len()));
@@ -161,34 +179,36 @@ mod tests {
         words.chain(values.iter().map(|v| v.to_bits())).collect()
     }
 
-    fn forecast(
-        hidden: usize,
-        networks: usize,
-        values: &[f32],
-        features: &[f32; FEATURES],
-        mean: f32,
-    ) -> Forecast {
+    fn forecast(hidden: usize, networks: usize, values: &[f32], reading: &Reading) -> Forecast {
         let words = file(&header(hidden, networks), values);
         let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
-        let profile = Profile { mean, ..Profile::UNKNOWN };
-        LightModel::new(&weights).unwrap().forecast(features, &profile)
+        LightModel::new(&weights).unwrap().forecast(reading)
+    }
+
+    fn reading(unit: f32) -> Reading {
+        Reading { features: [0.0; FEATURES], experts: [0.0; EXPERTS], unit }
     }
 
     /// All weights 0, so that the outputs are the last biases.
-    fn constant(hidden: usize, biases: [f32; LEVELS.len()]) -> Vec<f32> {
+    fn constant(hidden: usize, biases: [f32; OUTPUTS]) -> Vec<f32> {
         let mut values = vec![0.0; network_len(hidden)];
-        let at = values.len() - LEVELS.len();
+        let at = values.len() - OUTPUTS;
         values[at..].copy_from_slice(&biases);
         values
     }
 
     #[test]
-    fn quantiles_are_cumulative_softplus_steps_in_the_functions_unit() {
-        let values = constant(8, [1.0; LEVELS.len()]);
-        let forecast = forecast(8, 1, &values, &[0.0; FEATURES], 3.95);
-        let (unit, step) = (2.0, 1.0f32.exp().ln_1p());
+    fn quantiles_are_softplus_steps_above_the_experts_mean() {
+        let mut biases = [1.0; OUTPUTS];
+        biases[LEVELS.len()..].fill(0.0);
+        // Expert 2 has e^30 times the weight of the others, so its forecast is where the distribution hangs.
+        biases[LEVELS.len() + 2] = 30.0;
+        let mut reading = reading(2.0);
+        reading.experts[2] = 7.0;
+        let forecast = forecast(8, 1, &constant(8, biases), &reading);
+        let step = 1.0f32.exp().ln_1p();
         for (k, quantile) in forecast.quantiles.iter().enumerate() {
-            assert!((quantile - unit * (1.0 + k as f32 * step)).abs() < 1e-4, "level {k}");
+            assert!((quantile - 7.0 - 2.0 * (1.0 + k as f32 * step)).abs() < 1e-4, "level {k}");
         }
         let total: f32 = MEAN_WEIGHTS.iter().sum();
         assert!((total - 1.0).abs() < 1e-6);
@@ -198,7 +218,7 @@ mod tests {
     #[test]
     fn one_path_through_the_layers_by_hand() {
         let hidden = 8;
-        let mut values = constant(hidden, [-40.0; LEVELS.len()]);
+        let mut values = constant(hidden, [-40.0; OUTPUTS]);
         values[2] = 1.0; // offset of feature 2
         values[FEATURES + 2] = 0.5; // its gain
         let first = 2 * FEATURES;
@@ -206,28 +226,28 @@ mod tests {
         let second = first + FEATURES * hidden + hidden;
         values[second + 3 * hidden + 5] = 2.0; // unit 3 -> unit 5
         let third = second + hidden * hidden + hidden;
-        values[third + 5 * LEVELS.len()] = 1.0; // unit 5 -> lowest quantile
-        let mut features = [0.0; FEATURES];
-        features[2] = 13.0;
-        // (13 - 1) / 2 = 6, times 4, times 2, minus 40, in units of 1; the steps are as good as 0.
-        let lowest = forecast(hidden, 1, &values, &features, 0.95).quantiles[0];
+        values[third + 5 * OUTPUTS] = 1.0; // unit 5 -> lowest quantile
+        let mut reading = reading(1.0);
+        reading.features[2] = 13.0;
+        // (13 - 1) / 2 = 6, times 4, times 2, minus 40; the steps are as good as 0.
+        let lowest = forecast(hidden, 1, &values, &reading).quantiles[0];
         assert!((lowest - 8.0).abs() < 1e-4, "{lowest}");
         // Beyond eight deviations a feature is cut off: 8 * 4 * 2 - 40.
-        features[2] = 1e9;
-        let lowest = forecast(hidden, 1, &values, &features, 0.95).quantiles[0];
+        reading.features[2] = 1e9;
+        let lowest = forecast(hidden, 1, &values, &reading).quantiles[0];
         assert!((lowest - 24.0).abs() < 1e-4, "{lowest}");
     }
 
     #[test]
     fn networks_are_averaged() {
-        let (one, three) = (constant(8, [1.0; LEVELS.len()]), constant(8, [3.0; LEVELS.len()]));
-        let both = forecast(8, 2, &[one, three].concat(), &[0.0; FEATURES], 0.95);
+        let (one, three) = (constant(8, [1.0; OUTPUTS]), constant(8, [3.0; OUTPUTS]));
+        let both = forecast(8, 2, &[one, three].concat(), &reading(1.0));
         assert!((both.quantiles[0] - 2.0).abs() < 1e-5);
     }
 
     #[test]
     fn files_of_another_shape_are_refused() {
-        let values = constant(8, [0.0; LEVELS.len()]);
+        let values = constant(8, [0.0; OUTPUTS]);
         for wrong in [header(16, 1), header(8, 2), header(8, 0), header(0, 1), header(MAX_HIDDEN + 8, 1)] {
             let words = file(&wrong, &values[1..]);
             let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
@@ -244,12 +264,14 @@ mod tests {
         fn any_weights_and_features_give_ordered_non_negative_quantiles(
             seed in proptest::collection::vec(-3.0f32..3.0, 97),
             features in proptest::array::uniform32(proptest::num::f32::ANY),
-            mean in proptest::num::f32::ANY,
+            expert in 0.0f32..1e9,
+            unit in 0.0f32..1e5,
         ) {
             let values: Vec<f32> = (0..network_len(8)).map(|k| seed[k * 31 % 97]).collect();
-            let mut row = [0.0; FEATURES];
-            row[..32].copy_from_slice(&features);
-            let forecast = forecast(8, 1, &values, &row, mean);
+            let mut reading = reading(unit);
+            reading.experts[3] = expert;
+            reading.features[..32].copy_from_slice(&features);
+            let forecast = forecast(8, 1, &values, &reading);
             prop_assert!(forecast.quantiles.iter().all(|q| *q >= 0.0));
             prop_assert!(forecast.quantiles.is_sorted());
         }

@@ -5,6 +5,7 @@ mod forecast;
 mod inspect;
 mod replay;
 mod table;
+mod train;
 mod tune;
 
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ enum Command {
     Replay(replay::Arguments),
     Forecast(forecast::Arguments),
     Inspect(inspect::Arguments),
+    Train(train::Arguments),
     Tune(tune::Arguments),
 }
 
@@ -57,6 +59,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Forecast(arguments) => forecast::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(arguments),
     }
 }

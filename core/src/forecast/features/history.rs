@@ -3,12 +3,17 @@
 //! Minutes are pushed in order, quiet ones included; a gap is filled with quiet minutes. Everything the features
 //! need is read back from here, so there is no running sum that could drift. Counts above 65,535 saturate.
 
-use core::fmt;
-
 use crate::time::Minute;
 
 /// Minutes of invocation counts kept (peaks are kept for `N`).
 pub const COUNT_MINUTES: usize = 64;
+
+/// Rolling windows, minutes, in nested order.
+pub(super) const WINDOWS: [usize; 4] = [5, 15, 60, 240];
+pub(super) const DAY: usize = 1440;
+/// Days looked back at this time of day, and minutes around it.
+pub(super) const DAYS: usize = 3;
+pub(super) const AROUND: usize = 7;
 
 /// The past of one function, up to `N` minutes of peak concurrency: `2 N + 148` bytes.
 ///
@@ -24,66 +29,51 @@ pub struct History<const N: usize> {
     seen: u32,
     /// The minute to come.
     next: Minute,
+    /// Sums of the last 5, 15, 60 and 240 peaks ([`WINDOWS`]).
+    sums: [u32; WINDOWS.len()],
+    /// Sum of the peaks around this time on the last three days ([`DAYS`], [`AROUND`]).
+    day_sum: u32,
     /// Minutes since the last one with a busy container, counted from the minute to come; 0 when there was none.
     since: u32,
 }
-
-/// Why a minute was not taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HistoryError {
-    /// The minute lies before the one expected next.
-    Past {
-        /// The minute offered.
-        minute: Minute,
-        /// The minute expected.
-        expected: Minute,
-    },
-}
-
-impl fmt::Display for HistoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Past { minute, expected } => write!(
-                f,
-                "minute {} is already closed (expected {} or later); count late events before closing the minute",
-                minute.0, expected.0
-            ),
-        }
-    }
-}
-
-impl core::error::Error for HistoryError {}
 
 impl<const N: usize> History<N> {
     /// An empty history whose first minute is `first`.
     pub const fn new(first: Minute) -> Self {
         const { assert!(N >= 256, "the shortest history covers the features of four hours") };
-        Self { peaks: [0; N], counts: [0; COUNT_MINUTES], head: 0, seen: 0, next: first, since: 0 }
+        Self {
+            peaks: [0; N],
+            counts: [0; COUNT_MINUTES],
+            head: 0,
+            seen: 0,
+            next: first,
+            since: 0,
+            sums: [0; WINDOWS.len()],
+            day_sum: 0,
+        }
     }
 
-    /// Close `minute` with `count` invocations and `peak` busy containers. Minutes left out since the last call were
-    /// quiet. Work: one write a minute, at most `N` for a gap.
-    pub fn observe(&mut self, minute: Minute, count: u32, peak: u32) -> Result<(), HistoryError> {
-        let Some(gap) = minute.0.checked_sub(self.next.0) else {
-            return Err(HistoryError::Past { minute, expected: self.next });
-        };
-        // Quiet minutes older than the ring leave no trace but their number.
-        let skipped = gap.saturating_sub(N as u32);
-        self.seen = self.seen.saturating_add(skipped);
+    /// Let `minutes` quiet minutes pass at once that are older than the ring will reach when it has been filled again.
+    pub(super) fn skip(&mut self, minutes: u32) {
+        self.seen = self.seen.saturating_add(minutes);
+        self.next = Minute(self.next.0.saturating_add(minutes));
         if self.since > 0 {
-            self.since = self.since.saturating_add(skipped);
+            self.since = self.since.saturating_add(minutes);
         }
-        self.next = Minute(self.next.0 + skipped);
-        for _ in skipped..gap {
-            self.push(0, 0);
-        }
-        self.push(count, peak);
-        Ok(())
     }
 
     /// Close the minute to come.
     pub fn push(&mut self, count: u32, peak: u32) {
+        // Sums of whole numbers: exact, so they never drift from the ring.
+        let entering = u32::from(saturate(peak));
+        for (k, window) in WINDOWS.into_iter().enumerate() {
+            self.sums[k] += entering;
+            self.sums[k] -= self.known_or_quiet(window);
+        }
+        for day in Self::days() {
+            self.day_sum += self.known_or_quiet(day * DAY - AROUND - 1);
+            self.day_sum -= self.known_or_quiet(day * DAY + AROUND);
+        }
         let head = self.head as usize;
         self.peaks[head] = saturate(peak);
         self.head = if head + 1 == N { 0 } else { head as u32 + 1 };
@@ -121,6 +111,29 @@ impl<const N: usize> History<N> {
         self.peaks.get(if lag <= head { head - lag } else { head + N - lag }).copied()
     }
 
+    /// The days whose minutes the ring keeps.
+    fn days() -> core::ops::RangeInclusive<usize> {
+        1..=(N.saturating_sub(AROUND) / DAY).min(DAYS)
+    }
+
+    fn known_or_quiet(&self, lag: usize) -> u32 {
+        u32::from(self.peak(lag).unwrap_or(0))
+    }
+
+    /// Mean peak of the last [`WINDOWS`]`[index]` minutes, of those observed.
+    pub(super) fn mean(&self, index: usize) -> f32 {
+        let known = WINDOWS[index].min(self.seen as usize).max(1);
+        self.sums[index] as f32 / known as f32
+    }
+
+    /// Mean peak around this time on the last days; `None` without a day behind.
+    pub(super) fn days_mean(&self) -> Option<f32> {
+        let reach = self.seen as usize;
+        let known: usize =
+            Self::days().map(|day| (reach + 1).saturating_sub(day * DAY - AROUND).min(2 * AROUND + 1)).sum();
+        (known > 0).then(|| self.day_sum as f32 / known as f32)
+    }
+
     /// Invocations `lag` minutes before the minute to come, `1 <= lag <=` [`COUNT_MINUTES`]; 0 when not observed.
     pub fn count(&self, lag: usize) -> u16 {
         if lag == 0 || lag > COUNT_MINUTES || lag > self.seen as usize {
@@ -140,17 +153,21 @@ impl<const N: usize> History<N> {
         out
     }
 
-    /// Sum, largest and number of known peaks at lags `first..=last`.
-    pub(super) fn span(&self, first: usize, last: usize) -> Span {
+    /// The peaks at `lags` together, of those known.
+    pub(super) fn span(&self, lags: impl Iterator<Item = usize>) -> Span {
         let mut span = Span::default();
-        for lag in first..=last {
-            if let Some(peak) = self.peak(lag) {
-                span.sum += u32::from(peak);
-                span.max = span.max.max(peak);
-                span.known += 1;
-            }
+        for peak in lags.filter_map(|lag| self.peak(lag)) {
+            span.min = if span.known == 0 { peak } else { span.min.min(peak) };
+            span.max = span.max.max(peak);
+            span.sum += u32::from(peak);
+            span.known += 1;
         }
         span
+    }
+
+    /// The last `count` repeats of a period.
+    pub(super) fn repeats(&self, period: usize, count: usize) -> Span {
+        self.span((1..=count).map(|repeat| repeat * period))
     }
 }
 
@@ -158,18 +175,19 @@ impl<const N: usize> History<N> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Span {
     pub(super) sum: u32,
+    pub(super) min: u16,
     pub(super) max: u16,
     pub(super) known: u32,
 }
 
 impl Span {
-    /// Mean of the known minutes; 0 without any.
-    pub(super) fn mean(self) -> f32 {
-        if self.known == 0 { 0.0 } else { self.sum as f32 / self.known as f32 }
+    /// Mean of the known minutes.
+    pub(super) fn mean(self) -> Option<f32> {
+        (self.known > 0).then(|| self.sum as f32 / self.known as f32)
     }
 }
 
-fn saturate(value: u32) -> u16 {
+pub(super) fn saturate(value: u32) -> u16 {
     value.min(u32::from(u16::MAX)) as u16
 }
 
@@ -178,25 +196,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
-
-    #[test]
-    fn a_gap_is_quiet_and_the_past_is_refused() {
-        let mut history = History::<256>::new(Minute(10));
-        history.observe(Minute(12), 3, 2).unwrap();
-        assert_eq!(
-            (history.peak(1), history.peak(2), history.peak(3), history.peak(4)),
-            (Some(2), Some(0), Some(0), None)
-        );
-        assert_eq!((history.count(1), history.count(2)), (3, 0));
-        let refused = history.observe(Minute(11), 1, 1);
-        assert_eq!(refused, Err(HistoryError::Past { minute: Minute(11), expected: Minute(13) }));
-        history.observe(Minute(3_000_000_000), 1, 70_000).unwrap();
-        assert_eq!(
-            (history.peak(1), history.peak(2), history.since_busy()),
-            (Some(u16::MAX), Some(0), Some(1))
-        );
-        assert_eq!(history.next(), Minute(3_000_000_001));
-    }
 
     proptest! {
         #[test]
@@ -216,6 +215,11 @@ mod tests {
             prop_assert_eq!(recent.as_slice(), &padded[padded.len() - 240..]);
             let since = peaks.iter().rev().position(|&p| p > 0).map(|back| back as u32 + 1);
             prop_assert_eq!(history.since_busy(), since);
+            for (index, window) in WINDOWS.into_iter().enumerate() {
+                let sum: u32 = peaks.iter().rev().take(window).sum();
+                let mean = sum as f32 / window.min(peaks.len()).max(1) as f32;
+                prop_assert_eq!(history.mean(index), mean);
+            }
         }
     }
 }

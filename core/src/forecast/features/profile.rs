@@ -19,11 +19,20 @@ impl Profile {
     /// A function nothing is known about.
     pub const UNKNOWN: Self = Self { mean: 0.0, period: 60, period_correlation: 0.0 };
 
-    /// The unit the model forecasts in, containers: close to the standard deviation of a Poisson count with the
-    /// function's mean, and not below 0.22, so that a function which was silent in training can be forecast.
+    /// The mean, 0 when it is no number of containers.
+    pub(super) fn mean(&self) -> f32 {
+        if self.mean.is_finite() { self.mean.clamp(0.0, 65_535.0) } else { 0.0 }
+    }
+
+    /// The correlation, 0 when it is no number.
+    pub(super) fn period_correlation(&self) -> f32 {
+        if self.period_correlation.is_finite() { self.period_correlation.clamp(-1.0, 1.0) } else { 0.0 }
+    }
+
+    /// What a spread of one container weighs in training, containers: close to the standard deviation of a Poisson
+    /// count with the function's mean, and not below 0.22, so that a function which was silent still counts.
     pub fn scale(&self) -> f32 {
-        let mean = if self.mean.is_finite() { self.mean.max(0.0) } else { 0.0 };
-        crate::math::float::sqrt_f32(mean + 0.05)
+        crate::math::float::sqrt_f32(self.mean() + 0.05)
     }
 }
 
