@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::train::light_file;
 
 /// Check a model file and explain what it holds.
 #[derive(Args)]
@@ -65,6 +66,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// The bytes of `path` at an address the weights can be viewed at.
 fn read_words(path: &Path) -> Result<Vec<u32>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "check the path and its permissions"))?;
+    if bytes.starts_with(&light_file::MAGIC) {
+        return Ok(light_file::read(path)?.0.weights);
+    }
     if bytes.len() % 4 != 0 {
         let expected = bytes.len().next_multiple_of(4);
         return Err(refused(path, WeightsError::Length { expected, found: bytes.len() }));

@@ -1,6 +1,7 @@
 //! Forecasters behind one trait, driven minute by minute without leaks.
 
 pub mod light;
+pub mod selection;
 pub mod stream;
 
 use aquatope_core::forecast::Forecast;

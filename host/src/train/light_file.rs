@@ -23,7 +23,8 @@ use super::light::{Checkpoint, Options, Series, Trained};
 use crate::error::{Error, Result};
 use crate::files;
 
-const MAGIC: [u8; 4] = *b"AQLM";
+/// The first bytes of a light model file.
+pub const MAGIC: [u8; 4] = *b"AQLM";
 const VERSION: u32 = 1;
 const HEADER: usize = 16;
 

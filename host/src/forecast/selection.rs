@@ -1,0 +1,193 @@
+//! Each function forecast by what validated best on it, or by the average of two.
+//!
+//! The candidates stand at the end of training. Each is driven through the validation part as in service and scored by
+//! the continuous ranked probability score (from its quantiles); a function leaves the first candidate, the one to
+//! trust without other evidence, only for a clearly better one: validation parts are short.
+
+use aquatope_core::forecast::{Forecast, LEVELS};
+
+use super::{Forecaster, Observation};
+use crate::trace::{Split, Trace};
+
+/// A candidate must have a score below this share of the first one's to be chosen instead of it.
+const CLEARLY_BETTER: f64 = 0.95;
+
+/// What forecasts one function: one candidate, or two averaged quantile by quantile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Index of a candidate.
+    pub first: usize,
+    /// Index of the candidate averaged with it.
+    pub second: Option<usize>,
+}
+
+/// Several forecasters of which each function uses what validated best.
+pub struct Selection {
+    candidates: Vec<Box<dyn Forecaster>>,
+    choices: Vec<Choice>,
+}
+
+impl Selection {
+    /// Drive `candidates`, which stand at `split.train_end`, through the validation part of `trace` and choose for
+    /// every function. The selection stands at the first minute of the test.
+    pub fn by_validation(mut candidates: Vec<Box<dyn Forecaster>>, trace: &Trace, split: Split) -> Self {
+        let options = options(candidates.len());
+        let mut scores = vec![vec![0.0; options.len()]; trace.functions.len()];
+        for minute in split.train_end..split.valid_end {
+            let forecasts: Vec<Vec<Forecast>> = candidates.iter_mut().map(|c| c.forecast()).collect();
+            for (function, scores) in scores.iter_mut().enumerate() {
+                let peak = trace.peaks[function][minute];
+                for (score, choice) in scores.iter_mut().zip(&options) {
+                    *score += crps(&choice.apply(&forecasts, function), peak);
+                }
+            }
+            let observed: Vec<Observation> = (0..trace.functions.len())
+                .map(|f| Observation { count: trace.counts[f][minute], peak: trace.peaks[f][minute] })
+                .collect();
+            candidates.iter_mut().for_each(|c| c.observe(&observed));
+        }
+        let choices = scores.iter().map(|scores| best(scores, &options)).collect();
+        Self { candidates, choices }
+    }
+
+    /// What each function uses, as the names of the candidates.
+    pub fn record(&self) -> Vec<String> {
+        let name = |index: usize| self.candidates[index].name();
+        self.choices
+            .iter()
+            .map(|choice| match choice.second {
+                None => name(choice.first).to_owned(),
+                Some(second) => format!("{} + {}", name(choice.first), name(second)),
+            })
+            .collect()
+    }
+}
+
+impl Forecaster for Selection {
+    fn name(&self) -> &str {
+        "selection"
+    }
+
+    fn forecast(&mut self) -> Vec<Forecast> {
+        let forecasts: Vec<Vec<Forecast>> = self.candidates.iter_mut().map(|c| c.forecast()).collect();
+        let choices = self.choices.iter().enumerate();
+        choices.map(|(function, choice)| choice.apply(&forecasts, function)).collect()
+    }
+
+    fn observe(&mut self, minute: &[Observation]) {
+        self.candidates.iter_mut().for_each(|c| c.observe(minute));
+    }
+}
+
+impl Choice {
+    fn apply(&self, forecasts: &[Vec<Forecast>], function: usize) -> Forecast {
+        let first = forecasts[self.first][function];
+        let Some(second) = self.second else { return first };
+        let second = forecasts[second][function];
+        Forecast {
+            mean: (first.mean + second.mean) / 2.0,
+            quantiles: std::array::from_fn(|k| (first.quantiles[k] + second.quantiles[k]) / 2.0),
+            epistemic: (first.epistemic + second.epistemic) / 2.0,
+        }
+    }
+}
+
+/// Every candidate alone, then every pair.
+fn options(candidates: usize) -> Vec<Choice> {
+    let alone = (0..candidates).map(|first| Choice { first, second: None });
+    let pairs = (0..candidates)
+        .flat_map(|first| (first + 1..candidates).map(move |second| Choice { first, second: Some(second) }));
+    alone.chain(pairs).collect()
+}
+
+fn best(scores: &[f64], options: &[Choice]) -> Choice {
+    let (mut bar, mut choice) = (scores[0] * CLEARLY_BETTER, options[0]);
+    for (&score, &option) in scores.iter().zip(options).skip(1) {
+        if score < bar {
+            (bar, choice) = (score, option);
+        }
+    }
+    choice
+}
+
+/// Continuous ranked probability score by the quantile grid: twice the pinball loss, weighted by the levels' spacing.
+pub fn crps(forecast: &Forecast, peak: u32) -> f64 {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (k, (&level, &quantile)) in LEVELS.iter().zip(&forecast.quantiles).enumerate() {
+        let below = LEVELS[k.saturating_sub(1)];
+        let above = LEVELS[(k + 1).min(LEVELS.len() - 1)];
+        let inside = k > 0 && k + 1 < LEVELS.len();
+        let weight = f64::from(above - below) / if inside { 2.0 } else { 1.0 };
+        let error = f64::from(peak) - f64::from(quantile);
+        let level = f64::from(level);
+        sum += weight * (level * error).max((level - 1.0) * error);
+        total += weight;
+    }
+    2.0 * sum / total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Function;
+
+    /// Says the same every minute.
+    struct Constant(&'static str, f32);
+
+    impl Forecaster for Constant {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn forecast(&mut self) -> Vec<Forecast> {
+            vec![Forecast { mean: self.1, quantiles: [self.1; LEVELS.len()], epistemic: 0.0 }; 3]
+        }
+
+        fn observe(&mut self, _: &[Observation]) {}
+    }
+
+    fn named(name: &str) -> Function {
+        Function {
+            name: name.into(),
+            trigger: String::new(),
+            workflow: None,
+            parent: None,
+            cold_start_s: 2.0,
+            memory_mb: 256.0,
+            mean_duration_s: 1.0,
+            concurrency: 1,
+        }
+    }
+
+    #[test]
+    fn every_function_uses_what_validated_best() {
+        let levels = [2, 10, 6];
+        let functions = ["a", "b", "c"].map(named).into();
+        let mut trace = Trace { functions, ..Trace::default() };
+        trace.extend_to(20);
+        trace.peaks = levels.map(|level| vec![level; 20]).into();
+        let candidates: Vec<Box<dyn Forecaster>> =
+            vec![Box::new(Constant("low", 2.0)), Box::new(Constant("high", 10.0))];
+        let split = Split { train_end: 5, valid_end: 15, end: 20 };
+        let mut selection = Selection::by_validation(candidates, &trace, split);
+        assert_eq!(selection.record(), ["low", "high", "low + high"]);
+        let means: Vec<f32> = selection.forecast().iter().map(|f| f.mean).collect();
+        assert_eq!(means, [2.0, 10.0, 6.0]);
+    }
+
+    #[test]
+    fn the_first_candidate_is_left_only_for_a_clearly_better_one() {
+        let options = options(2);
+        assert_eq!(best(&[1.0, 0.96, 0.97], &options).first, 0);
+        assert_eq!(best(&[1.0, 0.90, 0.97], &options).first, 1);
+        assert_eq!(best(&[1.0, 0.90, 0.80], &options).second, Some(1));
+    }
+
+    #[test]
+    fn the_score_of_a_point_is_its_distance() {
+        let point = Forecast { mean: 4.0, quantiles: [4.0; LEVELS.len()], epistemic: 0.0 };
+        assert_eq!(crps(&point, 4), 0.0);
+        // Levels are nearly symmetric about one half, so a point scores about its absolute error.
+        assert!((crps(&point, 7) - 3.0).abs() < 0.2 && (crps(&point, 1) - 3.0).abs() < 0.2);
+    }
+}
