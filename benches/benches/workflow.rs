@@ -20,7 +20,7 @@ fn critical_path(c: &mut Criterion) {
         b.iter(|| workflow.latency(black_box(&durations)));
     });
     c.bench_function("workflow/critical_path/10", |b| {
-        b.iter(|| workflow.critical_path(black_box(&durations)))
+        b.iter(|| workflow.critical_path(black_box(&durations)));
     });
 }
 
