@@ -3,6 +3,9 @@
 //! A container shut down and needed again a minute later pays its start twice, and some actuators (OpenWhisk's stem
 //! cells) rebuild the whole pool at every change. So a target shrinks only after it was too high for some minutes in a
 //! row, no further than the most any of them wanted, and by at most `step` a minute.
+//!
+//! Where a start is cheap and quick, patience only costs memory: in simulation every minute of it needs more memory for
+//! the same cold starts. [`Hysteresis::NONE`] is therefore the default; patience is for actuators that make changes dear.
 
 /// How a target may shrink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,12 @@ pub struct Hysteresis {
     pub patience: u16,
     /// Most containers given up in one minute.
     pub step: u32,
+}
+
+impl Default for Hysteresis {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 impl Hysteresis {
