@@ -99,6 +99,8 @@ enum Shape {
         texts: Vec<String>,
         emphasised: Option<usize>,
     },
+    /// Dots on their own, with a text each.
+    Scatter(Vec<(f64, f64)>, Vec<String>),
 }
 
 impl Chart {
@@ -132,6 +134,11 @@ impl Chart {
         emphasised: Option<usize>,
     ) -> Self {
         self.with(name, ink, Shape::Dots { points, texts, emphasised })
+    }
+
+    /// Dots that are not connected; `texts` appear when the pointer rests on one.
+    pub fn scatter(self, name: &str, ink: Ink, points: Vec<(f64, f64)>, texts: Vec<String>) -> Self {
+        self.with(name, ink, Shape::Scatter(points, texts))
     }
 
     fn with(mut self, name: &str, ink: Ink, shape: Shape) -> Self {
@@ -200,18 +207,20 @@ impl Shape {
     fn xs(&self) -> Vec<f64> {
         match self {
             Self::Band(points) => points.iter().map(|p| p.0).collect(),
-            Self::Line(points) | Self::Step(points) | Self::Dots { points, .. } => {
-                points.iter().map(|p| p.0).collect()
-            }
+            Self::Line(points)
+            | Self::Step(points)
+            | Self::Scatter(points, _)
+            | Self::Dots { points, .. } => points.iter().map(|p| p.0).collect(),
         }
     }
 
     fn ys(&self) -> Vec<f64> {
         match self {
             Self::Band(points) => points.iter().flat_map(|p| [p.1, p.2]).collect(),
-            Self::Line(points) | Self::Step(points) | Self::Dots { points, .. } => {
-                points.iter().map(|p| p.1).collect()
-            }
+            Self::Line(points)
+            | Self::Step(points)
+            | Self::Scatter(points, _)
+            | Self::Dots { points, .. } => points.iter().map(|p| p.1).collect(),
         }
     }
 }
@@ -238,21 +247,37 @@ impl Layer {
             Shape::Dots { points, texts, emphasised } => {
                 let path = path(points.iter().copied(), x, y);
                 let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
-                for (index, &(at, value)) in points.iter().enumerate() {
+                for (index, &at) in points.iter().enumerate() {
                     let radius = if *emphasised == Some(index) { 6.0 } else { 3.0 };
-                    let text = texts.get(index).map_or("", String::as_str);
-                    let _ = writeln!(
-                        svg,
-                        "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\">\
-                         <title>{}: {}</title></circle>",
-                        x.place(at),
-                        y.place(value),
-                        escape(&self.name),
-                        escape(text)
-                    );
+                    self.dot(x, y, at, radius, texts.get(index), svg);
+                }
+            }
+            Shape::Scatter(points, texts) => {
+                for (index, &at) in points.iter().enumerate() {
+                    self.dot(x, y, at, 3.5, texts.get(index), svg);
                 }
             }
         }
+    }
+
+    fn dot(
+        &self,
+        x: &Scale,
+        y: &Scale,
+        at: (f64, f64),
+        radius: f64,
+        text: Option<&String>,
+        svg: &mut String,
+    ) {
+        let _ = writeln!(
+            svg,
+            "<circle class=\"dot {}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {}</title></circle>",
+            self.ink.class(),
+            x.place(at.0),
+            y.place(at.1),
+            escape(&self.name),
+            escape(text.map_or("", String::as_str))
+        );
     }
 }
 
