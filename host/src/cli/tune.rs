@@ -4,15 +4,20 @@ use std::io::{stdin, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS};
 use clap::{Args, ValueEnum};
 
 use crate::error::{Error, Result};
+use crate::files;
+use crate::tune::compare::{self, Comparison};
 use crate::tune::evaluator::{Evaluator, Program, Simulated};
 use crate::tune::method::Method;
-use crate::tune::problem::Problem;
-use crate::tune::progress::Progress;
+use crate::tune::problem::{Effort, MAX_PATHS, Problem};
+use crate::tune::progress::{self, Progress};
 use crate::tune::protocol::Session;
+use crate::tune::report;
 use crate::tune::run::{Budget, Run};
+use crate::tune::shipped;
 use crate::tune::simulator::Scenario;
 use crate::tune::store::Store;
 use crate::tune::summary::Summary;
@@ -29,15 +34,34 @@ and answers one line, {\"cost\":0.8,\"latency\":3.9,\"durations\":[1.1,1.7,0.9]}
 search much faster) or {\"error\":\"text\"}. Without it the workflow file's simulator is measured."
 )]
 pub(super) struct Arguments {
-    /// Workflow file of schema aquatope-workflow/1
-    #[arg(long, value_name = "FILE", required_unless_present = "ask_tell")]
-    workflow: Option<PathBuf>,
+    /// Workflow file of schema aquatope-workflow/1, or single1, chain3, ml4, fan5, video5, social10; --compare takes
+    /// several, by default these six
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["ask_tell", "compare"])]
+    workflow: Vec<PathBuf>,
     /// Be driven from outside, by lines of JSON on stdin and stdout
-    #[arg(long, conflicts_with_all = ["workflow", "evaluator", "json", "budget_cost", "budget_time"])]
+    #[arg(long, conflicts_with_all = ["workflow", "evaluator", "report", "json", "budget_cost", "budget_time"])]
     ask_tell: bool,
-    /// How the search chooses trials
-    #[arg(long, value_enum, default_value = "random")]
-    sampler: Sampler,
+    /// Compare all methods on simulated workflows: by trials, functions, noise, outliers, after a change
+    #[arg(long, conflicts_with_all = ["ask_tell", "evaluator", "state", "budget_cost", "budget_time", "sampler", "model"])]
+    compare: bool,
+    /// Runs of every method in every setting of --compare
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "compare")]
+    seeds: u64,
+    /// What the search knows of the workflow (structured, unless --sampler is given)
+    #[arg(long, value_enum)]
+    model: Option<Model>,
+    /// How a black box is searched (qlognei, unless given)
+    #[arg(long, value_enum)]
+    sampler: Option<Sampler>,
+    /// Black box: Monte-Carlo paths of the acquisition function
+    #[arg(long, value_name = "S", default_value_t = Effort::default().mc_samples)]
+    mc_samples: u16,
+    /// Black box: starts of the search for a batch
+    #[arg(long, value_name = "R", default_value_t = Effort::default().restarts)]
+    restarts: u16,
+    /// Black box: raw samples from which the starts are chosen
+    #[arg(long, value_name = "K", default_value_t = Effort::default().raw_samples)]
+    raw_samples: u16,
     /// Trials in all
     #[arg(long, value_name = "N", default_value_t = 70)]
     trials: usize,
@@ -74,33 +98,85 @@ pub(super) struct Arguments {
     /// Simulator: probability that a sample is slowed by a noisy neighbour
     #[arg(long, value_name = "P", default_value_t = 0.0, conflicts_with = "evaluator")]
     outliers: f64,
+    /// Write an HTML report, and the result as JSON, into this folder
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Model {
+    /// A model a function, joined through the graph
+    Structured,
+    /// End-to-end cost and latency as two black boxes: the paper
+    Blackbox,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Sampler {
+    /// Constrained noisy expected improvement in logarithms
+    Qlognei,
+    /// Constrained noisy expected improvement: the paper
+    Qnei,
+    /// One model of CLITE's score, one trial at a time
+    Clite,
+    /// Uniformly drawn configurations
     Random,
+    /// All resources up or down by a step
+    Autoscaling,
 }
 
 /// Trials of the first ask, spread over the whole space.
 const INITIAL: usize = 10;
 
+/// Models build their scratch memory, some megabytes, by value before it is boxed.
+const STACK: usize = 64 << 20;
+
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    arguments.check()?;
-    let method = match arguments.sampler {
-        Sampler::Random => Method::Random,
-    };
-    match &arguments.workflow {
-        Some(path) => arguments.tune(method, &WorkflowFile::load(path)?),
-        None => {
-            Session::new(method, arguments.confidence, arguments.state.clone()).run(stdin().lock(), stdout())
-        }
-    }
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || arguments.run());
+    let worker = worker.map_err(|error| Error::Failed(format!("no thread for the search: {error}")))?;
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Arguments {
+    fn run(&self) -> Result<()> {
+        self.check()?;
+        if let Some(folder) = &self.report {
+            files::prepare_folder(folder)?;
+        }
+        if self.compare {
+            return self.compare();
+        }
+        let method = self.method()?;
+        match self.workflow.as_slice() {
+            [] => Session::new(method, self.confidence, self.effort(), self.state.clone())
+                .run(stdin().lock(), stdout()),
+            [path] => self.tune(method, &path.display().to_string(), &shipped::load(path)?),
+            _ => Err(Error::input("--workflow", "names several files", "name one, or add --compare")),
+        }
+    }
+
+    fn method(&self) -> Result<Method> {
+        Ok(match (self.model, self.sampler) {
+            (None | Some(Model::Structured), None) => Method::Structured,
+            (Some(Model::Structured), Some(_)) => {
+                let what = "the structured model chooses its trials itself";
+                return Err(Error::input("--sampler", what, "leave it out, or take --model blackbox"));
+            }
+            (Some(Model::Blackbox), None) | (_, Some(Sampler::Qlognei)) => Method::Qlognei,
+            (_, Some(Sampler::Qnei)) => Method::Qnei,
+            (_, Some(Sampler::Clite)) => Method::Clite,
+            (_, Some(Sampler::Random)) => Method::Random,
+            (_, Some(Sampler::Autoscaling)) => Method::Autoscaling,
+        })
+    }
+
+    fn effort(&self) -> Effort {
+        Effort { mc_samples: self.mc_samples, restarts: self.restarts, raw_samples: self.raw_samples }
+    }
+
     fn check(&self) -> Result<()> {
         let positive = [
             ("--budget-cost", self.budget_cost),
@@ -122,7 +198,23 @@ impl Arguments {
         if !(0.0..=1.0).contains(&self.outliers) {
             return Err(Error::input("--outliers", format!("is {}", self.outliers), "give a probability"));
         }
-        for (option, value) in [("--trials", self.trials), ("--batch", self.batch)] {
+        let limits = [
+            ("--mc-samples", self.mc_samples, MAX_PATHS),
+            ("--restarts", self.restarts, MAX_RESTARTS),
+            ("--raw-samples", self.raw_samples, MAX_RAW),
+        ];
+        for (option, value, most) in limits {
+            if !(1..=most).contains(&usize::from(value)) {
+                return Err(Error::input(
+                    option,
+                    format!("is {value}"),
+                    format!("give a number from 1 to {most}"),
+                ));
+            }
+        }
+        for (option, value) in
+            [("--trials", self.trials), ("--batch", self.batch), ("--seeds", self.seeds as usize)]
+        {
             if value == 0 {
                 return Err(Error::input(option, "is 0", "give at least 1"));
             }
@@ -130,14 +222,45 @@ impl Arguments {
         Ok(())
     }
 
-    fn tune(&self, method: Method, file: &WorkflowFile) -> Result<()> {
-        let at = self.workflow.as_deref().map_or(String::new(), |path| path.display().to_string());
+    fn compare(&self) -> Result<()> {
+        let names: Vec<PathBuf> = match self.workflow.as_slice() {
+            [] => shipped::SHIPPED.map(|(name, _)| PathBuf::from(name)).to_vec(),
+            named => named.to_vec(),
+        };
+        let comparison = Comparison {
+            files: names.iter().map(|name| shipped::load(name)).collect::<Result<_>>()?,
+            methods: Method::ALL.to_vec(),
+            seeds: self.seeds,
+            trials: self.trials,
+        };
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let bar = progress::bar("runs");
+        let figures = comparison.run(threads, &|done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
+        let json = compare::to_json(&figures);
+        if let Some(folder) = &self.report {
+            files::write(&folder.join("comparison.json"), json.to_string().as_bytes())?;
+            let html = report::comparison(&figures, self.seeds);
+            files::write(&folder.join("comparison.html"), html.as_bytes())?;
+        }
+        if self.json {
+            println!("{json}");
+        } else {
+            print!("{}", compare::tables(&figures));
+        }
+        Ok(())
+    }
+
+    fn tune(&self, method: Method, at: &str, file: &WorkflowFile) -> Result<()> {
         let scenario = Scenario { noise: self.noise, outliers: self.outliers };
         let simulator = match &self.evaluator {
             Some(_) => None,
             None => Some(file.simulator().ok_or_else(|| {
                 let what = "the functions have no simulator parameters (serial_s, ...)";
-                Error::input(&at, what, "add them, or name a program with --evaluator")
+                Error::input(at, what, "add them, or name a program with --evaluator")
             })?),
         };
         let mut evaluator: Box<dyn Evaluator> = match (&self.evaluator, &simulator) {
@@ -160,8 +283,9 @@ impl Arguments {
             batch: self.batch,
             trials: self.trials,
             seed: self.seed,
+            effort: self.effort(),
         };
-        problem.check_capacity(&at)?;
+        problem.check_capacity(at)?;
         let state = self.state.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let store = match &self.state {
             None => None,
@@ -188,6 +312,10 @@ impl Arguments {
         let finished = run.finish(evaluator.as_mut(), &mut progress)?;
         drop(progress);
         let summary = Summary { file, method: method.name(), run: &finished, simulator: simulator.as_ref() };
+        if let Some(folder) = &self.report {
+            files::write(&folder.join("tune.json"), summary.json().to_string().as_bytes())?;
+            files::write(&folder.join("tune.html"), report::run(&summary).as_bytes())?;
+        }
         if self.json {
             println!("{}", summary.json());
         } else {

@@ -1,15 +1,35 @@
 //! How trials are chosen.
 
-use crate::error::Result;
+use aquatope_core::anomaly::AnomalyTest;
+use aquatope_core::bo::acquisition::Improvement;
+use aquatope_core::bo::acquisition::maximise::Search;
+use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
+use aquatope_core::bo::surrogates::{Sampling, Surrogates};
+use aquatope_core::gp::Prior;
+use aquatope_core::structured::{Resource, Resources, StructuredModel, StructuredScratch};
+use aquatope_core::workflow::{self, Prices, WorkflowBuilder};
 
-use super::problem::Problem;
+use crate::error::{Error, Result};
+
+use super::modelled::{Modelled, convert, core_point, space};
+use super::problem::{MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS, Problem};
 use super::sampler::Sampler;
 use super::samplers::autoscaling::Autoscaling;
+use super::samplers::clite::Clite;
 use super::samplers::random::Random;
+use super::workflow_file::Workflow;
 
 /// A way to choose trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
+    /// A model a function, joined through the workflow's graph.
+    Structured,
+    /// Two black boxes, constrained noisy expected improvement in logarithms.
+    Qlognei,
+    /// Two black boxes, constrained noisy expected improvement: the paper.
+    Qnei,
+    /// One model of CLITE's score, one trial at a time.
+    Clite,
     /// Uniformly drawn configurations.
     Random,
     /// All resources up or down by a step.
@@ -17,31 +37,63 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them, ours first.
+    pub const ALL: [Self; 6] =
+        [Self::Structured, Self::Qlognei, Self::Qnei, Self::Clite, Self::Random, Self::Autoscaling];
+
     /// The name in tables and reports.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Structured => "structured",
+            Self::Qlognei => "qlognei",
+            Self::Qnei => "qnei",
+            Self::Clite => "clite",
             Self::Random => "random",
             Self::Autoscaling => "autoscaling",
         }
     }
 
+    /// This method where `problem` tells what it needs; the structured model needs the workflow.
+    pub fn for_problem(self, problem: &Problem) -> Self {
+        match (self, &problem.workflow) {
+            (Self::Structured, None) => Self::Qlognei,
+            _ => self,
+        }
+    }
+
     /// A sampler for `problem` that has seen no trial yet.
     pub fn sampler(self, problem: &Problem) -> Result<Box<dyn Sampler>> {
-        Ok(match self {
-            Self::Random => Box::new(Random(problem.clone())),
-            Self::Autoscaling => Box::new(Autoscaling(problem.clone())),
+        Ok(match (self, &problem.workflow) {
+            (Self::Structured, Some(workflow)) => structured(problem, workflow)?,
+            (Self::Structured | Self::Qlognei, _) => Box::new(Modelled::new(
+                problem,
+                black_box(problem, Improvement::LogNei),
+                Box::new(Surrogates::new()),
+            )?),
+            (Self::Qnei, _) => Box::new(Modelled::new(
+                problem,
+                black_box(problem, Improvement::Nei),
+                Box::new(Surrogates::new()),
+            )?),
+            (Self::Clite, _) => Box::new(Clite::new(problem.clone())),
+            (Self::Random, _) => Box::new(Random(problem.clone())),
+            (Self::Autoscaling, _) => Box::new(Autoscaling(problem.clone())),
         })
     }
 
     /// What a state file must agree on to be continued, as (name, value).
     pub fn settings(self, problem: &Problem) -> Vec<(String, String)> {
+        let effort = problem.effort;
         let mut settings = vec![
-            ("method", self.name().to_string()),
+            ("method", self.for_problem(problem).name().to_string()),
             ("grid", format!("{:?}", problem.levels)),
             ("QoS", problem.qos_s.to_string()),
             ("confidence", problem.confidence.to_string()),
             ("starting configuration", format!("{:?}", problem.start.0)),
             ("seed", problem.seed.to_string()),
+            ("mc-samples", effort.mc_samples.to_string()),
+            ("restarts", effort.restarts.to_string()),
+            ("raw-samples", effort.raw_samples.to_string()),
         ];
         if let Some(workflow) = &problem.workflow {
             let names: Vec<&str> = workflow.functions.iter().map(|function| function.name.as_str()).collect();
@@ -51,4 +103,58 @@ impl Method {
         }
         settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
+}
+
+/// The paper's model with what measures best around it: see [`AnomalyTest`].
+fn black_box(problem: &Problem, improvement: Improvement) -> BlackBox<MAX_AXES, MAX_TRIALS, MAX_PATHS> {
+    let effort = problem.effort;
+    let search = Search { raw: effort.raw_samples, restarts: effort.restarts, ..Search::default() };
+    let sampling = Sampling { improvement, samples: effort.mc_samples, search, ..Sampling::default() };
+    BlackBox::new(BlackBoxConfig {
+        prior: Prior::default(),
+        sampling,
+        anomalies: Some(AnomalyTest::default()),
+    })
+}
+
+/// The most configurations of one function that the structured model looks at: 40 x 31 on the shipped grid.
+const CHOICES: usize = 1280;
+
+fn structured(problem: &Problem, workflow: &Workflow) -> Result<Box<dyn Sampler>> {
+    let refused = |error: &dyn std::error::Error| Error::Failed(error.to_string());
+    let resources = |(i, function): (usize, &super::workflow_file::Function)| Resources {
+        cpu: Resource::Axis(2 * i as u16),
+        memory_mb: Resource::Axis(2 * i as u16 + 1),
+        concurrency: Resource::Fixed(f64::from(function.concurrency)),
+    };
+    let resources: Vec<Resources> = workflow.functions.iter().enumerate().map(resources).collect();
+    let prices =
+        Prices::new(workflow.cpu_per_core_s, workflow.memory_per_gb_s).map_err(|error| refused(&error))?;
+    let space = space(problem)?;
+    let mut model = StructuredModel::<_, MAX_FUNCTIONS, MAX_TRIALS, CHOICES>::new(
+        graph(workflow)?,
+        prices,
+        &resources,
+        &space,
+        black_box(problem, Improvement::LogNei),
+    )
+    .map_err(|error| refused(&error))?;
+    let profile = problem.profile.iter().map(convert).collect::<Result<Vec<_>>>()?;
+    // Without durations, or with too few measurements, it learns nothing from them, and says so by returning false.
+    model.learn_baseline(&space, &core_point(&space, &problem.start)?, &profile);
+    Ok(Box::new(Modelled::new(problem, model, Box::new(StructuredScratch::new(Surrogates::new())))?))
+}
+
+fn graph(workflow: &Workflow) -> Result<workflow::Workflow<MAX_FUNCTIONS>> {
+    let refused = |error: &dyn std::error::Error| Error::Failed(error.to_string());
+    let mut builder = WorkflowBuilder::new();
+    let mut stages = Vec::new();
+    for _ in &workflow.functions {
+        stages.push(builder.stage().map_err(|error| refused(&error))?);
+    }
+    for &(from, to) in &workflow.edges {
+        builder.edge(stages[from], stages[to]).map_err(|error| refused(&error))?;
+    }
+    builder.edge_overhead(workflow.edge_overhead_s).map_err(|error| refused(&error))?;
+    builder.build().map_err(|error| refused(&error))
 }

@@ -6,16 +6,23 @@
 //!                               +------- sampler      state file ---+
 //! ```
 
+pub mod candgen;
+pub mod compare;
 pub mod counter_random;
 pub mod evaluator;
 pub mod json;
 pub mod method;
+pub mod modelled;
+pub mod oracle;
 pub mod problem;
 pub mod progress;
 pub mod protocol;
+pub mod report;
 pub mod run;
 pub mod sampler;
 pub mod samplers;
+pub mod sensitivity;
+pub mod shipped;
 pub mod simulator;
 pub mod space;
 pub mod store;

@@ -29,6 +29,25 @@ pub struct Problem {
     pub trials: usize,
     /// Seed of every random choice.
     pub seed: u64,
+    /// How hard the black box searches for the next batch.
+    pub effort: Effort,
+}
+
+/// Work per ask of the black box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Monte-Carlo paths.
+    pub mc_samples: u16,
+    /// Starts of the search for a batch, chosen among the raw samples.
+    pub restarts: u16,
+    /// Raw samples.
+    pub raw_samples: u16,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { mc_samples: 64, restarts: 10, raw_samples: 128 }
+    }
 }
 
 /// The most axes of a configuration.
@@ -36,7 +55,9 @@ pub const MAX_AXES: usize = 32;
 /// The most functions of a workflow.
 pub const MAX_FUNCTIONS: usize = 16;
 /// The most trials of a study.
-pub const MAX_TRIALS: usize = 256;
+pub const MAX_TRIALS: usize = 128;
+/// The most Monte-Carlo paths.
+pub const MAX_PATHS: usize = 128;
 /// The most trials of one ask after the first.
 pub const MAX_BATCH: usize = 16;
 
@@ -45,6 +66,12 @@ impl Problem {
     pub fn check_capacity(&self, at: &str) -> Result<()> {
         let limits = [
             ("axes", self.levels.len(), MAX_AXES, "split the workflow"),
+            (
+                "functions",
+                self.workflow.as_ref().map_or(0, |w| w.functions.len()),
+                MAX_FUNCTIONS,
+                "split the workflow",
+            ),
             ("trials", self.trials, MAX_TRIALS, "ask for fewer"),
             ("trials in one batch", self.batch, MAX_BATCH, "ask for fewer at a time"),
         ];

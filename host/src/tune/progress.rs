@@ -15,10 +15,8 @@ pub struct Progress {
 impl Progress {
     /// Progress of a run of `trials` trials against this QoS.
     pub fn new(trials: usize, qos_s: f64) -> Self {
-        let bar = ProgressBar::new(trials as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} trials  {elapsed}  {msg}") {
-            bar.set_style(style);
-        }
+        let bar = bar("trials");
+        bar.set_length(trials as u64);
         Self { bar, qos_s }
     }
 
@@ -26,6 +24,17 @@ impl Progress {
         // A hidden bar (no terminal) would swallow the line.
         if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
     }
+}
+
+/// A bar that counts `what`; hidden where there is no terminal.
+pub fn bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}  {{msg}}"))
+    {
+        bar.set_style(style);
+    }
+    bar
 }
 
 impl Observer for Progress {

@@ -7,6 +7,7 @@
 //! | `{"cmd":"tell","obs":[{"id":0,"x":[..],"cost":c,"latency":l,"cost_var":null,"latency_var":null,"durations":[..]},..]}` | `{"ok":true}` |
 //! | `{"cmd":"fail","id":0,"reason":".."}` | `{"ok":true}`: this trial could not be measured |
 //! | `{"cmd":"recommend"}` | `{"x":[d numbers],"feasible":p,"cost":..,"latency":..}` |
+//! | `{"cmd":"candgen","X":[[..],..],"cost":[..],"latency":[..],"qos":..,"noise_var_log":..,"q":3,"mc":32,"restarts":10,"raw":32,"maxiter":200,"seed":0}` | `{"x":[[..],..],"t":{"fit":s,"acq":s},"nev":n}`: one black-box batch from given data, for benchmarks; no study is touched |
 //! | `{"cmd":"quit"}` | ends |
 //!
 //! Axis `2i` is the CPU of function i, axis `2i + 1` its memory; `x` is `level / (levels - 1)`. Trials are numbered from
@@ -22,10 +23,11 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
+use super::candgen;
 use super::evaluator::read_outcome;
 use super::json::Field;
 use super::method::Method;
-use super::problem::{MAX_TRIALS, Problem};
+use super::problem::{Effort, MAX_TRIALS, Problem};
 use super::space::Point;
 use super::store::{Record, Store};
 use super::study::{Study, check_settings};
@@ -36,6 +38,7 @@ use super::workflow_file::Workflow;
 pub struct Session {
     method: Method,
     confidence: f64,
+    effort: Effort,
     state: Option<PathBuf>,
     active: Option<(Problem, Study)>,
 }
@@ -48,8 +51,8 @@ enum Answer {
 
 impl Session {
     /// A session that will study with `method` and keep its state in the file `state`.
-    pub fn new(method: Method, confidence: f64, state: Option<PathBuf>) -> Self {
-        Self { method, confidence, state, active: None }
+    pub fn new(method: Method, confidence: f64, effort: Effort, state: Option<PathBuf>) -> Self {
+        Self { method, confidence, effort, state, active: None }
     }
 
     /// Answer the lines of `input` until it ends or says quit.
@@ -80,9 +83,10 @@ impl Session {
             "tell" => self.tell(&request)?,
             "fail" => self.fail(&request)?,
             "recommend" => self.recommend()?,
+            "candgen" => candgen::answer(&request)?,
             "quit" => return Ok(Answer::Quit),
             other => {
-                let mend = "use init, ask, tell, fail, recommend or quit";
+                let mend = "use init, ask, tell, fail, recommend, candgen or quit";
                 return Err(request.get("cmd").fault(format!("unknown command {other:?}"), mend));
             }
         };
@@ -95,7 +99,7 @@ impl Session {
                 .get("cmd")
                 .fault("the study has begun already", "start another process for another study"));
         }
-        let problem = read_problem(request, self.confidence)?;
+        let problem = read_problem(request, self.confidence, self.effort)?;
         let sampler = self.method.sampler(&problem)?;
         let settings = self.method.settings(&problem);
         let (store, record) = match &self.state {
@@ -110,7 +114,7 @@ impl Session {
         };
         let record = Record { settings, ..record };
         let study = Study::new(record, sampler, store, problem.seed)?;
-        let reply = json!({ "ok": true, "name": self.method.name(), "trials": study.trials().len() });
+        let reply = json!({ "ok": true, "name": self.method.for_problem(&problem).name(), "trials": study.trials().len() });
         self.active = Some((problem, study));
         Ok(reply)
     }
@@ -195,7 +199,7 @@ impl Session {
 /// The version of the protocol this module speaks.
 const PROTOCOL: u64 = 1;
 
-fn read_problem(request: &Field, confidence: f64) -> Result<Problem> {
+fn read_problem(request: &Field, confidence: f64, effort: Effort) -> Result<Problem> {
     let protocol = request.get("protocol").whole(1)?;
     if protocol != PROTOCOL {
         return Err(request
@@ -237,6 +241,7 @@ fn read_problem(request: &Field, confidence: f64) -> Result<Problem> {
         workflow,
         start,
         profile,
+        effort,
     };
     problem.check_capacity("init")?;
     Ok(problem)

@@ -36,6 +36,8 @@ pub struct Finished {
     pub trials: Vec<Trial>,
     /// For every trial whether it was taken for an outlier.
     pub anomalous: Vec<bool>,
+    /// The first trial that still counts: above 0 when the behaviour of the workflow changed.
+    pub window_start: usize,
     /// The configuration to use.
     pub recommendation: Recommendation,
     /// The recommendation after every batch, with the number of trials asked until then; empty before a restart.
@@ -176,6 +178,7 @@ impl Run<'_> {
         let Spent { cost, time_s } = spent_on(study.trials().iter().filter_map(Trial::outcome));
         Ok(Finished {
             anomalous: study.anomalous(),
+            window_start: study.window_start(),
             trials: study.trials().to_vec(),
             spent: Spent { cost: cost + charged.cost, time_s: time_s + charged.time_s },
             problem,

@@ -35,6 +35,11 @@ pub trait Sampler {
         vec![false; trials.len()]
     }
 
+    /// The first trial that still counts: above 0 once the behaviour of the workflow has changed.
+    fn window_start(&self) -> usize {
+        0
+    }
+
     /// What must survive a restart besides the trials.
     fn save(&mut self) -> Result<Vec<u8>> {
         Ok(Vec::new())

@@ -1,29 +1,6 @@
-//! The grid of configurations: every axis has evenly spaced levels, a configuration is one level an axis.
+//! A configuration as the host passes it on: one grid level an axis (axes are `aquatope_core::bo::space::Axis`).
 
 use serde::{Deserialize, Serialize};
-
-/// One evenly spaced resource axis in its own unit (cores, MB).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Axis {
-    /// Value of level 0.
-    pub min: f64,
-    /// Distance of neighbouring levels, above 0.
-    pub step: f64,
-    /// Number of levels, at least 1.
-    pub levels: u16,
-}
-
-impl Axis {
-    /// The value of a level.
-    pub fn value(&self, level: u16) -> f64 {
-        self.min + f64::from(level) * self.step
-    }
-
-    /// The highest level.
-    pub fn top(&self) -> u16 {
-        self.levels - 1
-    }
-}
 
 /// A configuration: one grid level an axis, in axis order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -82,6 +82,11 @@ impl Study {
         self.sampler.anomalous(&self.record.trials)
     }
 
+    /// The first trial that still counts: above 0 once the behaviour of the workflow has changed.
+    pub fn window_start(&self) -> usize {
+        self.sampler.window_start()
+    }
+
     /// Fails unless trial `id` waits for an outcome.
     pub fn expect_running(&self, id: usize) -> Result<()> {
         let (what, mend) = match self.record.trials.get(id).map(|trial| &trial.state) {

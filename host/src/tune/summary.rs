@@ -110,6 +110,13 @@ impl Summary<'_> {
         let outliers = run.anomalous.iter().filter(|&&anomalous| anomalous).count();
         let trials = format!("{}, {failed} failed, {outliers} anomalous", run.trials.len());
         row(out, "trials", format!("{trials} (ended by {})", run.ended_by))?;
+        if run.window_start > 0 {
+            row(
+                out,
+                "behaviour changed",
+                format!("at trial {}; earlier ones no longer count", run.window_start),
+            )?;
+        }
         row(out, "spent", format!("cost {:.3}, time {:.1} s", run.spent.cost, run.spent.time_s))?;
         if let Some(Truth { cost, latency_s, regret }) = self.truth() {
             let regret =
@@ -155,6 +162,7 @@ impl Summary<'_> {
             "saving": self.saving(),
             "spent": { "trials": run.trials.len(), "cost": run.spent.cost, "time_s": run.spent.time_s },
             "ended_by": run.ended_by,
+            "window_start": run.window_start,
             "truth": self.truth().map(|truth| json!({
                 "cost": truth.cost,
                 "latency_s": truth.latency_s,

@@ -7,11 +7,13 @@
 
 use std::path::Path;
 
+use aquatope_core::bo::space::Axis;
+
 use crate::error::{Error, Result};
 
 use super::json::{self, Field};
 use super::simulator::Simulator;
-use super::space::{Axis, Point};
+use super::space::Point;
 
 /// The schema this module reads.
 pub const SCHEMA: &str = "aquatope-workflow/1";
@@ -188,7 +190,7 @@ impl Workflow {
 
     /// Grid levels of every axis of a configuration.
     pub fn levels(&self) -> Vec<u16> {
-        [self.cpu.levels, self.memory_mb.levels].repeat(self.functions.len())
+        [self.cpu.levels(), self.memory_mb.levels()].repeat(self.functions.len())
     }
 
     /// CPU (cores) and memory (MB) of function `i`.
@@ -231,10 +233,9 @@ impl Workflow {
             }
             for item in items {
                 let level = item.whole(0)?;
-                if level > u64::from(axis.top()) {
-                    return Err(
-                        item.fault(format!("is {level}"), format!("levels go from 0 to {}", axis.top()))
-                    );
+                let top = axis.levels() - 1;
+                if level > u64::from(top) {
+                    return Err(item.fault(format!("is {level}"), format!("levels go from 0 to {top}")));
                 }
                 column.push(level as u16);
             }
@@ -370,23 +371,14 @@ fn cycle(functions: &[Function], edges: &[(usize, usize)], placed: &[bool]) -> S
     names.join(" -> ")
 }
 
-/// The greatest number of levels an axis may have.
-const MAX_LEVELS: f64 = 65_535.0;
-
 fn read_axis(field: &Field) -> Result<Axis> {
     let (min, max) = (field.get("min").positive()?, field.get("max").positive()?);
     let step = field.get("step").positive()?;
     if min > max {
-        return Err(field
-            .get("min")
-            .fault(format!("{min} is above max {max}"), "the space is empty: exchange the two"));
+        let mend = "the space is empty: exchange the two";
+        return Err(field.get("min").fault(format!("{min} is above max {max}"), mend));
     }
-    // A maximum off the grid is left out; 1e-6 of a step absorbs the rounding of decimal fractions.
-    let levels = ((max - min) / step + 1e-6).floor() + 1.0;
-    if levels > MAX_LEVELS {
-        return Err(field
-            .get("step")
-            .fault(format!("{step} gives {levels} levels"), "use a greater step (at most 65535 levels)"));
-    }
-    Ok(Axis { min, step, levels: levels as u16 })
+    Axis::new(min, max, step).map_err(|_| {
+        field.get("step").fault(format!("is {step}: more than 65535 levels"), "use a greater step")
+    })
 }

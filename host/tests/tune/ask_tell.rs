@@ -151,7 +151,7 @@ fn faults_are_answered_and_change_nothing() {
         ("/qos", Value::Null, "qos: is missing"),
         ("/q", json!(0), "q: is 0; must be at least 1"),
         ("/q", json!(100), "100 trials in one batch, a study holds 16"),
-        ("/budget", json!(100_000), "100000 trials, a study holds 256"),
+        ("/budget", json!(100_000), "100000 trials, a study holds 128"),
         ("/levels", json!([40, 31, 40, 31, 40, 0]), "levels[5]: is 0; must be at least 1"),
         ("/levels", json!([40, 31, 40, 31, 40, 99]), "levels: differ from those of workflow.space"),
         ("/seed", json!(-1), "seed: is -1; must be a whole number"),
@@ -243,4 +243,33 @@ fn a_killed_peer_continues() {
         assert_eq!(peer.call(json!({ "cmd": "ask" }))["x"].as_array().unwrap().len(), rest.len());
         peer.call(json!({ "cmd": "tell", "obs": rest }));
     }
+}
+
+/// One batch from given data: inside the cube, the same for the same seed, and no study is touched.
+#[test]
+fn a_batch_from_given_data() {
+    let mut peer = Peer::start(&[]);
+    let inputs: Vec<[f64; 2]> = (0..12).map(|i| [f64::from(i % 4) / 3.0, f64::from(i / 4) / 2.0]).collect();
+    let cost: Vec<f64> = inputs.iter().map(|x| 1.0 + x[0] + x[1]).collect();
+    let latency: Vec<f64> = inputs.iter().map(|x| 3.0 - x[0] - 0.5 * x[1]).collect();
+    let request = json!({
+        "cmd": "candgen", "X": inputs, "cost": cost, "latency": latency, "qos": 2.2, "noise_var_log": 0.0025,
+        "q": 3, "mc": 32, "restarts": 4, "raw": 32, "maxiter": 50, "seed": 1, "threads": 1,
+    });
+    let reply = peer.call(request.clone());
+    assert_eq!(reply["x"], peer.call(request.clone())["x"]);
+    let coordinates = reply["x"].as_array().unwrap().iter().flat_map(|x| x.as_array().unwrap());
+    assert!(coordinates.clone().all(|x| (0.0..=1.0).contains(&x.as_f64().unwrap())));
+    assert_eq!(coordinates.count(), 6);
+    for (field, value, expected) in [
+        ("X", json!([]), "X: has rows of different lengths, or none"),
+        ("cost", json!([1]), "differs in length"),
+        ("latency", json!([0]), "latency[0]: is 0"),
+        ("mc", json!(9999), "mc: is 9999; use at most 128"),
+    ] {
+        let mut faulty = request.clone();
+        faulty[field] = value;
+        peer.refused(&faulty.to_string(), expected);
+    }
+    peer.refused(r#"{"cmd":"ask"}"#, "send init first");
 }

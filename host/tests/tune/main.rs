@@ -2,6 +2,7 @@
 
 mod ask_tell;
 mod command_line;
+mod compare;
 mod evaluator;
 mod golden;
 mod state_file;

@@ -15,8 +15,14 @@ use crate::support::{folder, refused, tune, tune_json};
 /// that of a run nobody disturbed.
 #[test]
 fn killed_at_any_instant() {
-    const TRIALS: &str = "40";
-    let folder = folder("killed_at_any_instant");
+    for method in [["--model", "structured"], ["--sampler", "qlognei"]] {
+        kill_and_continue(method);
+    }
+}
+
+fn kill_and_continue(method: [&str; 2]) {
+    const TRIALS: &str = "31";
+    let folder = folder(&format!("killed_at_any_instant_{}", method[1]));
     let script = folder.join("evaluator.sh");
     // The outcome depends on the id alone; every request is logged before it is answered.
     let answer = r#"{\"cost\":$((1 + id % 7)),\"latency\":$((2 + id % 3)),\"durations\":[1,1,1]}"#;
@@ -25,8 +31,8 @@ fn killed_at_any_instant() {
     );
     std::fs::write(&script, text).unwrap();
     let command = format!("sh {}", script.display());
-    let options =
-        ["--sampler", "random", "--trials", TRIALS, "--batch", "3", "--evaluator", &command, "--json"];
+    let options = ["--trials", TRIALS, "--evaluator", &command, "--json"];
+    let options = [&method[..], &options].concat();
 
     let mut kills = 0;
     let finished = loop {
@@ -63,7 +69,7 @@ fn killed_at_any_instant() {
         seen.1 += 1;
     }
     let trials = finished["trials"].as_array().unwrap();
-    assert_eq!(trials.len(), 40);
+    assert_eq!(trials.len(), 31);
     for (id, trial) in trials.iter().enumerate() {
         assert_eq!(trial["state"], "complete");
         assert_eq!(trial["functions"], measured[&(id as u64)].0);

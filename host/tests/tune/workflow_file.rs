@@ -52,7 +52,7 @@ fn faults_name_the_field() {
             "f: prices.mem_per_gb_s: is \"cheap\"; must be a finite number",
         ),
         ("/space/cpu/step", json!(0), "f: space.cpu.step: is 0; must be above 0"),
-        ("/space/cpu/step", json!(1e-9), "f: space.cpu.step: 0.000000001 gives"),
+        ("/space/cpu/step", json!(1e-9), "f: space.cpu.step: is 0.000000001: more than 65535 levels"),
         ("/space/cpu/min", json!(5), "f: space.cpu.min: 5 is above max 4; the space is empty"),
         ("/space/mem_mb", Value::Null, "f: space.mem_mb.min: is missing"),
         ("/qos_s", json!(0), "f: qos_s: is 0; must be above 0"),

@@ -1,6 +1,7 @@
 //! Samplers to compare with, kept in the host: none of them is what `tune` recommends.
 
 pub mod autoscaling;
+pub mod clite;
 pub mod random;
 
 use super::problem::Problem;

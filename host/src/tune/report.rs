@@ -1,0 +1,265 @@
+//! HTML reports of a run and of a comparison.
+
+use crate::report::chart::{Axis, Chart, Ink};
+use crate::report::page::Page;
+
+use super::compare::{self, Figure};
+use super::sensitivity::curves;
+use super::summary::{Summary, Truth};
+use super::trial::{Outcome, TrialState};
+
+/// The report of one run.
+pub fn run(summary: &Summary) -> String {
+    let mut page =
+        Page::new(format!("{}: configuration for the QoS of {} s", summary.file.name, summary.file.qos_s));
+    page.lead(&lead(summary));
+    configuration(summary, &mut page);
+    page.section("How the search went");
+    page.figures(&[convergence(summary), cloud(summary)]);
+    page.section("What each resource does");
+    page.text(
+        "Cost and latency while one resource of one function changes and everything else stays as recommended, read \
+         off Gaussian processes of the trials. Latency at 100 % is the QoS.",
+    );
+    page.figures(&sensitivity(summary));
+    page.section("Trials");
+    trials(summary, &mut page);
+    page.html()
+}
+
+fn lead(summary: &Summary) -> String {
+    let mut text = match (summary.saving(), summary.expected_cost()) {
+        (Some(saving), Some(cost)) if saving >= 0.0 => {
+            format!(
+                "The recommended configuration saves {:.0} % of today's cost ({cost:.4} a run).",
+                100.0 * saving
+            )
+        }
+        (_, Some(cost)) => format!("The recommended configuration costs {cost:.4} a run."),
+        _ => String::from("A configuration is recommended, but its cost is not known yet."),
+    };
+    if let Some(prediction) = summary.run.recommendation.prediction {
+        text += &format!(" It meets the QoS with probability {:.1} %.", 100.0 * prediction.feasible);
+        if !prediction.qualified {
+            text += " That is below the confidence asked for: measure more before using it.";
+        }
+    }
+    text
+}
+
+const PREDICTED: &str = "recommended, predicted";
+
+fn configuration(summary: &Summary, page: &mut Page) {
+    let workflow = &summary.file.workflow;
+    let row = |(i, function): (usize, &super::workflow_file::Function)| {
+        let (cpu, memory) = workflow.resources(&summary.run.recommendation.point, i);
+        let (cpu_now, memory_now) = workflow.resources(&summary.file.start, i);
+        let name = function.name.clone();
+        vec![
+            name,
+            format!("{cpu:.2}"),
+            format!("{memory:.0}"),
+            format!("{cpu_now:.2}"),
+            format!("{memory_now:.0}"),
+        ]
+    };
+    let rows: Vec<Vec<String>> = workflow.functions.iter().enumerate().map(row).collect();
+    page.table(&["function", "CPU, cores", "memory, MB", "CPU today", "memory today"], &rows, None);
+    let mut facts: Vec<Vec<String>> = Vec::new();
+    let mut fact =
+        |name: &str, cost: String, latency: String| facts.push(vec![name.to_string(), cost, latency]);
+    if let Some((cost, latency)) = summary.start() {
+        fact("today, measured", format!("{cost:.4}"), format!("{latency:.3}"));
+    }
+    if let Some(prediction) = summary.run.recommendation.prediction {
+        let interval = |interval: super::sampler::Interval| {
+            format!("{:.4} [{:.4}, {:.4}]", interval.median, interval.low, interval.high)
+        };
+        fact(PREDICTED, interval(prediction.cost), interval(prediction.latency_s));
+    }
+    if let Some(Truth { cost, latency_s, .. }) = summary.truth() {
+        fact("recommended, in truth (simulator)", format!("{cost:.4}"), format!("{latency_s:.3}"));
+    }
+    if let (Some(oracle), true) = (&summary.file.oracle, summary.simulator.is_some()) {
+        fact("optimum without noise", format!("{:.4}", oracle.cost), format!("{:.3}", oracle.latency_s));
+    }
+    let predicted = facts.iter().position(|row| row[0] == PREDICTED);
+    page.section("What it costs and how long it takes");
+    page.table(&["", "cost", "latency, s"], &facts, predicted);
+}
+
+fn convergence(summary: &Summary) -> String {
+    let run = summary.run;
+    let predicted =
+        run.path.iter().filter_map(|(trials, best)| Some((*trials as f64, best.prediction?.cost)));
+    let band = predicted.clone().map(|(x, cost)| (x, cost.low, cost.high)).collect();
+    let line: Vec<(f64, f64)> = predicted.map(|(x, cost)| (x, cost.median)).collect();
+    let end = run.trials.len() as f64;
+    let level = |value: f64| vec![(0.0, value), (end, value)];
+    let mut chart = Chart::new(
+        "Cost of the recommendation as trials come in",
+        Axis::linear("trials"),
+        Axis::linear("cost of a run").range(0.0, chart_top(summary, &line)),
+    );
+    if let Some((cost, _)) = summary.start() {
+        chart = chart.line("today", Ink::Quiet, level(cost));
+    }
+    if line.is_empty() {
+        let mut best = f64::INFINITY;
+        let observed = run.trials.iter().enumerate().filter_map(|(id, trial)| {
+            let outcome = trial.outcome().filter(|outcome| outcome.latency_s <= summary.file.qos_s)?;
+            best = best.min(outcome.cost);
+            Some((id as f64 + 1.0, best))
+        });
+        chart = chart.step("cheapest measured that met the QoS", Ink::Series(0), observed.collect());
+    } else {
+        chart =
+            chart.band("", Ink::Series(0), band).line("predicted, with 95 % interval", Ink::Series(0), line);
+    }
+    if let (Some(oracle), true) = (&summary.file.oracle, summary.simulator.is_some()) {
+        chart = chart.line("optimum without noise", Ink::Series(2), level(oracle.cost));
+    }
+    chart.html()
+}
+
+/// A little above the highest thing worth seeing: intervals of the first steps may be enormous.
+fn chart_top(summary: &Summary, line: &[(f64, f64)]) -> f64 {
+    let start = summary.start().map_or(0.0, |(cost, _)| cost);
+    let highest = line.iter().map(|(_, cost)| *cost).fold(start, f64::max);
+    let measured =
+        || summary.run.trials.iter().filter_map(|trial| trial.outcome()).map(|outcome| outcome.cost);
+    1.15 * if highest > 0.0 { highest } else { measured().fold(1.0, f64::max) }
+}
+
+fn cloud(summary: &Summary) -> String {
+    let (run, qos) = (summary.run, summary.file.qos_s);
+    let group = |wanted: &dyn Fn(&Outcome, bool) -> bool| {
+        let mut points = Vec::new();
+        let mut texts = Vec::new();
+        for (id, (trial, &anomalous)) in run.trials.iter().zip(&run.anomalous).enumerate() {
+            if let Some(outcome) = trial.outcome().filter(|outcome| wanted(outcome, anomalous)) {
+                points.push((outcome.latency_s, outcome.cost));
+                texts.push(format!(
+                    "trial {id}: cost {:.4}, latency {:.3} s",
+                    outcome.cost, outcome.latency_s
+                ));
+            }
+        }
+        (points, texts)
+    };
+    let (met, met_texts) = group(&|outcome, anomalous| !anomalous && outcome.latency_s <= qos);
+    let (missed, missed_texts) = group(&|outcome, anomalous| !anomalous && outcome.latency_s > qos);
+    let (outliers, outlier_texts) = group(&|_, anomalous| anomalous);
+    let costs: Vec<f64> = met.iter().chain(&missed).chain(&outliers).map(|(_, cost)| *cost).collect();
+    let low = costs.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = costs.iter().copied().fold(0.0, f64::max);
+    let mut chart = Chart::new(
+        "Every trial: what it cost and how long it took",
+        Axis::logarithmic("end-to-end latency, s"),
+        Axis::logarithmic("cost of a run"),
+    )
+    .line("QoS", Ink::Quiet, vec![(qos, low), (qos, high)])
+    .scatter("met the QoS", Ink::Series(0), met, met_texts)
+    .scatter("missed it", Ink::Series(1), missed, missed_texts)
+    .scatter("anomalous", Ink::Series(3), outliers, outlier_texts);
+    let expected = run.recommendation.prediction.map(|p| (p.latency_s.median, p.cost.median));
+    if let Some(at) = expected {
+        chart = chart.dots("recommended", Ink::Series(2), vec![at], vec!["predicted".into()], Some(0));
+    }
+    chart.html()
+}
+
+fn sensitivity(summary: &Summary) -> Vec<String> {
+    let workflow = &summary.file.workflow;
+    let curves = curves(workflow, summary.run);
+    let figure = |curve: &super::sensitivity::Curve| {
+        let (cpu, memory) = workflow.resources(&summary.run.recommendation.point, curve.function);
+        let (name, here, label) = if curve.memory { ("memory", memory, "MB") } else { ("CPU", cpu, "cores") };
+        let at_recommendation = |value: &&(f64, f64, f64)| (value.0 - here).abs() < 1e-9;
+        let reference = curve.points.iter().find(at_recommendation).map_or(1.0, |point| point.1);
+        let cost = curve.points.iter().map(|(x, cost, _)| (*x, 100.0 * cost / reference)).collect();
+        let latency =
+            curve.points.iter().map(|(x, _, latency)| (*x, 100.0 * latency / summary.file.qos_s)).collect();
+        let function = &workflow.functions[curve.function].name;
+        Chart::new(format!("{function}: {name}"), Axis::linear(label), Axis::linear("%").range(0.0, 200.0))
+            .line("recommended", Ink::Quiet, vec![(here, 0.0), (here, 200.0)])
+            .line("cost, of the recommendation's", Ink::Series(0), cost)
+            .line("latency, of the QoS", Ink::Series(1), latency)
+            .html()
+    };
+    curves.iter().map(figure).collect()
+}
+
+fn trials(summary: &Summary, page: &mut Page) {
+    let run = summary.run;
+    let row = |(id, (trial, anomalous)): (usize, (&super::trial::Trial, &bool))| {
+        let point: Vec<String> = (0..summary.file.workflow.functions.len())
+            .map(|i| summary.file.workflow.resources(&trial.point, i))
+            .map(|(cpu, memory)| format!("{cpu:.1}/{memory:.0}"))
+            .collect();
+        let (cost, latency, verdict) = match &trial.state {
+            TrialState::Running => (String::new(), String::new(), "not measured".to_string()),
+            TrialState::Failed(reason) => (String::new(), String::new(), format!("failed: {reason}")),
+            TrialState::Complete(outcome) => {
+                let met = if outcome.latency_s <= summary.file.qos_s { "met" } else { "missed" };
+                let verdict = if *anomalous { format!("{met}, anomalous") } else { met.to_string() };
+                (format!("{:.4}", outcome.cost), format!("{:.3}", outcome.latency_s), verdict)
+            }
+        };
+        vec![id.to_string(), cost, latency, verdict, point.join("  ")]
+    };
+    let rows: Vec<Vec<String>> = run.trials.iter().zip(&run.anomalous).enumerate().map(row).collect();
+    page.table(&["trial", "cost", "latency, s", "QoS", "cores/MB of every function"], &rows, None);
+}
+
+/// The report of a comparison.
+pub fn comparison(figures: &[Figure], seeds: u64) -> String {
+    let mut page = Page::new("Methods compared on simulated workflows");
+    page.lead(
+        "How far above the cheapest possible configuration each method's recommendation ends: 0 is the optimum found \
+         without noise.",
+    );
+    page.text(&format!(
+        "Effective regret: noise-free cost of the recommendation over the optimum's, minus 1; a recommendation that \
+         misses the QoS counts as the starting configuration. Medians and quartiles over {seeds} seeds; !n% is the \
+         share of recommendations that miss the QoS."
+    ));
+    let charts: Vec<String> = figures.iter().map(|figure| comparison_chart(figure).html()).collect();
+    page.figures(&charts);
+    for figure in figures {
+        page.section(&figure.title);
+        let (header, rows) = compare::table(figure);
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        page.table(&header, &rows, Some(0));
+    }
+    page.html()
+}
+
+/// Medians of every method, and the quartiles of the first.
+fn comparison_chart(figure: &Figure) -> Chart {
+    let mut chart =
+        Chart::new(figure.title.clone(), Axis::linear(figure.axis), Axis::linear("effective regret"));
+    let mut methods = Vec::new();
+    for point in &figure.points {
+        if !methods.contains(&point.method) {
+            methods.push(point.method);
+        }
+    }
+    for (number, &method) in methods.iter().enumerate() {
+        let mut points: Vec<&compare::Point> =
+            figure.points.iter().filter(|point| point.method == method).collect();
+        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        let ink = Ink::Series(number as u8);
+        let median = points.iter().map(|point| (point.x, point.quantile(0.5))).collect();
+        let texts =
+            points.iter().map(|point| point.label.clone().unwrap_or_else(|| point.x.to_string())).collect();
+        if number == 0 {
+            let quartiles = points.iter().map(|p| (p.x, p.quantile(0.25), p.quantile(0.75))).collect();
+            chart = chart.band("", ink, quartiles);
+        }
+        chart = chart.dots(method.name(), ink, median, texts, None);
+    }
+    let first = figure.points.iter().map(|point| point.x).fold(f64::INFINITY, f64::min);
+    let last = figure.points.iter().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
+    chart.line("oracle", Ink::Text, vec![(first, 0.0), (last, 0.0)])
+}
