@@ -52,6 +52,8 @@ pub fn fit(candidate: impl Fn(usize) -> Candidate, capacity_mb: f64, granted: &m
     let (mut low, mut high) = (0.0, 0.0);
     if wanted_mb > capacity_mb {
         high = (0..functions).map(|index| candidate(index).highest_worth()).fold(f32::MIN_POSITIVE, f32::max);
+        // Above the highest worth even where its product with the memory rounds down: nothing but busy ones is kept.
+        high *= 1.0 + 8.0 * f32::EPSILON;
         for _ in 0..40 {
             let middle = low + (high - low) / 2.0;
             if total(middle) > capacity_mb { low = middle } else { high = middle }
@@ -61,7 +63,7 @@ pub fn fit(candidate: impl Fn(usize) -> Candidate, capacity_mb: f64, granted: &m
     let mut granted_mb = 0.0;
     for (index, granted) in granted.iter_mut().enumerate() {
         let candidate = candidate(index);
-        let memory_mb = f64::from(candidate.memory_mb);
+        let memory_mb = f64::from(candidate.memory());
         *granted = candidate.worth_more_than(high);
         if memory_mb > 0.0 {
             let room = (left_mb / memory_mb).max(0.0) as u32;
@@ -77,8 +79,9 @@ pub fn fit(candidate: impl Fn(usize) -> Candidate, capacity_mb: f64, granted: &m
 impl Candidate {
     /// The wanted containers worth more than `price` per MB, and the busy ones.
     fn worth_more_than(&self, price: f32) -> u32 {
-        let needed_with = price * self.memory_mb / self.cold_start;
-        let worth = if needed_with > 0.0 {
+        let needed_with = price * self.memory() / self.cold_start();
+        // What is worth nothing (0 / 0 is NaN) goes first; without a price, all that is wanted stays.
+        let worth = if price > 0.0 && needed_with != 0.0 {
             (quantile(&self.forecast, 1.0 - needed_with) + 0.5) as u32
         } else {
             u32::MAX
@@ -87,12 +90,22 @@ impl Candidate {
     }
 
     fn megabytes(&self, price: f32) -> f64 {
-        f64::from(self.worth_more_than(price)) * f64::from(self.memory_mb.max(0.0))
+        f64::from(self.worth_more_than(price)) * f64::from(self.memory())
+    }
+
+    /// Its memory as a finite number that is not negative; NaN counts as 0.
+    fn memory(&self) -> f32 {
+        self.memory_mb.max(0.0).min(f32::MAX)
+    }
+
+    /// The price of a cold start, likewise.
+    fn cold_start(&self) -> f32 {
+        self.cold_start.max(0.0).min(f32::MAX)
     }
 
     /// What a container that is certainly needed is worth per MB.
     fn highest_worth(&self) -> f32 {
-        let worth = self.cold_start / self.memory_mb;
+        let worth = self.cold_start() / self.memory();
         if worth.is_finite() { worth } else { 0.0 }
     }
 }
@@ -134,6 +147,26 @@ mod tests {
     fn small_containers_are_worth_more_per_megabyte() {
         let (granted, _) = run(&[candidate(8, 0, 400.0), candidate(8, 0, 100.0)], 1500.0);
         assert!(granted[1] > granted[0], "{granted:?}");
+    }
+
+    /// 1 / 49 * 49 is less than 1 in `f32`: the highest worth times the memory must not seem worth the cold start.
+    #[test]
+    fn what_fits_nowhere_is_refused_whatever_rounding_says() {
+        let mut certain = candidate(3, 0, 49.0);
+        certain.forecast.quantiles = [5.0; crate::forecast::LEVELS.len()];
+        let (granted, outcome) = run(&[certain; 2], 40.0);
+        assert_eq!((granted.as_slice(), outcome.granted_mb), ([0, 0].as_slice(), 0.0));
+    }
+
+    #[test]
+    fn strange_candidates_do_not_spoil_the_others() {
+        for bad in [f32::NAN, f32::INFINITY, -1.0, 0.0, f32::MAX, f32::MIN_POSITIVE] {
+            for strange in [candidate(5, 0, bad), Candidate { cold_start: bad, ..candidate(5, 0, 100.0) }] {
+                let (granted, outcome) = run(&[strange, candidate(8, 1, 100.0)], 400.0);
+                assert!((1..=8).contains(&granted[1]) && granted[0] <= 5, "{bad}: {granted:?}");
+                assert!(outcome.granted_mb <= 400.0 && outcome.shadow_price >= 0.0, "{bad}: {outcome:?}");
+            }
+        }
     }
 
     #[test]
