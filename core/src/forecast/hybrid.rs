@@ -310,15 +310,16 @@ impl<'w> HybridModel<'w> {
                 let last = input.sequence.last().map_or(0.0, |step| float::exp_m1_f32(step[0]));
                 let (quantiles, epistemic) = summary.quantiles.predictive(self.epistemic_weight);
                 let forecast = from_quantiles(quantiles.map(|q| last + q * input.unit));
-                Forecast { epistemic: epistemic * input.unit, ..forecast }
+                Forecast { epistemic: (epistemic * input.unit).max(0.0).min(f32::MAX), ..forecast }
             }
             Recipe::Release => {
                 let oldest = input.sequence.first().map_or(0.0, |step| step[0]);
                 let mean = oldest + summary.value.mean() / self.sequence.gain[0];
                 let epistemic = summary.value.deviation() / self.sequence.gain[0];
-                let quantiles = LEVELS
-                    .map(|level| (mean + epistemic * normal::quantile(f64::from(level)) as f32).max(0.0));
-                Forecast { mean: mean.max(0.0), quantiles, epistemic }
+                let quantiles =
+                    LEVELS.map(|level| mean + epistemic * normal::quantile(f64::from(level)) as f32);
+                let finite = |x: f32| x.max(0.0).min(f32::MAX);
+                Forecast { mean: finite(mean), epistemic: finite(epistemic), ..from_quantiles(quantiles) }
             }
         }
     }

@@ -103,12 +103,14 @@ impl<'w> LightModel<'w> {
     }
 }
 
-/// A forecast from non-decreasing quantiles: cut off at 0, with the mean they imply.
+/// A forecast from non-decreasing quantiles: cut off at 0, with the mean they imply. Weights of a damaged training may
+/// overflow; one that is NaN or falls is taken as the one before, an infinite one as the largest number.
 pub fn from_quantiles(mut quantiles: [f32; LEVELS.len()]) -> Forecast {
-    let mut mean = 0.0;
+    let (mut mean, mut least) = (0.0, 0.0);
     for (quantile, weight) in quantiles.iter_mut().zip(MEAN_WEIGHTS) {
-        *quantile = quantile.max(0.0);
-        mean += *quantile * weight;
+        least = quantile.max(least).min(f32::MAX);
+        *quantile = least;
+        mean += least * weight;
     }
     Forecast { mean, quantiles, epistemic: 0.0 }
 }
@@ -257,6 +259,15 @@ mod tests {
         let words = file(&foreign, &values);
         let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
         assert!(matches!(LightModel::new(&weights), Err(WeightsError::Kind { .. })));
+    }
+
+    #[test]
+    fn overflowing_weights_give_ordered_finite_quantiles() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        let forecast = from_quantiles([-inf, 1.0, nan, 3.0, 2.0, inf, nan, -inf, 5.0, nan, inf]);
+        let top = f32::MAX;
+        assert_eq!(forecast.quantiles, [0.0, 1.0, 1.0, 3.0, 3.0, top, top, top, top, top, top]);
+        assert!(forecast.mean.is_finite() && forecast.mean > 0.0);
     }
 
     proptest! {

@@ -32,10 +32,11 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// The quantile at `level`, linear between the stated [`LEVELS`] and held at the first and last one outside.
+    /// The quantile at `level`, linear between the stated [`LEVELS`] and held at the first and last one outside; the
+    /// last one for NaN.
     pub fn quantile(&self, level: f32) -> f32 {
         let upper = LEVELS.iter().position(|&l| l >= level).unwrap_or(LEVELS.len() - 1);
-        if upper == 0 || level >= LEVELS[upper] {
+        if upper == 0 || level >= LEVELS[upper] || level.is_nan() {
             return self.quantiles[upper];
         }
         let (l0, l1) = (LEVELS[upper - 1], LEVELS[upper]);
