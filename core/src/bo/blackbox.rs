@@ -101,6 +101,9 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
 /// again: a better estimate of them is worth more.
 const WORTHWHILE: f64 = 1e-3;
 
+/// The largest variance of a logarithm that is distinguished: an outcome with it tells nothing.
+const MOST_NOISE: f64 = 1e6;
+
 /// The fewest complete trials that are fitted.
 const NEEDED: usize = 3;
 
@@ -244,7 +247,8 @@ fn noise_of<const D: usize, const F: usize>(
     trial: &Trial<D, F>,
 ) -> Option<[f64; 2]> {
     let Some(outcome) = trial.outcome() else { return Some([0.0; 2]) };
-    let relative = |variance: Option<f64>, mean: f64| variance.map(|v| v / (mean * mean));
+    // In this order, and bounded, because the square of a tiny mean is 0.
+    let relative = |variance: Option<f64>, mean: f64| variance.map(|v| (v / mean / mean).min(MOST_NOISE));
     let profile = |deviation: f64| deviation * deviation;
     Some([
         relative(outcome.cost_variance(), outcome.cost())

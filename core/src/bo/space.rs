@@ -239,8 +239,9 @@ impl<const D: usize> SearchSpace<D> {
         !self.axes.is_empty()
             && self.axes.iter().all(|a| {
                 let valid = a.levels > 0 && a.step > 0.0 && a.min.is_finite() && a.max().is_finite();
-                let apart = a.levels == 1 || a.max() > a.min;
-                valid && apart && (a.scale == Scale::Linear || a.log_scaled().is_ok())
+                valid
+                    && (a.levels == 1 || a.max() > a.min)
+                    && (a.scale == Scale::Linear || a.log_scaled().is_ok())
             })
     }
 
@@ -356,6 +357,25 @@ mod tests {
         assert!((cpu().max() - 4.0).abs() < 1e-12);
         let fixed = Axis::fixed(7.0).unwrap();
         assert_eq!((fixed.levels(), fixed.encode(0), fixed.decode(0.8), fixed.value(3)), (1, 0.0, 0, 7.0));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn axes_that_no_constructor_makes_are_not_consistent() {
+        let consistent = |axis: Axis| SearchSpace::<1> { axes: Vec::from_array([axis]) }.is_consistent();
+        assert!(consistent(cpu()));
+        let log = Axis { scale: Scale::Log, ..cpu() };
+        for wrong in [
+            Axis { levels: 0, ..cpu() },
+            Axis { step: -1.0, ..cpu() },
+            Axis { step: f64::NAN, ..cpu() },
+            Axis { min: f64::INFINITY, ..cpu() },
+            Axis { min: 1e30, ..cpu() },
+            Axis { min: -1.0, ..log },
+            Axis { min: 1e-300, step: 1e10, ..log },
+        ] {
+            assert!(!consistent(wrong), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -111,6 +111,12 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         if constraint.len() != n {
             return Err(GpError::Length { expected: n, found: constraint.len() });
         }
+        if baseline.len() > n || baseline.iter().any(|&b| b >= n) {
+            return Err(GpError::Length {
+                expected: n,
+                found: baseline.iter().fold(baseline.len(), |a, &b| a.max(b)),
+            });
+        }
         self.improvement = improvement;
         self.samples = samples.clamp(1, S).next_multiple_of(8);
         self.dimensions = objective.dimensions();
@@ -149,8 +155,11 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
     }
 
     /// Takes in a point that is being measured, or has just been chosen: its unknown values join the baseline of
-    /// every path. Ignored when there are already `N` points.
+    /// every path. Ignored when there are already `N` points, or for another number of coordinates.
     pub fn add_pending<R: Rng + ?Sized>(&mut self, x: &[f64], rng: &mut R) {
+        if x.len() != self.dimensions {
+            return;
+        }
         let samples = self.samples;
         let (mut values, mut limits) = ([f64::NEG_INFINITY; S], [f64::INFINITY; S]);
         for (paths, work, values) in [
@@ -175,8 +184,11 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         }
     }
 
-    /// The value and its gradient, which is as long as `x`.
+    /// The value and its gradient, which is as long as `x`; minus infinity if it is not.
     pub fn value_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
+        if gradient.len() != x.len() {
+            return f64::NEG_INFINITY;
+        }
         match x.len() / self.dimensions.max(1) {
             1 => self.evaluate::<1>(x, Some(gradient)),
             2 => self.evaluate::<2>(x, Some(gradient)),
