@@ -15,7 +15,7 @@
 
 use super::change::OFFSET_VARIANCE;
 use super::kernel::{Effects, Kernel, PARAMETERS, Place, square, trend};
-use super::noise::{Noise, SLOWDOWN, SLOWDOWN_VARIANCE};
+use super::noise::{MIN_VARIANCE, Noise, SLOWDOWN, SLOWDOWN_VARIANCE};
 use super::observations::Observations;
 use crate::math::vector::dot;
 use crate::math::{cholesky, float};
@@ -187,7 +187,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
                 sum += square(own * self.weights[i][s]) + own - own * own * (row[s] - through);
             }
             if let (Some(new), Some(prior)) = (noise.own.get_mut(i), base.own.get(i)) {
-                *new = (base.samples * prior + sum) / (base.samples + trials);
+                *new = ((base.samples * prior + sum) / (base.samples + trials)).max(MIN_VARIANCE);
             }
         }
         let (mut sum, mut undisturbed, mut disturbed) = (0.0, 0.0, 0.0);

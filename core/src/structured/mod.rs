@@ -114,7 +114,8 @@ pub struct StructuredScratch<S, const F: usize, const N: usize, const L: usize> 
 impl<S, const F: usize, const N: usize, const L: usize> StructuredScratch<S, F, N, L> {
     /// Cleared memory.
     pub const fn new(fallback: S) -> Self {
-        const { assert!(L >= 1 && L <= u16::MAX as usize, "1 to 65535 configurations per function") };
+        // Two levels of each of the three resources is the coarsest grid there is.
+        const { assert!(L >= 8 && L <= u16::MAX as usize, "8 to 65535 configurations per function") };
         Self { observations: Observations::new(), joint: Joint::new(), workbench: Workbench::new(), fallback }
     }
 }

@@ -21,7 +21,7 @@ pub(super) const SLOWDOWN: f64 = 0.9;
 /// Its variance: factors from 1 to 6 are within two deviations.
 pub(super) const SLOWDOWN_VARIANCE: f64 = 0.2;
 /// Noise below one in a thousand is not believed: clocks and prices are rounded.
-const MIN_VARIANCE: f64 = 1e-6;
+pub(super) const MIN_VARIANCE: f64 = 1e-6;
 /// Prior share of outliers as pseudo-observations: one outlier in ten.
 const PRIOR_OUTLIERS: (f64, f64) = (1.0, 10.0);
 /// How many samples the mean of all functions' noise counts for in each function's own noise.
