@@ -78,6 +78,16 @@ fn sobol_points_are_exact() {
 }
 
 #[test]
+fn probability_of_feasibility_matches_60_digits() {
+    for case in golden("analytic.json")["feasibility"].as_array().unwrap() {
+        let [mean, sigma, threshold, expected] =
+            ["mu", "sigma", "threshold", "probability"].map(|key| number(&case[key]));
+        let found = Normal { mean, variance: sigma * sigma }.cdf(threshold);
+        assert_close(found, expected, 1e-12 * expected, &case.to_string());
+    }
+}
+
+#[test]
 fn matern52_matches_40_digits() {
     for case in cases(&golden("matern52.json")) {
         let (x, y, k) = (rows(&case["X"]), rows(&case["Y"]), rows(&case["K"]));
@@ -247,9 +257,8 @@ fn acquisition_values_and_gradients_match_botorch() {
         for eval in case["evals"].as_array().unwrap() {
             let improvement = match eval["acq"].as_str().unwrap() {
                 "qLogNEI" => Improvement::LogNei,
-                "qNEI_constraints" => Improvement::Nei,
-                // The repository's objective minus an infeasible cost: not offered, it is flat where it matters.
-                _ => continue,
+                "qNEI" => Improvement::Nei,
+                other => panic!("{other} is not offered"),
             };
             let mut calls = 0;
             let mut normals = |point: usize, out: &mut [f64]| {
@@ -270,7 +279,7 @@ fn acquisition_values_and_gradients_match_botorch() {
                     &mut scratch,
                 )
                 .unwrap();
-            for (found, expected) in acquisition.best().iter().zip(numbers(&eval["best_f_per_sample"])) {
+            for (found, expected) in acquisition.best().iter().zip(numbers(&case["best_f_per_sample"])) {
                 assert_close(*found, expected, 1e-6, "best of a path");
             }
             let candidates = rows(&case["Xq"][eval["X_index"].as_u64().unwrap() as usize]).concat();

@@ -145,3 +145,74 @@ fn nei<const Q: usize, const S: usize>(
     }
     total
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use std::path::Path;
+    use std::vec::Vec;
+
+    /// BoTorch's smoothing functions (fixtures/golden/bo/analytic.json).
+    fn golden() -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/bo/analytic.json");
+        let mut file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        file["special"].take()
+    }
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    }
+
+    /// qLogNEI of `Q` candidates on `S` paths, with the same constraint everywhere.
+    fn log_nei_of<const Q: usize, const S: usize>(improvements: [[f64; S]; Q], constraint: f64) -> f64 {
+        let (mut f, mut g) = ([[0.0; S]; MAX_JOINT], [[constraint; S]; MAX_JOINT]);
+        f[..Q].copy_from_slice(&improvements);
+        Improvement::LogNei.value::<Q, S>(&mut f, &mut g, &[0.0; S], S)
+    }
+
+    /// The improvement whose logarithm, smoothed, is `log`, where the constraint is met by far.
+    fn improvement_of(log: f64) -> f64 {
+        let (mut below, mut above) = (-1.0, 2.0);
+        loop {
+            let middle = 0.5 * (below + above);
+            if middle <= below || middle >= above {
+                return middle;
+            }
+            *(if log_nei_of([[middle]], FEASIBLE) < log { &mut below } else { &mut above }) = middle;
+        }
+    }
+
+    /// So far below the limit that the smoothed feasibility is 1.
+    const FEASIBLE: f64 = -1e6;
+
+    #[test]
+    fn one_candidate_on_one_path_is_fatplus_times_fatmoid() {
+        let golden = golden();
+        let [x, plus, moid] = ["x", "log_fatplus", "log_fatmoid"].map(|key| numbers(&golden[key]));
+        for (&improvement, plus) in x.iter().zip(&plus) {
+            for (slack, moid) in x.iter().zip(&moid) {
+                let found = log_nei_of([[improvement]], -slack);
+                let tolerance = 1e-12 * (plus.abs() + moid.abs());
+                assert!((found - (plus + moid)).abs() <= tolerance, "{improvement} {slack}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn candidates_join_by_fatmax_and_paths_by_logmeanexp() {
+        let golden = golden();
+        let vectors = golden["vectors"].as_array().unwrap();
+        for (i, vector) in vectors.iter().enumerate() {
+            let [a, b, c] = numbers(vector).try_into().map(|v: [f64; 3]| v.map(improvement_of)).unwrap();
+            let joined = [
+                ("fatmax", log_nei_of([[a], [b], [c]], FEASIBLE)),
+                ("logmeanexp", log_nei_of([[a, b, c]], FEASIBLE)),
+            ];
+            for (name, found) in joined {
+                let expected = golden[name][i].as_f64().unwrap();
+                assert!((found / expected - 1.0).abs() <= 1e-12, "{name} {i}: {found} for {expected}");
+            }
+        }
+    }
+}
