@@ -2,7 +2,7 @@
 #   make demo   forecast, plan and simulate a 14-day load, then open report/index.html
 #   make test   everything CI runs
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit targets docs bench clean
+.PHONY: help setup build demo test lint unit targets docs bench clean fuzz miri
 
 SHELL := /bin/bash
 CARGO ?= cargo
@@ -10,7 +10,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit targets docs bench clean"
+	@echo "also: build lint unit targets docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -51,6 +51,24 @@ docs: setup
 
 bench: setup
 	$(CARGO) bench -p aquatope-benches
+
+# Every fuzz target for SECONDS each: make fuzz SECONDS=3600. Needs nightly; core is free of unsafe code, so no sanitiser.
+SECONDS := 20
+fuzz: setup
+	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
+	@command -v cargo-fuzz >/dev/null || $(CARGO) +nightly install cargo-fuzz --version 0.13.2 --locked
+	$(CARGO) +nightly fuzz build -s none
+	@for target in $$($(CARGO) +nightly fuzz list); do \
+	  mkdir -p fuzz/corpus/$$target; seeds=; [ $$target != workflow_file ] || seeds=fixtures/workflows; \
+	  $(CARGO) +nightly fuzz run -s none $$target fuzz/corpus/$$target $$seeds -- \
+	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1 || exit 1; \
+	done
+
+# The unit tests of the core under the Miri interpreter; properties and whole-range tests take hours there.
+miri: setup
+	@rustup run nightly cargo miri --version >/dev/null 2>&1 || \
+	  rustup toolchain install nightly --profile minimal --component miri,rust-src
+	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p aquatope-core --lib -- $(TESTS)
 
 clean:
 	$(CARGO) clean
