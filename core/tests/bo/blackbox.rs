@@ -46,12 +46,20 @@ fn config(improvement: Improvement, joint: bool) -> BlackBoxConfig {
 }
 
 /// Evaluates a trial with 2 % noise.
-fn evaluate(study: &mut Paper, id: TrialId, rng: &mut SplitMix64) -> (f64, f64) {
-    let values: Vec<f64, D> = study.space().values(&study.trial(id).unwrap().point).collect();
-    let (cost, latency) = truth(values[0], values[1]);
-    let noise = (0.02 * standard_normal(rng)).exp();
-    study.tell(id, Outcome::new(cost * noise, latency * noise).unwrap()).unwrap();
-    (cost, latency)
+fn evaluate(study: &mut Paper, id: TrialId, rng: &mut SplitMix64) {
+    evaluate_slowed(study, id, 1.0, rng);
+}
+
+/// Evaluates a trial with 2 % noise, everything taking `slowdown` times as long.
+fn evaluate_slowed(study: &mut Paper, id: TrialId, slowdown: f64, rng: &mut SplitMix64) {
+    let (cost, latency) = truth_at(study, &study.trial(id).unwrap().point);
+    let factor = (0.02 * standard_normal(rng)).exp() * slowdown;
+    study.tell(id, Outcome::new(cost * factor, latency * factor).unwrap()).unwrap();
+}
+
+fn truth_at(study: &Paper, point: &Point<D>) -> (f64, f64) {
+    let values: Vec<f64, D> = study.space().values(point).collect();
+    truth(values[0], values[1])
 }
 
 /// The least cost on the grid under a limit.
@@ -72,8 +80,7 @@ fn run(limit: f64, config: BlackBoxConfig, steps: usize) -> (f64, f64, bool) {
         }
     }
     let recommendation = study.recommendation(&mut scratch).unwrap();
-    let values: Vec<f64, D> = study.space().values(&recommendation.point).collect();
-    let (cost, latency) = truth(values[0], values[1]);
+    let (cost, latency) = truth_at(&study, &recommendation.point);
     (cost, latency, recommendation.qualified)
 }
 
@@ -176,9 +183,8 @@ fn slow_outliers_are_found_together() {
         (study(1.0, config(Improvement::LogNei, true)), scratch(), SplitMix64(5));
     for i in 0..30u16 {
         let point = study.space().point(&[(i * 7) % 40, (i * 3) % 8, 0]).unwrap();
-        let values: Vec<f64, D> = study.space().values(&point).collect();
+        let (cost, latency) = truth_at(&study, &point);
         let slow = if i == 11 || i == 20 { 3.0 } else { 1.0 };
-        let (cost, latency) = truth(values[0], values[1]);
         let noise = (0.02 * standard_normal(&mut rng)).exp() * slow;
         study.record(point, Outcome::new(cost * noise, latency * noise).unwrap()).unwrap();
     }
@@ -187,14 +193,43 @@ fn slow_outliers_are_found_together() {
     assert_eq!(anomalous, [11, 20], "{verdicts:?}");
 
     let id = study.ask(1, &mut rng, &mut scratch).unwrap()[0];
-    let values: Vec<f64, D> = study.space().values(&study.trial(id).unwrap().point).collect();
-    let (cost, latency) = truth(values[0], values[1]);
+    let (cost, latency) = truth_at(&study, &study.trial(id).unwrap().point);
     let mut screen = |factor: f64| {
         let outcome = Outcome::new(cost * factor, latency * factor).unwrap();
         study.screen(id, &outcome, &mut scratch).unwrap()
     };
     assert!(screen(4.0).is_anomalous());
     assert!(matches!(screen(1.0), Verdict::Consistent { .. }));
+}
+
+/// Everything takes 1.6 times as long from one trial on, so that what was best misses the limit: the study leaves the
+/// trials before it behind and comes close to the new optimum.
+#[test]
+fn a_study_converges_again_after_a_change_of_behaviour() {
+    let (limit, slowdown) = (1.6, 1.6);
+    let (mut study, mut scratch, mut rng) =
+        (study(limit, config(Improvement::LogNei, true)), scratch(), SplitMix64(11));
+    let mut search = |study: &mut Paper, scratch: &mut Surrogates<N, D, S>, slowdown: f64, batches: usize| {
+        for _ in 0..batches {
+            for id in study.ask(3, &mut rng, scratch).unwrap() {
+                evaluate_slowed(study, id, slowdown, &mut rng);
+            }
+        }
+        truth_at(study, &study.recommendation(scratch).unwrap().point)
+    };
+    let (cost, latency) = search(&mut study, &mut scratch, 1.0, 9);
+    assert!(latency <= 1.01 * limit && cost <= 1.1 * least_cost(limit), "{cost} {latency}");
+    assert!(latency * slowdown > 1.2 * limit, "what was best misses the limit");
+    let first_slow = study.trials().len() as u32;
+    assert_eq!(study.window_start(), TrialId(0));
+
+    let (cost, latency) = search(&mut study, &mut scratch, slowdown, 10);
+    assert_eq!(study.window_start(), TrialId(first_slow));
+    let optimum = least_cost(limit / slowdown);
+    assert!(
+        latency * slowdown <= 1.01 * limit && cost <= 1.1 * optimum,
+        "{cost} {latency}, optimum {optimum}"
+    );
 }
 
 /// Capacity for real studies, as stated in the documentation of the types.
