@@ -150,13 +150,12 @@ fn nei<const Q: usize, const S: usize>(
 mod tests {
     use super::*;
     use serde_json::Value;
-    use std::path::Path;
     use std::vec::Vec;
 
     /// BoTorch's smoothing functions (fixtures/golden/bo/analytic.json).
     fn golden() -> Value {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/golden/bo/analytic.json");
-        let mut file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let text = include_str!("../../../../fixtures/golden/bo/analytic.json");
+        let mut file: Value = serde_json::from_str(text).unwrap();
         file["special"].take()
     }
 
