@@ -2,7 +2,7 @@
 //!
 //! Two recipes share the code:
 //! - [`Recipe::Repaired`] (what Aquatope uses): 16 latent units after the last step, the features of the light model as
-//!   external ones, tanh, and a quantile head relative to the last value. The head carries the noise of the counts,
+//!   external ones, rectifiers, and a quantile head relative to the last value. The head carries the noise of the counts,
 //!   dropout what the network does not know; the forecast is both.
 //! - [`Recipe::Release`] (for comparison): the published code's one rectified latent unit at every step, calendar
 //!   features, a target relative to the *oldest* value, and an interval from the variance of the passes alone.
@@ -87,14 +87,6 @@ impl HybridShape {
         match self.recipe {
             Recipe::Repaired => Latent::LastStep,
             Recipe::Release => Latent::EveryStepRectified,
-        }
-    }
-
-    /// Between the prediction network's layers.
-    pub const fn nonlinearity(&self) -> Nonlinearity {
-        match self.recipe {
-            Recipe::Repaired => Nonlinearity::Tanh,
-            Recipe::Release => Nonlinearity::Relu,
         }
     }
 
@@ -209,7 +201,7 @@ impl<'w> HybridModel<'w> {
         let (second, third): (Linear<'w, f32>, _) =
             (layers.linear(w1, w2)?, layers.linear(w2, shape.outputs())?);
         let predictor =
-            Predictor::new(latents, weight, bias, second, third, shape.nonlinearity()).map_err(misfit)?;
+            Predictor::new(latents, weight, bias, second, third, Nonlinearity::Relu).map_err(misfit)?;
         layers.finish()?;
         let epistemic_weight = settings[5].max(0.0);
         Ok(Self { shape, rates, epistemic_weight, sequence, external, encoder, predictor })

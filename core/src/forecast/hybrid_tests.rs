@@ -84,7 +84,7 @@ fn dropout_spreads_the_passes_and_the_seed_fixes_them() {
 fn value_stability() {
     let forecast = forecast(&file(&SHAPE, 0.1), 32, 7);
     let pinned = [forecast.mean, forecast.quantiles[0], forecast.quantiles[10], forecast.epistemic];
-    assert_eq!(pinned.map(f32::to_bits), [1081131563, 0, 1099285649, 1044773505]);
+    assert_eq!(pinned.map(f32::to_bits), [1079337101, 0, 1097843640, 1051062011]);
 }
 
 #[test]

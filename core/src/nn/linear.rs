@@ -1,6 +1,6 @@
 //! The linear layer y = W x + b, and the one product every layer is built from.
 
-use super::{Real, ShapeError};
+use super::{Mask, Real, ShapeError};
 
 /// A linear layer over borrowed weights.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,7 @@ impl<'w, R: Real> Linear<'w, R> {
 /// y += W x with `weight` `[x.len()][y.len()]`: each output adds its terms in the order of the inputs.
 ///
 /// Blocks of 64, 16 and 8 neighbouring outputs stay in vector registers over all inputs.
+#[inline]
 pub fn accumulate<R: Real>(weight: &[R], x: &[R], y: &mut [R]) {
     let stride = y.len();
     let mut done = accumulate_blocks::<R, 8>(weight, x, y, stride, 0);
@@ -60,6 +61,37 @@ pub fn accumulate<R: Real>(weight: &[R], x: &[R], y: &mut [R]) {
     for (column, y) in y.iter_mut().enumerate().skip(done) {
         for (row, &x) in weight.chunks_exact(stride).zip(x) {
             *y += row[column] * x;
+        }
+    }
+}
+
+/// y -= W x over the inputs that `mask` drops, in their order; inputs and weights as of [`accumulate`].
+#[inline]
+pub(crate) fn take_out<R: Real>(weight: &[R], x: &[R], mask: Mask, y: &mut [R]) {
+    const WIDTH: usize = 64;
+    let stride = y.len();
+    let mut blocks = y.chunks_exact_mut(WIDTH);
+    let mut column = 0;
+    for block in &mut blocks {
+        let mut sum = [R::ZERO; WIDTH];
+        sum.copy_from_slice(block);
+        for unit in mask.dropped() {
+            let row = weight.get(unit * stride + column..).and_then(|row| row.first_chunk::<WIDTH>());
+            if let (Some(row), Some(&x)) = (row, x.get(unit)) {
+                for (sum, &w) in sum.iter_mut().zip(row) {
+                    *sum += w * -x;
+                }
+            }
+        }
+        block.copy_from_slice(&sum);
+        column += WIDTH;
+    }
+    let rest = blocks.into_remainder();
+    for unit in mask.dropped() {
+        if let (Some(row), Some(&x)) = (weight.get(unit * stride + column..), x.get(unit)) {
+            for (y, &w) in rest.iter_mut().zip(row) {
+                *y += w * -x;
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 
 use super::dropout::Mask;
-use super::linear::accumulate;
+use super::linear::{accumulate, take_out};
 use super::{Real, ShapeError};
 
 /// An LSTM layer over borrowed weights.
@@ -78,14 +78,7 @@ impl<'w, R: Real> Lstm<'w, R> {
     /// Take the terms of the `dropped` inputs out of projected `gates`: exact, and cheaper than projecting every
     /// masked input anew, since few inputs are dropped.
     pub(crate) fn unproject(&self, x: &[R], dropped: Mask, gates: &mut [R]) {
-        for unit in dropped.dropped() {
-            let rows = self.input.chunks_exact(self.bias.len());
-            if let (Some(row), Some(&x)) = (rows.clone().nth(unit), x.get(unit)) {
-                for (gate, &w) in gates.iter_mut().zip(row) {
-                    *gate += w * -x;
-                }
-            }
-        }
+        take_out(self.input, x, dropped, gates);
     }
 
     /// One step of every row: `gates` `[rows][4 hidden]` hold the projected inputs and are used up, `h` and `c`

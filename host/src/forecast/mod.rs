@@ -1,5 +1,6 @@
 //! Forecasters behind one trait, driven minute by minute without leaks.
 
+pub mod hybrid;
 pub mod light;
 pub mod selection;
 pub mod stream;

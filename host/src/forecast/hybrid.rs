@@ -1,0 +1,164 @@
+//! The hybrid Bayesian model at work: one trained network, one history and one window a function.
+
+use std::collections::VecDeque;
+
+use aquatope_core::forecast::Forecast;
+use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, Recipe, SEQUENCE};
+use aquatope_core::nn::weights::{Weights, WeightsError};
+use aquatope_core::time::Minute;
+use aquatope_core::window::calendar;
+use rand_core::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{Forecaster, Observation};
+use crate::train::hybrid::Trained;
+use crate::train::light::{Series, State, upstream};
+
+/// Forecasts all functions of a trace with one trained hybrid model.
+pub struct HybridForecaster {
+    model: Trained,
+    parents: Vec<Option<usize>>,
+    states: Vec<State>,
+    windows: Vec<VecDeque<[f32; SEQUENCE]>>,
+    recipe: Recipe,
+    passes: usize,
+    point: bool,
+    rng: Xoshiro256PlusPlus,
+}
+
+impl HybridForecaster {
+    /// A forecaster that has observed nothing; `parents` are the functions' upstream stages, `passes` the stochastic
+    /// passes of a forecast (0: one deterministic pass).
+    ///
+    /// # Errors
+    /// What is wrong with the model's weight file.
+    pub fn new(
+        model: Trained,
+        parents: Vec<Option<usize>>,
+        passes: usize,
+        seed: u64,
+    ) -> Result<Self, WeightsError> {
+        let shape = *HybridModel::new(&Weights::parse(model.weight_file())?)?.shape();
+        let empty = VecDeque::from(vec![[0.0; SEQUENCE]; shape.window]);
+        Ok(Self {
+            states: model.profiles.iter().map(|&profile| State::new(Minute(0), profile)).collect(),
+            windows: vec![empty; parents.len()],
+            model,
+            parents,
+            recipe: shape.recipe,
+            passes,
+            point: false,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+        })
+    }
+
+    /// The same model without uncertainty, as the paper's AquaLite: one deterministic pass, and every quantile is its
+    /// median.
+    pub fn aqualite(model: Trained, parents: Vec<Option<usize>>) -> Result<Self, WeightsError> {
+        Ok(Self { point: true, ..Self::new(model, parents, 0, 0)? })
+    }
+
+    /// Take in the first `minutes` of every series.
+    pub fn replay(&mut self, series: &[Series<'_>], minutes: usize) {
+        let mut observed = vec![Observation::default(); series.len()];
+        for minute in 0..minutes {
+            for (observed, series) in observed.iter_mut().zip(series) {
+                let at = |values: &[u32]| values.get(minute).copied().unwrap_or(0);
+                *observed = Observation { count: at(series.counts), peak: at(series.peaks) };
+            }
+            self.observe(&observed);
+        }
+    }
+
+    fn external(&self, function: usize) -> Vec<f32> {
+        match self.recipe {
+            Recipe::Release => calendar(self.states[function].history().next()).to_vec(),
+            Recipe::Repaired => {
+                let upstream = upstream(&self.parents, &self.states, function);
+                self.states[function].read(upstream.as_ref()).features.to_vec()
+            }
+        }
+    }
+}
+
+impl Forecaster for HybridForecaster {
+    fn name(&self) -> &str {
+        if self.point { "aqualite" } else { "hybrid" }
+    }
+
+    fn forecast(&mut self) -> Vec<Forecast> {
+        let count = self.states.len();
+        // `new` checked the file.
+        let Ok(weights) = Weights::parse(self.model.weight_file()) else {
+            return vec![Forecast::default(); count];
+        };
+        let Ok(model) = HybridModel::new(&weights) else { return vec![Forecast::default(); count] };
+        let mut rng = self.rng.clone();
+        let mut scratch = vec![0.0; model.scratch_len()];
+        let forecasts = (0..count)
+            .map(|function| {
+                let external = self.external(function);
+                let sequence: Vec<_> = self.windows[function].iter().copied().collect();
+                let unit = self.model.profiles[function].scale();
+                let input = HybridInput { sequence: &sequence, external: &external, unit };
+                // Lengths fit and counts are finite, so there is always a forecast.
+                let forecast =
+                    model.forecast(&input, self.passes, &mut rng, &mut scratch).unwrap_or_default();
+                if self.point {
+                    let median = forecast.quantile(0.5);
+                    Forecast { mean: median, quantiles: [median; 11], epistemic: 0.0 }
+                } else {
+                    forecast
+                }
+            })
+            .collect();
+        self.rng = rng;
+        forecasts
+    }
+
+    fn observe(&mut self, minute: &[Observation]) {
+        for (function, observed) in minute.iter().enumerate().take(self.states.len()) {
+            let parent = self.parents[function].and_then(|p| minute.get(p)).map_or(0, |p| p.count);
+            let step = self.recipe.step(
+                observed.peak,
+                observed.count,
+                parent,
+                self.states[function].history().next(),
+            );
+            self.windows[function].pop_front();
+            self.windows[function].push_back(step);
+            self.states[function].push(observed.count, observed.peak);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::hybrid::{Options, Outcome, Parts, train};
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn a_trained_model_forecasts_a_timer() {
+        let peaks: Vec<u32> = (0..900u32).map(|m| if m % 6 == 2 { 4 } else { 0 }).collect();
+        let series = [Series { counts: &peaks, peaks: &peaks, parent: None }];
+        let options = Options { rounds: [0, 15], samples: 1 << 9, batch: 16, ..Options::REPAIRED };
+        let (parts, never) = (Parts { train_end: 700, valid_end: 800 }, AtomicBool::new(false));
+        let outcome = train(&series, parts, &options, None, &never, |_| {}).unwrap();
+        let Outcome::Finished(model) = outcome else { panic!("nobody stopped it") };
+        let mut forecaster = HybridForecaster::new(model.clone(), vec![None], 16, 1).unwrap();
+        let mut lite = HybridForecaster::aqualite(model, vec![None]).unwrap();
+        forecaster.replay(&series, parts.valid_end);
+        lite.replay(&series, parts.valid_end);
+        for &peak in &peaks[parts.valid_end..] {
+            let forecast = forecaster.forecast()[0];
+            assert!((forecast.quantile(0.5) - peak as f32).abs() < 1.0, "{forecast:?} for {peak}");
+            assert!(forecast.epistemic > 0.0);
+            let point = lite.forecast()[0];
+            assert!(point.epistemic == 0.0 && (point.mean - peak as f32).abs() < 1.0);
+            for forecaster in [&mut forecaster, &mut lite] {
+                forecaster.observe(&[Observation { count: peak, peak }]);
+            }
+        }
+    }
+}

@@ -1,0 +1,589 @@
+//! Trains the hybrid Bayesian network in two phases.
+//!
+//! 1. The encoder learns with a decoder to forecast the next minutes of the window's first column.
+//! 2. The prediction network learns on latent and external features; in the repaired recipe the encoder goes on
+//!    learning with it, in the release recipe it is frozen.
+//!
+//! Every step splits its batch into two halves, one thread each, and adds their gradients in a fixed order: the result
+//! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
+//! their numbers, so a run that was stopped resumes bit for bit.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aquatope_core::forecast::LEVELS;
+use aquatope_core::forecast::features::Profile;
+use aquatope_core::forecast::head;
+use aquatope_core::forecast::hybrid::{HybridShape, Recipe, SEQUENCE};
+use aquatope_core::forecast::mc_dropout::Rates;
+use aquatope_core::forecast::predictor::Nonlinearity;
+use aquatope_core::nn::Dropout;
+use aquatope_core::nn::weights::WeightsError;
+use aquatope_core::random;
+use rand_core::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::adam::{Adam, clip, one_cycle};
+use super::light::Series;
+use super::network::{Architecture, BatchMasks, Workspace};
+use super::samples::{Samples, Scaling, Sequences};
+
+/// Minutes of history the model reads, as in the paper.
+pub const WINDOW: usize = 48;
+/// Minutes the decoder forecasts in phase 1, as in the paper.
+pub const AHEAD: usize = 12;
+
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Options {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Samples drawn from the training part; all of them when it has fewer.
+    pub samples: usize,
+    /// Samples drawn from the validation part.
+    pub validation: usize,
+    /// Samples of one step.
+    pub batch: usize,
+    /// Rounds over the samples, phase 1 and phase 2.
+    pub rounds: [usize; 2],
+    /// Highest learning rate, phase 1 and phase 2.
+    pub rate: [f64; 2],
+    /// Dropout between and after the encoder's layers.
+    pub encoder_dropout: f64,
+    /// Dropout in the prediction network.
+    pub predictor_dropout: f64,
+    /// Rounds without a better validation loss after which a phase ends.
+    pub patience: usize,
+    /// Everything random follows from this.
+    pub seed: u64,
+}
+
+impl Options {
+    /// What measured best for the repaired recipe.
+    pub const REPAIRED: Self = Self {
+        recipe: Recipe::Repaired,
+        samples: 1 << 17,
+        validation: 1 << 12,
+        batch: 128,
+        rounds: [1, 2],
+        rate: [2e-3, 3e-3],
+        encoder_dropout: 0.05,
+        predictor_dropout: 0.05,
+        patience: 4,
+        seed: 1,
+    };
+
+    /// The published code's settings: constant small rates, 128 rounds of each phase.
+    pub const RELEASE: Self = Self {
+        recipe: Recipe::Release,
+        rounds: [128, 128],
+        rate: [1e-4, 1e-3],
+        encoder_dropout: 0.25,
+        predictor_dropout: 0.2,
+        patience: 128,
+        ..Self::REPAIRED
+    };
+
+    /// The sizes of the model these options train: the paper's, with one latent unit in the release recipe.
+    pub fn shape(&self) -> HybridShape {
+        let latent = if self.recipe == Recipe::Release { 1 } else { 16 };
+        HybridShape { recipe: self.recipe, window: WINDOW, encoder: [64, latent], predictor: [64, 16] }
+    }
+
+    fn architecture(&self) -> Architecture {
+        let shape = self.shape();
+        Architecture {
+            features: SEQUENCE,
+            window: shape.window,
+            encoder: shape.encoder,
+            latent: shape.latent(),
+            externals: shape.recipe.externals(),
+            predictor: shape.predictor,
+            outputs: shape.outputs(),
+            nonlinearity: Nonlinearity::Relu,
+            decoder: 16,
+            bridge: 32,
+            ahead: AHEAD,
+        }
+    }
+
+    fn dropout(&self) -> Rates {
+        let [encoder, predictor] = [self.encoder_dropout, self.predictor_dropout]
+            .map(|rate| Dropout::new(rate).unwrap_or(Dropout::NONE));
+        let before = if self.recipe == Recipe::Release { predictor } else { Dropout::NONE };
+        Rates { between: encoder, latent: encoder, before, first: predictor, second: predictor }
+    }
+}
+
+/// The parts of a trace in minutes: trained on, validated on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Parts {
+    /// First minute after training.
+    pub train_end: usize,
+    /// First minute after validation.
+    pub valid_end: usize,
+}
+
+/// What the caller hears after every round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// 1 or 2.
+    pub phase: usize,
+    /// Rounds finished of this phase.
+    pub round: usize,
+    /// Rounds of this phase at most.
+    pub rounds: usize,
+    /// Mean loss of the round's steps, with dropout.
+    pub loss: f64,
+    /// Loss on the validation part, without dropout.
+    pub validation: f64,
+}
+
+/// Everything a stopped run needs to go on, bit for bit.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Checkpoint {
+    /// What it was trained with; a run with other options cannot go on from here.
+    pub options: Options,
+    /// 0 or 1.
+    phase: usize,
+    /// Steps taken in this phase.
+    step: usize,
+    /// Sum of the losses of this round's steps.
+    loss: f64,
+    parameters: Vec<f32>,
+    adam: Adam<f32>,
+    /// The parameters with the lowest validation loss of this phase, and that loss.
+    best: Vec<f32>,
+    best_loss: f64,
+    /// Rounds since.
+    stale: usize,
+}
+
+/// A finished run, or where it was stopped.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The model.
+    Finished(Trained),
+    /// `stop` was set.
+    Stopped(Box<Checkpoint>),
+}
+
+/// A trained hybrid model: a weight file in memory, and what is the functions' own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// The weight file, as the little-endian words it consists of (which keeps it aligned).
+    pub weights: Vec<u32>,
+    /// One profile a function.
+    pub profiles: Vec<Profile>,
+}
+
+impl Trained {
+    /// The bytes of the weight file.
+    pub fn weight_file(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.weights)
+    }
+}
+
+/// Why there is no model.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// There is nothing to learn from or to validate on.
+    #[error("{minutes} minutes are too few to train on; give at least {needed}")]
+    TooShort {
+        /// Minutes of the shorter part.
+        minutes: usize,
+        /// Minutes needed.
+        needed: usize,
+    },
+    /// The checkpoint belongs to another run.
+    #[error("the checkpoint was written with other options or another model; delete it to start anew")]
+    ForeignCheckpoint,
+    /// The weights are not finite.
+    #[error("training diverged: {0}")]
+    Diverged(WeightsError),
+}
+
+/// Train one model for all of `series` on the minutes before `parts.train_end`, stopping early by the loss on the minutes
+/// after. `stop` is looked at before every step.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn train(
+    series: &[Series<'_>],
+    parts: Parts,
+    options: &Options,
+    resume: Option<Checkpoint>,
+    stop: &AtomicBool,
+    progress: impl FnMut(Progress),
+) -> Result<Outcome, TrainError> {
+    let needed = 2 * (WINDOW + AHEAD);
+    let valid = parts.valid_end.saturating_sub(parts.train_end);
+    for (minutes, needed) in [(parts.train_end, needed), (valid, AHEAD + 1)] {
+        if minutes < needed || series.iter().any(|s| s.peaks.len() < parts.valid_end) || series.is_empty() {
+            return Err(TrainError::TooShort { minutes, needed });
+        }
+    }
+    let profiles: Vec<Profile> =
+        series.iter().map(|s| super::profile::fit(&s.peaks[..parts.train_end])).collect();
+    let mut trainer = Trainer::new(series, &profiles, parts, options);
+    let state = match resume {
+        Some(state) if state.options == *options && state.parameters.len() == trainer.architecture.len() => {
+            state
+        }
+        Some(_) => return Err(TrainError::ForeignCheckpoint),
+        None => trainer.start(),
+    };
+    match trainer.run(state, stop, progress) {
+        Ok(parameters) => {
+            let weights = trainer.weight_file(&parameters).map_err(TrainError::Diverged)?;
+            Ok(Outcome::Finished(Trained { weights, profiles }))
+        }
+        Err(checkpoint) => Ok(Outcome::Stopped(checkpoint)),
+    }
+}
+
+struct Trainer<'a> {
+    options: &'a Options,
+    architecture: Architecture,
+    sequences: Sequences,
+    train: Samples,
+    valid: Samples,
+    units: Vec<f32>,
+    sequence_scaling: Scaling,
+    external_scaling: Scaling,
+    workers: [Worker; 2],
+}
+
+#[derive(Default)]
+struct Worker {
+    work: Workspace<f32>,
+    x: Vec<f32>,
+    external: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(series: &[Series<'_>], profiles: &[Profile], parts: Parts, options: &'a Options) -> Self {
+        let recipe = options.recipe;
+        let mut sequences = Sequences::new(recipe, series, parts.valid_end);
+        let first = (2 * 1440).min(parts.train_end / 4).max(WINDOW);
+        let last = parts.train_end - AHEAD;
+        let mut train = Samples::draw(recipe, series, profiles, first..last, options.samples, options.seed);
+        let minutes = parts.train_end..parts.valid_end - AHEAD;
+        let mut valid = Samples::draw(recipe, series, profiles, minutes, options.validation, options.seed);
+        let steps =
+            train.places.iter().step_by(7).flat_map(|&(f, m)| sequences.before(f as usize, m as usize, 1));
+        let sequence_scaling = Scaling::fit(steps.map(<[f32; SEQUENCE]>::as_slice), SEQUENCE);
+        let externals = recipe.externals();
+        let external_scaling = Scaling::fit(train.externals.chunks_exact(externals), externals);
+        sequences.standardise(&sequence_scaling);
+        external_scaling.apply(&mut train.externals);
+        external_scaling.apply(&mut valid.externals);
+        let units = profiles.iter().map(Profile::scale).collect();
+        Self {
+            options,
+            architecture: options.architecture(),
+            sequences,
+            train,
+            valid,
+            units,
+            sequence_scaling,
+            external_scaling,
+            workers: Default::default(),
+        }
+    }
+
+    fn initial(&self) -> Vec<f32> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.options.seed);
+        let mut parameters = Vec::with_capacity(self.architecture.len());
+        for layer in self.architecture.layers() {
+            let from = parameters.len();
+            let (inputs, hidden) = (layer.inputs, layer.lstm_hidden);
+            let bound = 1.0 / (hidden.unwrap_or(inputs) as f64).sqrt();
+            parameters
+                .extend((0..layer.len).map(|_| ((2.0 * random::uniform(&mut rng) - 1.0) * bound) as f32));
+            if let Some(hidden) = hidden {
+                // Remember by default (Jozefowicz et al. 2015).
+                let bias = from + layer.len - 4 * hidden;
+                parameters[bias..].fill(0.0);
+                parameters[bias + hidden..bias + 2 * hidden].fill(1.0);
+            }
+        }
+        parameters
+    }
+
+    fn start(&self) -> Checkpoint {
+        let parameters = self.initial();
+        Checkpoint {
+            options: *self.options,
+            phase: 0,
+            step: 0,
+            loss: 0.0,
+            adam: Adam::new(parameters.len()),
+            best: parameters.clone(),
+            best_loss: f64::INFINITY,
+            stale: 0,
+            parameters,
+        }
+    }
+
+    /// All phases from `state`: the best parameters, or where `stop` was seen.
+    fn run(
+        &mut self,
+        mut state: Checkpoint,
+        stop: &AtomicBool,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Vec<f32>, Box<Checkpoint>> {
+        let batch = self.options.batch.clamp(1, self.train.len());
+        let per_round = self.train.len() / batch;
+        while state.phase < 2 {
+            let rounds = self.options.rounds[state.phase];
+            let total = per_round * rounds;
+            while state.step < total && state.stale < self.options.patience {
+                let round = state.step / per_round;
+                let order = self.order(state.phase, round);
+                for rows in order.chunks_exact(batch).skip(state.step % per_round) {
+                    if stop.load(Ordering::Relaxed) {
+                        return Err(Box::new(state));
+                    }
+                    let Checkpoint { phase, step, parameters, adam, .. } = &mut state;
+                    state.loss += self.step(*phase, *step, parameters, adam, rows, total);
+                    state.step += 1;
+                }
+                let validation = self.validate(state.phase, &state.parameters);
+                progress(Progress {
+                    phase: state.phase + 1,
+                    round: round + 1,
+                    rounds,
+                    loss: state.loss / per_round as f64,
+                    validation,
+                });
+                state.loss = 0.0;
+                if validation < state.best_loss {
+                    (state.best_loss, state.stale) = (validation, 0);
+                    state.best.clone_from(&state.parameters);
+                } else {
+                    state.stale += 1;
+                }
+            }
+            if rounds > 0 {
+                state.parameters.clone_from(&state.best);
+            }
+            state.adam = Adam::new(state.parameters.len());
+            (state.phase, state.step, state.best_loss, state.stale) = (state.phase + 1, 0, f64::INFINITY, 0);
+        }
+        Ok(state.parameters)
+    }
+
+    /// The weight file of `parameters` (see [`HybridShape::header`]).
+    fn weight_file(&self, parameters: &[f32]) -> Result<Vec<u32>, WeightsError> {
+        let rates = self.options.dropout();
+        let mut values: Vec<f32> = [rates.between, rates.latent, rates.before, rates.first, rates.second]
+            .iter()
+            .map(|dropout| dropout.rate() as f32)
+            .collect();
+        values.push(1.0);
+        for scaling in [&self.sequence_scaling, &self.external_scaling] {
+            values.extend(scaling.offset.iter().chain(&scaling.gain));
+        }
+        values.extend(&parameters[..self.architecture.model_len()]);
+        let head = self.options.shape().header().to_bytes(&values)?;
+        let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        Ok(head.chain(values.iter().map(|value| value.to_bits())).collect())
+    }
+
+    fn order(&self, phase: usize, round: usize) -> Vec<u32> {
+        let seed = self.options.seed.wrapping_mul(1_000_003) ^ (phase as u64 + 1) << 40 ^ round as u64;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut order: Vec<u32> = (0..self.train.len() as u32).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, random::below(&mut rng, at as u32 + 1) as usize);
+        }
+        order
+    }
+
+    fn step(
+        &mut self,
+        phase: usize,
+        step: usize,
+        parameters: &mut [f32],
+        adam: &mut Adam<f32>,
+        batch: &[u32],
+        total: usize,
+    ) -> f64 {
+        let mut workers = std::mem::take(&mut self.workers);
+        let losses = self.halves(&mut workers, batch, |this, worker, half, part| {
+            let seed = this.options.seed ^ (phase as u64 + 1) << 56 ^ (step as u64) << 1 ^ half as u64;
+            let masks = this.masks(
+                part.len(),
+                &mut Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            );
+            this.pass(phase, parameters, &this.train, part, &masks, worker, 1.0 / batch.len() as f32, true)
+        });
+        let [one, two] = &mut workers;
+        for (g, &other) in one.gradient.iter_mut().zip(&two.gradient) {
+            *g += other;
+        }
+        clip(&mut one.gradient, 5.0);
+        let peak = self.options.rate[phase];
+        let rate = match self.options.recipe {
+            Recipe::Repaired => one_cycle(peak, step, total),
+            Recipe::Release => peak,
+        };
+        adam.step(rate, parameters, &one.gradient);
+        self.workers = workers;
+        losses / batch.len() as f64
+    }
+
+    fn validate(&mut self, phase: usize, parameters: &[f32]) -> f64 {
+        let all: Vec<u32> = (0..self.valid.len() as u32).collect();
+        let mut workers = std::mem::take(&mut self.workers);
+        let loss = self.halves(&mut workers, &all, |this, worker, _, part| {
+            let none = BatchMasks::default();
+            part.chunks(256)
+                .map(|rows| this.pass(phase, parameters, &this.valid, rows, &none, worker, 1.0, false))
+                .sum()
+        });
+        self.workers = workers;
+        loss / all.len().max(1) as f64
+    }
+
+    /// Run both halves of `rows`, one of them on another thread; the sum of what they return.
+    fn halves(
+        &self,
+        workers: &mut [Worker; 2],
+        rows: &[u32],
+        run: impl Fn(&Self, &mut Worker, usize, &[u32]) -> f64 + Sync,
+    ) -> f64 {
+        let [one, two] = workers;
+        let (first, second) = rows.split_at(rows.len().div_ceil(2));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| if second.is_empty() { 0.0 } else { run(self, two, 1, second) });
+            let here = run(self, one, 0, first);
+            here + other.join().unwrap_or(f64::NAN)
+        })
+    }
+
+    fn masks(&self, rows: usize, rng: &mut Xoshiro256PlusPlus) -> BatchMasks {
+        let release = self.options.recipe == Recipe::Release;
+        let rates = self.options.dropout();
+        let mut draw =
+            |dropout: Dropout, width: usize| (0..rows).map(|_| dropout.draw(width, rng)).collect::<Vec<_>>();
+        let a = &self.architecture;
+        BatchMasks {
+            between: draw(rates.between, a.encoder[0]),
+            latent: draw(rates.latent, a.encoder[1]),
+            decoder: draw(rates.between, a.decoder),
+            decoded: if release { draw(rates.latent, 1) } else { Vec::new() },
+            before: if release { draw(rates.before, a.predictor[0]) } else { Vec::new() },
+            first: draw(rates.first, a.predictor[0]),
+            second: draw(rates.second, a.predictor[1]),
+        }
+    }
+
+    fn pass(
+        &self,
+        phase: usize,
+        parameters: &[f32],
+        samples: &Samples,
+        rows: &[u32],
+        masks: &BatchMasks,
+        worker: &mut Worker,
+        weight: f32,
+        train: bool,
+    ) -> f64 {
+        let a = &self.architecture;
+        let place = |row: u32| {
+            let (function, minute) = samples.places[row as usize];
+            (function as usize, minute as usize)
+        };
+        worker.x.resize(WINDOW * rows.len() * SEQUENCE, 0.0);
+        for (k, &row) in rows.iter().enumerate() {
+            let (function, minute) = place(row);
+            for (step, values) in self.sequences.before(function, minute, WINDOW).iter().enumerate() {
+                worker.x[(step * rows.len() + k) * SEQUENCE..][..SEQUENCE].copy_from_slice(values);
+            }
+        }
+        let gradient = train.then(|| {
+            worker.gradient.clear();
+            worker.gradient.resize(parameters.len(), 0.0);
+            worker.gradient.as_mut_slice()
+        });
+        if phase == 0 {
+            let loss = |k: usize, outputs: &[f32], d: &mut [f32]| {
+                let (function, minute) = place(rows[k]);
+                let reference = self.reference(function, minute);
+                let ahead = self.sequences.before(function, minute + AHEAD, AHEAD);
+                let share = weight / AHEAD as f32;
+                let mut loss = 0.0;
+                for ((d, &y), step) in d.iter_mut().zip(outputs).zip(ahead) {
+                    let error = y - (step[0] - reference);
+                    *d = 2.0 * error * share;
+                    loss += f64::from(error * error) / AHEAD as f64;
+                }
+                loss
+            };
+            return a.decode(parameters, &worker.x, masks, &mut worker.work, loss, gradient);
+        }
+        worker.external.clear();
+        for &row in rows {
+            worker
+                .external
+                .extend_from_slice(&samples.externals[row as usize * a.externals..][..a.externals]);
+        }
+        let loss = |k: usize, outputs: &[f32], d: &mut [f32]| {
+            let (function, minute) = place(rows[k]);
+            let peak = samples.peaks[rows[k] as usize];
+            match self.options.recipe {
+                Recipe::Release => {
+                    let here = (peak - self.sequence_scaling.offset[0]) * self.sequence_scaling.gain[0];
+                    let error = outputs[0] - (here - self.reference(function, minute));
+                    d[0] = 2.0 * error * weight;
+                    f64::from(error * error)
+                }
+                Recipe::Repaired => {
+                    let last = self.last_peak(function, minute);
+                    pinball(outputs, (peak - last) / self.units[function], weight, d)
+                }
+            }
+        };
+        let through = self.options.recipe == Recipe::Repaired;
+        a.predict(parameters, &worker.x, &worker.external, masks, &mut worker.work, loss, gradient, through)
+    }
+
+    /// The first column's value that targets are relative to: the last one, or the oldest in the release recipe.
+    fn reference(&self, function: usize, minute: usize) -> f32 {
+        let window = self.sequences.before(function, minute, WINDOW);
+        match self.options.recipe {
+            Recipe::Repaired => window[WINDOW - 1][0],
+            Recipe::Release => window[0][0],
+        }
+    }
+
+    fn last_peak(&self, function: usize, minute: usize) -> f32 {
+        let z = self.sequences.before(function, minute, 1)[0][0];
+        (z / self.sequence_scaling.gain[0] + self.sequence_scaling.offset[0]).exp_m1()
+    }
+}
+
+/// Mean pinball loss of the quantiles that `outputs` stand for, its gradient times `weight` in `d`.
+fn pinball(outputs: &[f32], target: f32, weight: f32, d: &mut [f32]) -> f64 {
+    let Ok(outputs) = <&[f32; LEVELS.len()]>::try_from(outputs) else { return 0.0 };
+    let mut quantiles = *outputs;
+    head::quantiles(&mut quantiles);
+    let share = 1.0 / LEVELS.len() as f32;
+    let mut gradient = [0.0; LEVELS.len()];
+    let mut loss = 0.0;
+    for ((g, &q), level) in gradient.iter_mut().zip(&quantiles).zip(LEVELS) {
+        let error = target - q;
+        let slope = if error > 0.0 { -level } else { 1.0 - level };
+        *g = slope * share * weight;
+        loss -= f64::from(slope * error * share);
+    }
+    head::quantiles_gradient(outputs, &mut gradient);
+    d.copy_from_slice(&gradient);
+    loss
+}
+
+#[cfg(test)]
+#[path = "hybrid_tests.rs"]
+mod tests;

@@ -1,0 +1,80 @@
+//! Training on small made-up series: it learns, it repeats, it resumes.
+
+use aquatope_core::forecast::hybrid::HybridModel;
+use aquatope_core::nn::Weights;
+
+use super::*;
+
+/// A timer of period 6 and a quiet function.
+fn peaks() -> Vec<Vec<u32>> {
+    let timer = (0..500u32).map(|m| if m % 6 == 2 { 4 } else { 0 }).collect();
+    vec![timer, (0..500u32).map(|m| u32::from(m % 97 == 0)).collect()]
+}
+
+fn series(peaks: &[Vec<u32>]) -> Vec<Series<'_>> {
+    peaks.iter().map(|p| Series { counts: p, peaks: p, parent: None }).collect()
+}
+
+const PARTS: Parts = Parts { train_end: 400, valid_end: 500 };
+const SHORT: Options =
+    Options { samples: 256, validation: 64, batch: 64, rounds: [1, 2], ..Options::REPAIRED };
+
+fn finished(outcome: Outcome) -> Trained {
+    match outcome {
+        Outcome::Finished(trained) => trained,
+        Outcome::Stopped(_) => panic!("nobody stopped it"),
+    }
+}
+
+#[test]
+fn both_recipes_train_and_make_readable_files() {
+    let peaks = peaks();
+    for options in [SHORT, Options { samples: 256, validation: 64, rounds: [2, 2], ..Options::RELEASE }] {
+        let mut losses = Vec::new();
+        let never = AtomicBool::new(false);
+        let outcome =
+            train(&series(&peaks), PARTS, &options, None, &never, |p| losses.push((p.phase, p.loss)));
+        let trained = finished(outcome.unwrap());
+        let weights = Weights::parse(trained.weight_file()).unwrap();
+        assert_eq!(*HybridModel::new(&weights).unwrap().shape(), options.shape());
+        assert_eq!(losses.len(), options.rounds.iter().sum::<usize>());
+        assert!(losses.iter().all(|(_, loss)| loss.is_finite()));
+    }
+}
+
+#[test]
+fn a_timer_is_learnt() {
+    let peaks = peaks();
+    let options = Options { rounds: [0, 8], samples: 1 << 9, batch: 16, ..SHORT };
+    let mut validation = Vec::new();
+    let never = AtomicBool::new(false);
+    train(&series(&peaks), PARTS, &options, None, &never, |p| validation.push(p.validation)).unwrap();
+    let (first, last) = (validation[0], validation.iter().copied().fold(f64::INFINITY, f64::min));
+    assert!(last < 0.5 * first, "{validation:?}");
+}
+
+#[test]
+fn stopping_and_resuming_changes_no_bit() {
+    let peaks = peaks();
+    let never = AtomicBool::new(false);
+    let whole = finished(train(&series(&peaks), PARTS, &SHORT, None, &never, |_| {}).unwrap());
+    // Stop in the middle: the flag is set from the progress of phase 1, so the run ends before the first step of phase 2.
+    let stop = AtomicBool::new(false);
+    let outcome = train(&series(&peaks), PARTS, &SHORT, None, &stop, |_| stop.store(true, Ordering::Relaxed));
+    let Outcome::Stopped(checkpoint) = outcome.unwrap() else { panic!("it was stopped") };
+    let resumed = train(&series(&peaks), PARTS, &SHORT, Some(*checkpoint.clone()), &never, |_| {}).unwrap();
+    assert_eq!(finished(resumed), whole);
+    let other = Options { seed: 2, ..SHORT };
+    let refused = train(&series(&peaks), PARTS, &other, Some(*checkpoint), &never, |_| {}).unwrap_err();
+    assert_eq!(refused, TrainError::ForeignCheckpoint);
+}
+
+#[test]
+fn too_short_a_history_is_refused() {
+    let peaks = peaks();
+    let never = AtomicBool::new(false);
+    for parts in [Parts { train_end: 60, valid_end: 500 }, Parts { train_end: 400, valid_end: 401 }] {
+        let refused = train(&series(&peaks), parts, &SHORT, None, &never, |_| {});
+        assert!(matches!(refused, Err(TrainError::TooShort { .. })));
+    }
+}
