@@ -4,6 +4,7 @@ use aquatope_core::anomaly::AnomalyTest;
 use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::acquisition::maximise::Search;
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
+use aquatope_core::bo::space::Axis;
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::gp::Prior;
 use aquatope_core::structured::{Resource, Resources, StructuredModel, StructuredScratch};
@@ -96,9 +97,12 @@ impl Method {
             ("raw-samples", effort.raw_samples.to_string()),
         ];
         if let Some(workflow) = &problem.workflow {
-            let names: Vec<&str> = workflow.functions.iter().map(|function| function.name.as_str()).collect();
-            settings.push(("functions", names.join(" ")));
-            settings.push(("edges", format!("{:?}", workflow.edges)));
+            let functions = workflow.functions.iter().map(|f| format!("{} x{}", f.name, f.concurrency));
+            let ends = |axis: &Axis| format!("{} to {}", axis.value(0), axis.value(axis.levels() - 1));
+            settings.push(("functions", functions.collect::<Vec<_>>().join(", ")));
+            settings.push(("edges", format!("{:?}, {} s", workflow.edges, workflow.edge_overhead_s)));
+            settings.push(("cores", ends(&workflow.cpu)));
+            settings.push(("MB", ends(&workflow.memory_mb)));
             settings.push(("prices", format!("{} {}", workflow.cpu_per_core_s, workflow.memory_per_gb_s)));
         }
         settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect()

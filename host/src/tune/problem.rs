@@ -73,6 +73,7 @@ impl Problem {
                 "split the workflow",
             ),
             ("trials", self.trials, MAX_TRIALS, "ask for fewer"),
+            ("trials in the first ask", self.initial, MAX_TRIALS, "ask for fewer at first"),
             ("trials in one batch", self.batch, MAX_BATCH, "ask for fewer at a time"),
         ];
         for (what, found, most, mend) in limits {

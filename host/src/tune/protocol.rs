@@ -27,6 +27,7 @@ use super::candgen;
 use super::evaluator::read_outcome;
 use super::json::Field;
 use super::method::Method;
+use super::modelled::convert;
 use super::problem::{Effort, MAX_TRIALS, Problem};
 use super::space::Point;
 use super::store::{Record, Store};
@@ -41,6 +42,8 @@ pub struct Session {
     effort: Effort,
     state: Option<PathBuf>,
     active: Option<(Problem, Study)>,
+    /// Trials of the state file that still wait; the first ask returns them.
+    waiting: Vec<usize>,
 }
 
 /// What to do after a line.
@@ -52,7 +55,7 @@ enum Answer {
 impl Session {
     /// A session that will study with `method` and keep its state in the file `state`.
     pub fn new(method: Method, confidence: f64, effort: Effort, state: Option<PathBuf>) -> Self {
-        Self { method, confidence, effort, state, active: None }
+        Self { method, confidence, effort, state, active: None, waiting: Vec::new() }
     }
 
     /// Answer the lines of `input` until it ends or says quit.
@@ -115,13 +118,15 @@ impl Session {
         let record = Record { settings, ..record };
         let study = Study::new(record, sampler, store, problem.seed)?;
         let reply = json!({ "ok": true, "name": self.method.for_problem(&problem).name(), "trials": study.trials().len() });
+        self.waiting = study.running();
         self.active = Some((problem, study));
         Ok(reply)
     }
 
     fn ask(&mut self) -> Result<Value> {
-        let resumed = self.active()?.1.running();
+        let mut resumed = std::mem::take(&mut self.waiting);
         let (problem, study) = self.active()?;
+        resumed.retain(|&id| study.expect_running(id).is_ok());
         let asked = study.trials().len();
         let ids = if resumed.is_empty() {
             let wanted = if asked == 0 { problem.initial } else { problem.batch };
@@ -134,7 +139,14 @@ impl Session {
                     "ask for a recommendation, or init with a greater budget",
                 ));
             }
-            study.ask(wanted.min(left))?
+            match study.ask(wanted.min(left)) {
+                Ok(ids) => ids,
+                Err(error) => {
+                    // The study has these trials, but they did not reach the disk: the next ask returns them.
+                    self.waiting = (asked..study.trials().len()).collect();
+                    return Err(error);
+                }
+            }
         } else {
             resumed
         };
@@ -160,7 +172,10 @@ impl Session {
                 return Err(item.get("x").fault(what, "measure the points that ask returned"));
             }
             let functions = problem.workflow.as_ref().map(|workflow| workflow.functions.len());
-            told.push((id, read_outcome(&item, functions)?));
+            let outcome = read_outcome(&item, functions)?;
+            // What the study would refuse is refused before anything is told.
+            convert(&outcome)?;
+            told.push((id, outcome));
         }
         for (id, outcome) in told {
             study.tell(id, outcome)?;

@@ -1,7 +1,7 @@
 //! The state file of a study: one checked record, replaced as a whole, so that a process killed at any instant
 //! leaves the old record or the new one and never half of one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +44,22 @@ impl Store {
     /// # Errors
     /// A file in use, unreadable, foreign, truncated, altered or of another version; it is left untouched.
     pub fn open(path: &Path) -> Result<(Self, Option<Record>)> {
+        let lock_path = beside(path, "lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock =
+            lock.map_err(|source| Error::io(&lock_path, source, "name a folder that can be written"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let (what, mend) =
+                    ("another process is running this study", "wait for it to end, or name another file");
+                return Err(Error::input(path.display().to_string(), what, mend));
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(Error::io(lock_path, source, "name a folder whose file system has locks"));
+            }
+        }
+        // Only now: what was read before the lock may have been replaced by the process that held it.
         let record = match fs::read(path) {
             Ok(bytes) => Some(
                 decode(&bytes)
@@ -52,18 +68,6 @@ impl Store {
             Err(missing) if missing.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(Error::io(path, source, "name a file that can be read")),
         };
-        let lock_path = beside(path, "lock");
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
-        let lock =
-            lock.map_err(|source| Error::io(&lock_path, source, "name a folder that can be written"))?;
-        if lock.try_lock().is_err() {
-            let what = "another process is running this study";
-            return Err(Error::input(
-                path.display().to_string(),
-                what,
-                "wait for it to end, or name another file",
-            ));
-        }
         Ok((Self { path: path.to_path_buf(), _lock: lock }, record))
     }
 

@@ -121,5 +121,11 @@ pub fn check_settings(at: &str, record: &Record, wanted: &[(String, String)]) ->
             }
         }
     }
+    // A study that knew more, such as its workflow, is another one too.
+    let unknown = |(name, _): &&(String, String)| !wanted.iter().any(|(wanted, _)| wanted == name);
+    if let Some((name, known)) = record.settings.iter().find(unknown) {
+        let what = format!("belongs to a study with {name} {known}, this one has none");
+        return Err(Error::input(at, what, "use the same options, or name another state file"));
+    }
     Ok(())
 }

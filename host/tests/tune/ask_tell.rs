@@ -129,6 +129,8 @@ fn trials_may_be_told_late_and_out_of_order() {
     peer.refused(r#"{"cmd":"fail","id":4}"#, "trial 4: is finished already");
     peer.call(json!({ "cmd": "tell", "obs": [first[0]] }));
     peer.call(json!({ "cmd": "recommend" }));
+    let second = peer.call(json!({ "cmd": "ask" }));
+    assert_eq!(second["ids"][0], 10, "what still waits is not asked again");
 }
 
 #[test]
