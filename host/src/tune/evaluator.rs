@@ -11,10 +11,10 @@
 //! the starting configuration before the search sends `"id":null`. A program that dies, hangs or prints anything
 //! else is started again, twice; then the trial counts as failed. Three such failures in a row end the run.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -28,6 +28,8 @@ use super::workflow_file::Workflow;
 
 /// Attempts per trial at a program that breaks.
 const ATTEMPTS: usize = 3;
+/// The longest reply in bytes: a program that prints without end must not fill the memory.
+const LONGEST_REPLY: u64 = 1 << 20;
 
 /// Why a trial has no outcome.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +105,11 @@ impl Program {
                 Some(Running::start(&self.command).map_err(|e| broken(format!("does not start: {e}")))?);
         }
         let running = self.running.as_mut().expect("started above");
+        // A line too many would be taken for the reply to this request.
+        if let Ok(line) = running.replies.try_recv() {
+            let line = line.unwrap_or_default();
+            return Err(broken(format!("printed {:?} without being asked", beginning(&line))));
+        }
         let requests = running.requests.as_mut().expect("present until dropped");
         if requests.write_all(request.as_bytes()).and_then(|()| requests.flush()).is_err() {
             return Err(broken(running.epitaph()));
@@ -154,10 +161,13 @@ impl Running {
             .spawn()?;
         let requests = child.stdin.take();
         let stdout = child.stdout.take().expect("piped above");
-        let (sender, replies) = channel();
+        let (sender, replies) = sync_channel(1);
         std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                if sender.send(line).is_err() {
+            let mut stdout = BufReader::new(stdout);
+            loop {
+                let mut line = String::new();
+                let read = stdout.by_ref().take(LONGEST_REPLY).read_line(&mut line);
+                if matches!(read, Ok(0)) || sender.send(read.map(|_| line)).is_err() {
                     break;
                 }
             }
@@ -165,12 +175,23 @@ impl Running {
         Ok(Self { child, requests, replies })
     }
 
-    /// How the process ended.
+    /// How the process ended; it may also have closed its output and live on.
     fn epitaph(&mut self) -> String {
-        match self.child.wait() {
-            Ok(status) => format!("ended without an answer ({status})"),
-            Err(error) => format!("ended without an answer ({error})"),
+        match self.ended() {
+            Some(status) => format!("ended without an answer ({status})"),
+            None => "closed its input or output without an answer".into(),
         }
+    }
+
+    /// The exit status of the process, when it ends within a fifth of a second.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        for _ in 0..20 {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
     }
 }
 
@@ -178,11 +199,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         // The end of its input asks a healthy program to end by itself.
         drop(self.requests.take());
-        for _ in 0..20 {
-            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        if self.ended().is_some() {
+            return;
         }
         // With what it started: errors mean that it has ended meanwhile.
         if let Some(group) = Pid::from_raw(self.child.id() as i32) {
@@ -204,14 +222,18 @@ pub fn describe(workflow: &Workflow, point: &Point) -> Vec<Value> {
 fn read_reply(line: &str, functions: usize) -> Result<Outcome, Failure> {
     let broken = |reason: String| Failure::Broken(format!("the evaluator {reason}"));
     let Ok(reply) = serde_json::from_str::<Value>(line) else {
-        let shown: String = line.chars().take(60).collect();
-        return Err(broken(format!("printed {shown:?}, which is no JSON object")));
+        return Err(broken(format!("printed {:?}, which is no JSON object", beginning(line))));
     };
     let reply = Field::root("its reply", &reply);
     if let Some(error) = reply.get("error").present() {
         return Err(Failure::Refused(error.text().map_or_else(|_| "unspecified".into(), str::to_string)));
     }
     read_outcome(&reply, Some(functions)).map_err(|error| broken(format!("is not understood: {error}")))
+}
+
+/// As much of a line as an error shows.
+fn beginning(line: &str) -> String {
+    line.trim_end().chars().take(60).collect()
 }
 
 /// An outcome: `cost`, `latency`, and optionally `cost_var`, `latency_var` and `durations` (`functions` of them).

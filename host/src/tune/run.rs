@@ -172,6 +172,11 @@ impl Run<'_> {
             path.extend(best.map(|best| (study.trials().len(), best)));
         };
         if !study.trials().iter().any(|trial| trial.outcome().is_some()) {
+            if ended_by != "trials" {
+                let what = "was used up by measuring the starting configuration";
+                let mend = "give more, or measure it less often with --profile";
+                return Err(Error::input(format!("--budget-{ended_by}"), what, mend));
+            }
             return Err(Error::Failed("no trial could be measured, so there is nothing to recommend".into()));
         }
         let recommendation = study.recommend()?;

@@ -81,6 +81,7 @@ fn a_broken_program_ends_the_run_and_the_study_is_kept() {
     let table = [
         ("dies", "exit 3", "the evaluator ended without an answer (exit status: 3)"),
         ("hangs", "sleep 100", "the evaluator did not answer within 0.3 s (--evaluator-timeout)"),
+        ("mute", "exec >&-; sleep 100", "closed its input or output without an answer"),
         ("garbage", "echo hello world", "the evaluator printed \"hello world\", which is no JSON object"),
         ("nan", r#"echo '{"cost":NaN,"latency":1}'"#, "which is no JSON object"),
         ("negative", r#"echo '{"cost":-1,"latency":1}'"#, "cost: is -1; must be above 0"),
@@ -118,6 +119,15 @@ fn a_broken_program_ends_the_run_and_the_study_is_kept() {
         let expected: Vec<&str> = (0..12).map(|id| if failed(&id) { "failed" } else { "complete" }).collect();
         assert_eq!(states, expected, "{name}");
     }
+}
+
+#[test]
+fn a_budget_that_ends_before_the_search() {
+    let (_, command) = program("a_budget_that_ends_before_the_search", ANSWER);
+    refused(
+        &mut tune("chain3", &["--evaluator", &command, "--budget-cost", "1"]),
+        "--budget-cost: was used up by measuring the starting configuration",
+    );
 }
 
 #[test]
