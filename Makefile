@@ -1,5 +1,5 @@
 # The two commands of the README, and the steps they are made of.
-#   make demo   forecast, plan and simulate a 14-day load, then open report/index.html
+#   make demo   forecast, plan and simulate a 14-day load, then open report/report.html
 #   make test   everything CI runs
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint unit targets docs bench clean fuzz miri

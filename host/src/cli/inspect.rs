@@ -8,6 +8,7 @@ use aquatope_core::nn::weights::{HEADER_BYTES, ModelKind, Weights, WeightsError}
 use clap::Args;
 use serde::Serialize;
 
+use super::print;
 use crate::error::{Error, Result};
 use crate::train::light_file;
 
@@ -45,22 +46,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let description = describe(&words).map_err(|error| refused(path, error))?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&description).map_err(|e| Error::Failed(e.to_string()))?;
-        println!("{json}");
-        return Ok(());
+        return print(&format!("{json}\n"));
     }
-    println!("{}: a sound model file", path.display());
-    println!("kind        {}: {}", description.kind, description.explanation);
-    println!("window      {} minutes", description.window_minutes);
-    println!("shape       {:?}", description.shape);
-    println!(
-        "parameters  {} ({} bytes with the header of {HEADER_BYTES})",
-        description.parameters, description.bytes
-    );
-    println!(
-        "values      {} to {}, root mean square {:.4}; all finite, checksum right",
-        description.smallest, description.largest, description.root_mean_square
-    );
-    Ok(())
+    let Description { kind, window_minutes, shape, parameters, bytes, .. } = &description;
+    let Description { smallest, largest, root_mean_square, explanation, .. } = &description;
+    print(&format!(
+        "{}: a sound model file\n\
+         kind        {kind}: {explanation}\n\
+         window      {window_minutes} minutes\n\
+         shape       {shape:?}\n\
+         parameters  {parameters} ({bytes} bytes with the header of {HEADER_BYTES})\n\
+         values      {smallest} to {largest}, root mean square {root_mean_square:.4}; all finite, checksum right\n",
+        path.display()
+    ))
 }
 
 /// The bytes of `path` at an address the weights can be viewed at.

@@ -9,11 +9,12 @@ mod train;
 mod tune;
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Pre-warmed pools and resource configuration for serverless workflows.
 #[derive(Parser)]
@@ -50,6 +51,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             eprintln!("aquatope: {error}");
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Print a result. A reader that has seen enough, such as `head`, is no fault.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", source, "make room for it, or send it elsewhere"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::print;
 use super::table::aligned;
 use crate::error::{Error, Result};
 use crate::files;
@@ -115,21 +116,17 @@ impl Output {
         }
         if self.json {
             let json = serde_json::to_string_pretty(comparison).map_err(|e| Error::Failed(e.to_string()))?;
-            println!("{json}");
-            return Ok(());
+            return print(&format!("{json}\n"));
         }
         let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
-        println!("{}", aligned(&COLUMNS, &rows));
-        println!(
-            "{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.",
+        let report = report.map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
+        print(&format!(
+            "{}\n{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.\n{report}{}\n",
+            aligned(&COLUMNS, &rows),
             comparison.trace.functions,
-            grouped(comparison.trace.invocations)
-        );
-        if let Some(path) = &report {
-            println!("Report: {}", path.display());
-        }
-        println!("{}", comparison.finding());
-        Ok(())
+            grouped(comparison.trace.invocations),
+            comparison.finding()
+        ))
     }
 }
 
@@ -138,12 +135,13 @@ const DAY: usize = 1440;
 fn by_days(days: usize, trace: &Trace) -> Result<Split> {
     let train_end = days.saturating_mul(DAY);
     Split::new(train_end, train_end.saturating_add(DAY), trace.minutes).map_err(|what| {
-        let whole = trace.minutes / DAY;
-        Error::input(
-            format!("--train-days {days}"),
-            what,
-            format!("the trace has {whole} days, and one validates: give 1 to {}", whole.saturating_sub(2)),
-        )
+        // At least a minute is left to test.
+        let most = (trace.minutes.saturating_sub(1) / DAY).saturating_sub(1);
+        let mend = match most {
+            0 => format!("the trace has only {} minutes: divide it with --split", trace.minutes),
+            _ => format!("the trace has {} minutes, and one day validates: give 1 to {most}", trace.minutes),
+        };
+        Error::input(format!("--train-days {days}"), what, mend)
     })
 }
 

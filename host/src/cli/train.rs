@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
+use super::print;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::replay::progress::Progress;
@@ -77,8 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             light_file::write(&model_path, &model, &names)?;
             // The run is complete; a checkpoint of it would only be in the way of the next one.
             let _ = std::fs::remove_file(&checkpoint_path);
-            println!("{}: {} functions, {} minutes", model_path.display(), names.len(), train_end);
-            Ok(())
+            print(&format!("{}: {} functions, {} minutes\n", model_path.display(), names.len(), train_end))
         }
         Outcome::Stopped(checkpoint) => {
             light_file::save_checkpoint(&checkpoint_path, &options, &series, train_end, checkpoint)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS};
 use clap::{Args, ValueEnum};
 
+use super::print;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tune::compare::{self, Comparison};
@@ -39,10 +40,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["ask_tell", "compare"])]
     workflow: Vec<PathBuf>,
     /// Be driven from outside, by lines of JSON on stdin and stdout
-    #[arg(long, conflicts_with_all = ["workflow", "evaluator", "report", "json", "budget_cost", "budget_time"])]
+    #[arg(long, conflicts_with_all = ["workflow", "evaluator", "evaluator_timeout", "report", "json",
+        "budget_cost", "budget_time", "trials", "batch", "seed", "profile", "noise", "outliers"])]
     ask_tell: bool,
     /// Compare all methods on simulated workflows: by trials, functions, noise, outliers, after a change
-    #[arg(long, conflicts_with_all = ["ask_tell", "evaluator", "state", "budget_cost", "budget_time", "sampler", "model"])]
+    #[arg(long, conflicts_with_all = ["ask_tell", "evaluator", "evaluator_timeout", "state", "budget_cost",
+        "budget_time", "sampler", "model", "mc_samples", "restarts", "raw_samples", "batch", "confidence", "seed",
+        "profile", "noise", "outliers"])]
     compare: bool,
     /// Runs of every method in every setting of --compare
     #[arg(long, value_name = "N", default_value_t = 5, requires = "compare")]
@@ -246,12 +250,7 @@ impl Arguments {
             let html = report::comparison(&figures, self.seeds);
             files::write(&folder.join("comparison.html"), html.as_bytes())?;
         }
-        if self.json {
-            println!("{json}");
-        } else {
-            print!("{}", compare::tables(&figures));
-        }
-        Ok(())
+        print(&if self.json { format!("{json}\n") } else { compare::tables(&figures) })
     }
 
     fn tune(&self, method: Method, at: &str, file: &WorkflowFile) -> Result<()> {
@@ -316,11 +315,6 @@ impl Arguments {
             files::write(&folder.join("tune.json"), summary.json().to_string().as_bytes())?;
             files::write(&folder.join("tune.html"), report::run(&summary).as_bytes())?;
         }
-        if self.json {
-            println!("{}", summary.json());
-        } else {
-            print!("{}", summary.table());
-        }
-        Ok(())
+        print(&if self.json { format!("{}\n", summary.json()) } else { summary.table() })
     }
 }

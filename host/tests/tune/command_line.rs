@@ -75,6 +75,7 @@ fn bad_options_are_named() {
         (&["--sampler", "magic"], "--sampler"),
         (&["--state", "/no/such/folder/study"], "/no/such/folder/study"),
         (&["--evaluator", "true", "--noise", "0.1"], "--noise"),
+        (&["--compare", "--noise", "0.1"], "--noise"),
     ];
     for (options, expected) in table {
         refused(&mut tune("chain3", options), expected);
