@@ -170,6 +170,12 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             &["functions.csv:2 column 4 (parent): `7` is no function"],
         ),
         (
+            "no memory",
+            vec![("functions.csv", format!("{functions}0,a,-1,-1,2,0,1\n"))],
+            "",
+            &["functions.csv:2 column 6 (mem_mb): `0` is not above 0"],
+        ),
+        (
             "zero split",
             vec![
                 ("series.csv", format!("{header}0,0,1,1\n")),

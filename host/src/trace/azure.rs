@@ -149,7 +149,8 @@ fn read_day(
         if index == known {
             apps.push([row.bytes(owner).to_vec(), row.bytes(app).to_vec()]);
             trace.functions.push(described(&row, function, trigger));
-            trace.extend_to(0);
+            trace.counts.push(vec![0; trace.minutes]);
+            trace.peaks.push(vec![0; trace.minutes]);
             seen.push(false);
         }
         if std::mem::replace(&mut seen[index], true) {

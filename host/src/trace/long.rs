@@ -71,7 +71,7 @@ pub fn read_files(functions: &Path, series: &Path, split: &Path) -> Result<(Trac
     let mut trace = Trace { functions: read_functions(functions)?, ..Trace::default() };
     let split = read_split(split)?;
     read_series(series, true, &mut trace)?;
-    trace.extend_to(split.end);
+    extend(&mut trace, series, split.end)?;
     Ok((trace, split))
 }
 
@@ -106,7 +106,7 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
             workflow: row.optional_id(workflow)?,
             parent: parent_index,
             cold_start_s: row.amount(cold)?,
-            memory_mb: row.amount(memory)?,
+            memory_mb: positive(&row, memory)?,
             mean_duration_s: row.amount(duration)?,
             concurrency: concurrency.map_or(Ok(1), |column| row.count(column))?.max(1),
         });
@@ -216,6 +216,15 @@ fn read_events(path: &Path, functions: usize, minutes: usize) -> Result<Vec<Even
 fn bounded(row: &Row<'_>, column: usize, limit: u32, what: &str) -> Result<u32> {
     let value = row.count(column)?;
     if value >= limit { Err(row.fault(column, what, "correct the number")) } else { Ok(value) }
+}
+
+fn positive(row: &Row<'_>, column: usize) -> Result<f64> {
+    let value = row.amount(column)?;
+    if value > 0.0 {
+        Ok(value)
+    } else {
+        Err(row.fault(column, "is not above 0", "state the container's memory"))
+    }
 }
 
 /// A function the series names only by its index.

@@ -130,7 +130,8 @@ impl Row<'_> {
         if value < 0.0 {
             return Err(self.fault(column, "is negative", "write a number of at least 0"));
         }
-        Ok(value)
+        // -0 is 0: the simulator orders times by their bits.
+        Ok(value.abs())
     }
 
     /// An id, or `None` for -1 and the empty field.

@@ -5,19 +5,27 @@
 
 use super::simulator::Simulator;
 use super::space::Point;
-use super::workflow_file::Oracle;
+use super::workflow_file::{Oracle, Workflow};
 
 /// The most functions [`solve`] takes on.
 pub const MAX_EXACT: usize = 5;
 
+/// The most configurations of one function that are looked at.
+const MAX_CHOICES: usize = 1 << 20;
+
 /// The cheapest configuration whose latency is at most `qos_s`; `None` when there is none, or for workflows of more
-/// than [`MAX_EXACT`] functions.
+/// than [`MAX_EXACT`] functions or with more than a million configurations of one function.
 pub fn solve(simulator: &Simulator, qos_s: f64) -> Option<Oracle> {
     let functions = simulator.performance.len();
-    if functions > MAX_EXACT {
+    let Workflow { cpu, memory_mb, .. } = &simulator.workflow;
+    if functions > MAX_EXACT || usize::from(cpu.levels()) * usize::from(memory_mb.levels()) > MAX_CHOICES {
         return None;
     }
     let fronts: Vec<Vec<Choice>> = (0..functions).map(|i| front(simulator, i)).collect();
+    // Durations beyond all numbers leave nothing to choose from.
+    if fronts.iter().any(Vec::is_empty) {
+        return None;
+    }
     // The longest-running functions first, so that bounds bite early.
     let mut order: Vec<usize> = (0..functions).collect();
     order.sort_by(|&a, &b| shortest(&fronts[b]).total_cmp(&shortest(&fronts[a])));
