@@ -365,7 +365,8 @@ impl<'a> Trainer<'a> {
                     state.stale += 1;
                 }
             }
-            if rounds > 0 {
+            // Without any finite validation loss the parameters stay as they are: not finite, which is an error later.
+            if state.best_loss < f64::INFINITY {
                 state.parameters.clone_from(&state.best);
             }
             state.adam = Adam::new(state.parameters.len());
@@ -541,7 +542,8 @@ impl<'a> Trainer<'a> {
                     f64::from(error * error)
                 }
                 Recipe::Repaired => {
-                    let last = self.last_peak(function, minute);
+                    // As the model itself: from the count, not from the standardised, and clipped, input.
+                    let last = samples.last_peaks[rows[k] as usize];
                     pinball(outputs, (peak - last) / self.units[function], weight, d)
                 }
             }
@@ -557,11 +559,6 @@ impl<'a> Trainer<'a> {
             Recipe::Repaired => window[WINDOW - 1][0],
             Recipe::Release => window[0][0],
         }
-    }
-
-    fn last_peak(&self, function: usize, minute: usize) -> f32 {
-        let z = self.sequences.before(function, minute, 1)[0][0];
-        (z / self.sequence_scaling.gain[0] + self.sequence_scaling.offset[0]).exp_m1()
     }
 }
 

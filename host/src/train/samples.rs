@@ -53,6 +53,8 @@ pub struct Samples {
     pub externals: Vec<f32>,
     /// Peak in the minute, containers.
     pub peaks: Vec<f32>,
+    /// Peak in the minute before, containers.
+    pub last_peaks: Vec<f32>,
 }
 
 impl Samples {
@@ -76,9 +78,12 @@ impl Samples {
             }));
             places.sort_unstable_by_key(|&(function, minute)| (minute, function));
         }
+        let peak = |f: u32, m: u32| series[f as usize].peaks[m as usize] as f32;
+        let before = |&(f, m): &(u32, u32)| m.checked_sub(1).map_or(0.0, |m| peak(f, m));
         let mut samples = Self {
             externals: Vec::with_capacity(places.len() * recipe.externals()),
-            peaks: places.iter().map(|&(f, m)| series[f as usize].peaks[m as usize] as f32).collect(),
+            peaks: places.iter().map(|&(f, m)| peak(f, m)).collect(),
+            last_peaks: places.iter().map(before).collect(),
             places,
         };
         match recipe {
