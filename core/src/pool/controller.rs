@@ -25,7 +25,8 @@ pub trait Forecaster {
     /// the clock stepped by more than a day.
     fn observe(&mut self, function: FunctionId, window: &Window);
 
-    /// Forecast the minute after the last one observed of `function`.
+    /// Forecast the minute after the last one observed of `function`. All functions have been observed up to it, so
+    /// that a stage of a workflow can look at the stages before it.
     fn forecast<R: Rng + ?Sized>(&mut self, function: FunctionId, rng: &mut R) -> Forecast;
 }
 
@@ -150,6 +151,8 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
                 forecaster.observe(id, &window);
             }
             self.next = function.series.open();
+        }
+        for (id, function) in (0..).map(FunctionId).zip(functions.iter_mut()) {
             function.forecast = forecaster.forecast(id, rng);
             let wanted = containers(&function.forecast, &config.rule, function.memory_mb, config.most);
             function.wanted = function.damper.next(wanted, config.hysteresis).max(function.busy);

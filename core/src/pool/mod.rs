@@ -24,11 +24,13 @@
 mod capacity;
 mod controller;
 mod hysteresis;
+mod light;
 mod plan;
 mod upstream;
 
 pub use capacity::{Candidate, Fit, fit};
 pub use controller::{Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
 pub use hysteresis::{Damper, Hysteresis};
+pub use light::LightFleet;
 pub use plan::{Prices, Rule, containers, probability, quantile};
 pub use upstream::{Upstream, combine, implied};

@@ -1,0 +1,150 @@
+//! The light model behind a pool controller: one network for all functions, one history each.
+
+use heapless::Vec;
+use rand_core::Rng;
+
+use super::Forecaster;
+use crate::activation::FunctionId;
+use crate::error::CapacityError;
+use crate::forecast::Forecast;
+use crate::forecast::features::{FunctionState, Profile, Upstream};
+use crate::forecast::light::LightModel;
+use crate::time::Minute;
+use crate::window::Window;
+
+/// Forecasts at most `F` functions with one light model, from up to `N` minutes of history each.
+///
+/// `2 N + 228` bytes a function: 8,932 with [`FULL_HISTORY`](crate::forecast::features::FULL_HISTORY). Place it in a
+/// `static` or a `Box`. Functions it does not know are not observed, and are forecast to stay idle.
+#[derive(Clone, Debug)]
+pub struct LightFleet<'w, const F: usize, const N: usize> {
+    model: LightModel<'w>,
+    functions: Vec<Member<N>, F>,
+}
+
+#[derive(Clone, Debug)]
+struct Member<const N: usize> {
+    state: FunctionState<N>,
+    parent: Option<FunctionId>,
+}
+
+impl<'w, const F: usize, const N: usize> LightFleet<'w, F, N> {
+    /// A fleet without functions.
+    pub const fn new(model: LightModel<'w>) -> Self {
+        Self { model, functions: Vec::new() }
+    }
+
+    /// Add a function that is observed from minute `first` on and started by `parent`, if it is a stage of a workflow
+    /// (which may be added later). Ids count up from 0, as those of [`super::PoolController::add_function`] do: add
+    /// the functions to both in the same order.
+    ///
+    /// # Errors
+    /// When there are `F` functions already.
+    pub fn add_function(
+        &mut self,
+        first: Minute,
+        profile: Profile,
+        parent: Option<FunctionId>,
+    ) -> Result<FunctionId, CapacityError> {
+        let id = FunctionId(self.functions.len() as u32);
+        let member = Member { state: FunctionState::new(first, profile), parent };
+        self.functions.push(member).map_err(|_| CapacityError { capacity: F })?;
+        Ok(id)
+    }
+
+    fn member(&self, id: FunctionId) -> Option<&Member<N>> {
+        self.functions.get(id.0 as usize)
+    }
+
+    /// The recent minutes of the stages before `member`.
+    fn upstream(&self, member: &Member<N>) -> Option<Upstream> {
+        let parent = self.member(member.parent?)?;
+        let grandparent = parent.parent.and_then(|id| self.member(id));
+        Some(Upstream::of(parent.state.history(), grandparent.map(|member| member.state.history())))
+    }
+}
+
+impl<const F: usize, const N: usize> Forecaster for LightFleet<'_, F, N> {
+    /// Work: that of [`FunctionState::observe`]. A minute that was observed before changes nothing.
+    fn observe(&mut self, function: FunctionId, window: &Window) {
+        if let Some(member) = self.functions.get_mut(function.0 as usize) {
+            // The only error is a minute that is closed already.
+            let _ = member.state.observe(window.minute, window.invocations, window.peak);
+        }
+    }
+
+    /// Work: that of [`FunctionState::read`] and [`LightModel::forecast`]; nothing is drawn from `rng`.
+    fn forecast<R: Rng + ?Sized>(&mut self, function: FunctionId, _rng: &mut R) -> Forecast {
+        let Some(member) = self.member(function) else { return Forecast::default() };
+        self.model.forecast(&member.state.read(self.upstream(member).as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec as StdVec;
+
+    use super::*;
+    use crate::forecast::features::FULL_HISTORY;
+    use crate::forecast::light::{header, network_len};
+    use crate::nn::weights::Weights;
+    use crate::random::SplitMix64;
+
+    /// A weight file of one network with small weights of both signs.
+    fn weight_file() -> StdVec<u32> {
+        let values: StdVec<f32> =
+            (0..network_len(8)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
+        let head = header(8, 1).to_bytes(&values).unwrap();
+        let head = head.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
+        head.chain(values.iter().map(|value| value.to_bits())).collect()
+    }
+
+    fn window(minute: u32, invocations: u32, peak: u32) -> Window {
+        Window { minute: Minute(minute), invocations, peak, ..Window::default() }
+    }
+
+    #[test]
+    fn a_stage_sees_the_stages_before_it() {
+        let file = weight_file();
+        let weights = Weights::parse(bytemuck::cast_slice(&file)).unwrap();
+        let model = LightModel::new(&weights).unwrap();
+        let mut fleet = LightFleet::<3, 256>::new(model);
+        // The child comes before its parent, the grandparent last.
+        for parent in [Some(FunctionId(1)), Some(FunctionId(2)), None] {
+            fleet.add_function(Minute(50), Profile::UNKNOWN, parent).unwrap();
+        }
+        assert_eq!(
+            fleet.add_function(Minute(50), Profile::UNKNOWN, None),
+            Err(CapacityError { capacity: 3 })
+        );
+        let mut states = [(); 3].map(|()| FunctionState::<256>::new(Minute(50), Profile::UNKNOWN));
+        for minute in 50..90 {
+            for (id, state) in (0..).zip(&mut states) {
+                let (count, peak) = (minute * (id + 2) % 7, minute * (id + 1) % 5);
+                fleet.observe(FunctionId(id), &window(minute, count, peak));
+                state.push(count, peak);
+            }
+        }
+        let [child, parent, grandparent] = states.each_ref().map(FunctionState::history);
+        let upstream =
+            [Some(Upstream::of(parent, Some(grandparent))), Some(Upstream::of(grandparent, None)), None];
+        assert_eq!(child.next(), Minute(90));
+        for ((id, state), upstream) in (0..).map(FunctionId).zip(&states).zip(&upstream) {
+            let expected = model.forecast(&state.read(upstream.as_ref()));
+            assert_eq!(fleet.forecast(id, &mut SplitMix64(1)), expected);
+        }
+        assert_ne!(fleet.forecast(FunctionId(0), &mut SplitMix64(1)), model.forecast(&states[0].read(None)));
+        // A minute again and a function that was not added change nothing.
+        let before = fleet.forecast(FunctionId(1), &mut SplitMix64(1));
+        fleet.observe(FunctionId(1), &window(89, 9, 9));
+        fleet.observe(FunctionId(7), &window(90, 9, 9));
+        assert_eq!(fleet.forecast(FunctionId(1), &mut SplitMix64(1)), before);
+        assert_eq!(fleet.forecast(FunctionId(7), &mut SplitMix64(1)), Forecast::default());
+    }
+
+    #[test]
+    fn the_fleet_has_the_size_its_document_states() {
+        assert_eq!(size_of::<Member<FULL_HISTORY>>(), 8_932);
+        assert_eq!(size_of::<Member<256>>(), 2 * 256 + 228);
+    }
+}
