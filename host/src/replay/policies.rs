@@ -249,8 +249,12 @@ impl Plan {
     }
 }
 
-/// Critical ratios the sweep covers, for a container of mean memory.
-const LEVELS: [f32; 13] = [0.5, 0.6, 0.75, 0.85, 0.9, 0.95, 0.965, 0.975, 0.99, 0.995, 0.998, 0.9995, 0.9999];
+/// Critical ratios the sweep covers, for a container of mean memory: close enough that reading between two of them is
+/// safe, and low enough for functions whose forecasts are sure.
+const LEVELS: [f32; 20] = [
+    0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.985, 0.99, 0.995, 0.998,
+    0.999, 0.9995, 0.9999,
+];
 /// The first container of a function is also tried at this many times the price of the others: rare functions then
 /// start warm more often, which the mean over functions shows.
 const FIRST_TIMES: f32 = 10.0;
@@ -265,9 +269,10 @@ pub fn plans(cold_cost: f64, memory_mb: f64) -> Vec<Plan> {
     let at_level = |level: f32| level / (1.0 - level) * memory_mb as f32 / 1024.0;
     let mut plans = vec![Plan { label: "mean".into(), sweep: 0, rule: Rule::MeanPlusDeviations { k: 0.0 } }];
     plans.extend(LEVELS.map(|level| newsvendor(format!("q{level}"), at_level(level), 1.0)));
-    let first_dearer = LEVELS[..9]
-        .iter()
-        .map(|&level| newsvendor(format!("q{level}, first x {FIRST_TIMES}"), at_level(level), FIRST_TIMES));
+    let first_dearer = LEVELS
+        .into_iter()
+        .filter(|&level| level <= 0.99)
+        .map(|level| newsvendor(format!("q{level}, first x {FIRST_TIMES}"), at_level(level), FIRST_TIMES));
     plans.extend(first_dearer);
     plans.push(newsvendor(format!("cost {cold_cost}"), cold_cost as f32, 1.0));
     plans
