@@ -297,6 +297,7 @@ impl<'w> HybridModel<'w> {
 
     /// From the model's unit to containers.
     fn finish(&self, input: &HybridInput<'_>, summary: &Summary) -> Forecast {
+        #[expect(clippy::manual_clamp, reason = "clamp keeps NaN")]
         match self.shape.recipe {
             Recipe::Repaired => {
                 let last = input.sequence.last().map_or(0.0, |step| float::exp_m1_f32(step[0]));

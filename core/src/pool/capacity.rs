@@ -94,11 +94,13 @@ impl Candidate {
     }
 
     /// Its memory as a finite number that is not negative; NaN counts as 0.
+    #[expect(clippy::manual_clamp, reason = "clamp keeps NaN")]
     fn memory(&self) -> f32 {
         self.memory_mb.max(0.0).min(f32::MAX)
     }
 
     /// The price of a cold start, likewise.
+    #[expect(clippy::manual_clamp, reason = "clamp keeps NaN")]
     fn cold_start(&self) -> f32 {
         self.cold_start.max(0.0).min(f32::MAX)
     }
