@@ -1,8 +1,9 @@
 //! The program on a small load: `replay`, its report and its errors.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -137,6 +138,97 @@ fn bad_requests_end_with_code_2_and_one_line() {
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
     }
+}
+
+#[test]
+fn trained_models_are_loaded_and_say_what_a_fresh_training_says() {
+    let folder = Folder::with_load("models");
+    let models = folder.0.join("models");
+    let (trace, out) = (folder.0.to_str().expect("UTF-8"), models.to_str().expect("UTF-8"));
+    write_split(&folder, 300, 400);
+    let output = aquatope(&["train", "--trace", trace, "--model", "both", "--out", out]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut files: Vec<_> = fs::read_dir(&models)
+        .expect("the folder")
+        .map(|entry| entry.expect("readable").file_name())
+        .collect();
+    files.sort();
+    assert_eq!(files, ["hybrid.aqlm", "light.aqlm"]);
+    for (file, kind) in
+        [("hybrid.aqlm", "hybrid: Repaired recipe"), ("light.aqlm", "light: one quantile network")]
+    {
+        let path = models.join(file);
+        let text = aquatope(&["inspect", path.to_str().expect("UTF-8")]).stdout;
+        let text = String::from_utf8(text).expect("text");
+        assert!(text.contains(&format!("kind        {kind}")), "{text}");
+    }
+    let policies = ["--policy", "light,hybrid,aqualite,aquatope"];
+    let loaded = comparison(&folder.0, &[&policies[..], &["--models", out]].concat());
+    let light = comparison(&folder.0, &["--policy", "light"]);
+    assert_eq!(loaded["policies"][0], light["policies"][0]);
+    let below_q99 = |policy: usize| &loaded["policies"][policy]["errors"]["below_q99"];
+    assert!(below_q99(1).as_f64() > below_q99(2).as_f64(), "uncertainty covers more than a point");
+    // The same forecasts through the stream.
+    let hello = format!("HELLO 1 {trace}/functions.csv {trace}/series.csv {trace}/split.csv\nP 400\nBYE\n");
+    let functions = "func,name,workflow,parent,cold_s,mem_mb,dur_mean_s\n0,f0,-1,-1,2,256,1\n1,f1,-1,-1,2,256,1\n2,f2,-1,-1,2,256,1\n";
+    fs::write(folder.0.join("functions.csv"), functions).expect("a writable temporary folder");
+    for model in ["light", "hybrid", "aquatope"] {
+        let answer = talk(&["forecast", "--stream", "--model", model, "--models", out], &hello);
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        let text = String::from_utf8(answer.stdout).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[4]), (5, "READY", "END"), "{text}");
+        assert!(lines[1].starts_with("400,0,") && lines[3].starts_with("400,2,"), "{text}");
+    }
+}
+
+#[test]
+fn models_that_do_not_fit_are_refused_with_one_line() {
+    let folder = Folder::with_load("unfit");
+    let models = folder.0.join("models");
+    let (trace, out) = (folder.0.to_str().expect("UTF-8"), models.to_str().expect("UTF-8"));
+    write_split(&folder, 300, 400);
+    assert!(aquatope(&["train", "--trace", trace, "--out", out]).status.success());
+    let whole = fs::read(models.join("light.aqlm")).expect("the model");
+    let refused = |policy: &str, expected: &str| {
+        let output = replay(&folder.0, &["--policy", policy, "--models", out]);
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(line.contains(expected) && line.contains(".aqlm"), "{line:?} does not say {expected:?}");
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+    };
+    let put =
+        |file: &str, bytes: &[u8]| fs::write(models.join(file), bytes).expect("a writable temporary folder");
+    refused("hybrid", "give a file written by `aquatope train`");
+    put("hybrid.aqlm", &whole);
+    refused("hybrid", "train the model again");
+    put("light.aqlm", &whole[..whole.len() - 9]);
+    refused("light", "train the model again");
+    put("light.aqlm", b"minute,func,cnt,act\n0,0,1,1\n");
+    refused("aquatope", "not a model file");
+    put("light.aqlm", &whole);
+    let series = fs::read_to_string(folder.0.join("series.csv")).expect("the trace");
+    let more = format!("{series}599,3,1,1\n");
+    fs::write(folder.0.join("series.csv"), more).expect("a writable temporary folder");
+    refused("light", "was trained for 3 functions and the trace has 4");
+}
+
+fn write_split(folder: &Folder, train_end: usize, valid_end: usize) {
+    let text = format!("key,value\ntrain_end,{train_end}\nvalid_end,{valid_end}\nend,600\n");
+    fs::write(folder.0.join("split.csv"), text).expect("a writable temporary folder");
+}
+
+/// Run the program with `input` on its standard input.
+fn talk(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_aquatope"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the program listens");
+    child.wait_with_output().expect("the program ends")
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! `aquatope forecast`: forecasts for an outside program.
 
 use std::io::{self, BufWriter};
-use std::ops::ControlFlow;
+use std::path::PathBuf;
 
-use aquatope_core::nn::weights::WeightsError;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use crate::error::{Error, Result};
-use crate::forecast::light::LightForecaster;
+use crate::error::Result;
+use crate::forecast::models::Models;
 use crate::forecast::{Forecaster, stream};
+use crate::replay::progress::Progress;
 use crate::trace::{Split, Trace};
-use crate::train::light::{Options, Outcome, Series, train};
 
 /// Forecast minute by minute for a program that sends what happened.
 #[derive(Args)]
@@ -18,30 +17,41 @@ pub(super) struct Arguments {
     /// Speak the leak-free stream protocol on standard input and output: train on HELLO, answer P, learn from A.
     #[arg(long, required = true)]
     stream: bool,
+    /// What forecasts
+    #[arg(long, value_enum, default_value_t = Model::Light)]
+    model: Model,
+    /// Folder of models written by `aquatope train`; without it models are trained first, the hybrid one briefly
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    /// The light quantile network
+    Light,
+    /// The hybrid Bayesian network
+    Hybrid,
+    /// Per function whichever of light, hybrid, Holt-Winters and NLinear validated best, or a pair of them
+    Aquatope,
+}
+
 /// Run the command.
 ///
 /// # Errors
-/// A trace that cannot be read or a line outside the protocol.
+/// A trace or model that cannot be read or a line outside the protocol.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let output = BufWriter::new(io::stdout().lock());
-    stream::serve(io::stdin().lock(), output, |trace, split| prepare(trace, split, arguments.seed))
+    stream::serve(io::stdin().lock(), output, |trace, split| prepare(trace, split, arguments))
 }
 
-fn prepare(trace: &Trace, split: Split, seed: u64) -> Result<Box<dyn Forecaster>> {
-    let series = Series::of(trace);
-    let options = Options { seed, ..Options::default() };
-    let diverged = |why: WeightsError| Error::Failed(format!("training diverged: {why}"));
-    let outcome = train(&series, split.train_end, &options, None, |_| ControlFlow::Continue(()));
-    let Outcome::Finished(model) = outcome.map_err(diverged)? else {
-        return Err(Error::Failed("training was stopped".into()));
-    };
-    let parents = series.iter().map(|s| s.parent).collect();
-    let mut forecaster = LightForecaster::new(model, parents).map_err(diverged)?;
-    forecaster.replay(&series, split.valid_end);
-    Ok(Box::new(forecaster))
+fn prepare(trace: &Trace, split: Split, arguments: &Arguments) -> Result<Box<dyn Forecaster>> {
+    let models = Models::new(trace, split, arguments.seed, arguments.models.clone(), Progress::hidden());
+    Ok(match arguments.model {
+        Model::Light => Box::new(models.light(split.valid_end)?),
+        Model::Hybrid => Box::new(models.hybrid(split.valid_end)?),
+        Model::Aquatope => Box::new(models.selection()?),
+    })
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aquatope_core::forecast::features::FEATURES;
+use aquatope_core::forecast::hybrid::{HybridModel, SEQUENCE};
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::nn::weights::{HEADER_BYTES, ModelKind, Weights, WeightsError};
 use clap::Args;
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::print;
 use crate::error::{Error, Result};
-use crate::train::light_file;
+use crate::train::model_file;
 
 /// Check a model file and explain what it holds.
 #[derive(Args)]
@@ -64,8 +65,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// The bytes of `path` at an address the weights can be viewed at.
 fn read_words(path: &Path) -> Result<Vec<u32>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "check the path and its permissions"))?;
-    if bytes.starts_with(&light_file::MAGIC) {
-        return Ok(light_file::read(path)?.0.weights);
+    if bytes.starts_with(&model_file::MAGIC) {
+        return Ok(model_file::read(path)?.0.weights);
     }
     if bytes.len() % 4 != 0 {
         let expected = bytes.len().next_multiple_of(4);
@@ -83,7 +84,18 @@ fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
             LightModel::new(&weights)?;
             format!("one quantile network for all functions, on {FEATURES} features of each one's history")
         }
-        ModelKind::Hybrid => "LSTM encoder and prediction network with Monte-Carlo dropout".into(),
+        ModelKind::Hybrid => {
+            let shape = *HybridModel::new(&weights)?.shape();
+            let [lower, latent] = shape.encoder;
+            let [first, second] = shape.predictor;
+            format!(
+                "{:?} recipe, for all functions: LSTM encoder {SEQUENCE} -> {lower} -> {latent}, then prediction \
+                 network {} -> {first} -> {second} -> {}, with Monte-Carlo dropout",
+                shape.recipe,
+                latent + shape.recipe.externals(),
+                shape.outputs()
+            )
+        }
         _ => "a kind this program knows nothing more about".into(),
     };
     let values = weights.values();

@@ -30,8 +30,8 @@ pub(super) struct Arguments {
     /// What the counts of an Azure trace are
     #[arg(long, value_enum, default_value_t)]
     unit: Unit,
-    /// Policies to compare
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...", default_values_t = PolicyName::ALL)]
+    /// Policies to compare [default: all that the trace is long enough for]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...")]
     policy: Vec<PolicyName>,
     /// Days to train on; one more validates and the rest is the test
     #[arg(long, value_name = "N", conflicts_with = "split")]
@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     /// Seed of everything random
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
+    /// Folder of models written by `aquatope train`; without it models are trained first, the hybrid one briefly
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
     /// Write an HTML report into this folder
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -84,14 +87,17 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         (None, None, Some(stated)) => stated,
         (None, None, None) => by_length(&trace)?,
     };
-    let options = options(arguments.policy, arguments.cold_cost, arguments.seed);
+    let options = Options {
+        models: arguments.models,
+        ..options(arguments.policy, arguments.cold_cost, arguments.seed)
+    };
     let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
     output.write(&comparison, &trace)
 }
 
 /// The options of a comparison with ten functions shown in detail.
 pub(super) fn options(policies: Vec<PolicyName>, cold_cost: f64, seed: u64) -> Options {
-    Options { policies, cold_cost, seed, featured: 10 }
+    Options { policies, cold_cost, seed, models: None, featured: 10 }
 }
 
 /// Where a comparison goes.

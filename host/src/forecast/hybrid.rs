@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use aquatope_core::forecast::Forecast;
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, Recipe, SEQUENCE};
+use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::nn::weights::{Weights, WeightsError};
 use aquatope_core::time::Minute;
 use aquatope_core::window::calendar;
@@ -11,8 +11,7 @@ use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{Forecaster, Observation};
-use crate::train::hybrid::Trained;
-use crate::train::light::{Series, State, upstream};
+use crate::train::light::{Series, State, Trained, upstream};
 
 /// Forecasts all functions of a trace with one trained hybrid model.
 pub struct HybridForecaster {
@@ -23,7 +22,7 @@ pub struct HybridForecaster {
     recipe: Recipe,
     passes: usize,
     point: bool,
-    rng: Xoshiro256PlusPlus,
+    rngs: Vec<Xoshiro256PlusPlus>,
 }
 
 impl HybridForecaster {
@@ -39,6 +38,8 @@ impl HybridForecaster {
         seed: u64,
     ) -> Result<Self, WeightsError> {
         let shape = *HybridModel::new(&Weights::parse(model.weight_file())?)?.shape();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let rngs = parents.iter().map(|_| Xoshiro256PlusPlus::from_rng(&mut rng)).collect();
         let empty = VecDeque::from(vec![[0.0; SEQUENCE]; shape.window]);
         Ok(Self {
             states: model.profiles.iter().map(|&profile| State::new(Minute(0), profile)).collect(),
@@ -48,7 +49,7 @@ impl HybridForecaster {
             recipe: shape.recipe,
             passes,
             point: false,
-            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            rngs,
         })
     }
 
@@ -70,6 +71,28 @@ impl HybridForecaster {
         }
     }
 
+    /// Forecast the functions from `start` on, each with its own `rngs`, into `forecasts`.
+    fn forecast_from(&self, start: usize, rngs: &mut [Xoshiro256PlusPlus], forecasts: &mut [Forecast]) {
+        // `new` checked the file.
+        let Ok(weights) = Weights::parse(self.model.weight_file()) else { return };
+        let Ok(model) = HybridModel::new(&weights) else { return };
+        let mut scratch = vec![0.0; model.scratch_len()];
+        for ((function, rng), slot) in (start..).zip(rngs).zip(forecasts) {
+            let external = self.external(function);
+            let sequence: Vec<_> = self.windows[function].iter().copied().collect();
+            let unit = self.model.profiles[function].scale();
+            let input = HybridInput { sequence: &sequence, external: &external, unit };
+            // Lengths fit and counts are finite, so there is always a forecast.
+            let forecast = model.forecast(&input, self.passes, rng, &mut scratch).unwrap_or_default();
+            *slot = if self.point {
+                let median = forecast.quantile(0.5);
+                Forecast { mean: median, quantiles: [median; LEVELS.len()], epistemic: 0.0 }
+            } else {
+                forecast
+            };
+        }
+    }
+
     fn external(&self, function: usize) -> Vec<f32> {
         match self.recipe {
             Recipe::Release => calendar(self.states[function].history().next()).to_vec(),
@@ -86,33 +109,22 @@ impl Forecaster for HybridForecaster {
         if self.point { "aqualite" } else { "hybrid" }
     }
 
+    /// Half of the functions on another thread; every function draws from its own stream, so the result does not
+    /// depend on the division.
     fn forecast(&mut self) -> Vec<Forecast> {
         let count = self.states.len();
-        // `new` checked the file.
-        let Ok(weights) = Weights::parse(self.model.weight_file()) else {
-            return vec![Forecast::default(); count];
-        };
-        let Ok(model) = HybridModel::new(&weights) else { return vec![Forecast::default(); count] };
-        let mut rng = self.rng.clone();
-        let mut scratch = vec![0.0; model.scratch_len()];
-        let forecasts = (0..count)
-            .map(|function| {
-                let external = self.external(function);
-                let sequence: Vec<_> = self.windows[function].iter().copied().collect();
-                let unit = self.model.profiles[function].scale();
-                let input = HybridInput { sequence: &sequence, external: &external, unit };
-                // Lengths fit and counts are finite, so there is always a forecast.
-                let forecast =
-                    model.forecast(&input, self.passes, &mut rng, &mut scratch).unwrap_or_default();
-                if self.point {
-                    let median = forecast.quantile(0.5);
-                    Forecast { mean: median, quantiles: [median; 11], epistemic: 0.0 }
-                } else {
-                    forecast
-                }
-            })
-            .collect();
-        self.rng = rng;
+        let mut forecasts = vec![Forecast::default(); count];
+        let mut rngs = std::mem::take(&mut self.rngs);
+        let half = count.div_ceil(2);
+        let (first_rngs, second_rngs) = rngs.split_at_mut(half);
+        let (first, second) = forecasts.split_at_mut(half);
+        std::thread::scope(|scope| {
+            if !second.is_empty() {
+                scope.spawn(|| self.forecast_from(half, second_rngs, second));
+            }
+            self.forecast_from(0, first_rngs, first);
+        });
+        self.rngs = rngs;
         forecasts
     }
 

@@ -2,6 +2,7 @@
 
 pub mod hybrid;
 pub mod light;
+pub mod models;
 pub mod selection;
 pub mod stream;
 

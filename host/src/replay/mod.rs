@@ -12,12 +12,14 @@ pub mod progress;
 pub mod report;
 mod sweep;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use aquatope_core::forecast::Forecast;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::forecast::models::Models;
 use crate::sim::{Outcome, Simulation, Targets};
 use crate::trace::{Split, Trace};
 use drive::{Forecasts, drive};
@@ -28,12 +30,14 @@ use progress::Progress;
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The policies, in table order.
+    /// The policies, in table order; none: all that the trace is long enough for.
     pub policies: Vec<PolicyName>,
     /// Price of a cold start in units of 1 GB (1,024 MB) kept idle for one minute.
     pub cold_cost: f64,
     /// Seed of everything random.
     pub seed: u64,
+    /// Folder of trained models; without one they are trained.
+    pub models: Option<PathBuf>,
     /// At most so many functions are kept in detail for the report.
     pub featured: usize,
 }
@@ -152,10 +156,17 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         options,
         progress,
         simulation,
+        models: Models::new(trace, split, options.seed, options.models.clone(), *progress),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
     };
-    let policies = options.policies.iter().map(|&name| replay.policy(name)).collect::<Result<_>>()?;
+    let can_run = |name: &PolicyName| !name.is_hybrid() || replay.models.hybrid_at_hand();
+    let names = if options.policies.is_empty() {
+        PolicyName::ALL.into_iter().filter(can_run).collect()
+    } else {
+        options.policies.clone()
+    };
+    let policies = names.into_iter().map(|name| replay.policy(name)).collect::<Result<_>>()?;
     Ok(Comparison {
         trace: TraceSummary {
             functions: trace.functions.len(),
@@ -176,6 +187,7 @@ struct Replay<'a> {
     options: &'a Options,
     progress: &'a Progress,
     simulation: Simulation<'a>,
+    models: Models<'a>,
     oracle_memory_gb_s: f64,
     featured: Vec<usize>,
 }
@@ -186,7 +198,7 @@ impl Replay<'_> {
         let context = policies::Context {
             trace: self.trace,
             split: self.split,
-            seed: self.options.seed,
+            models: &self.models,
             oracle_memory_mb: self.oracle_memory_gb_s * 1024.0
                 / ((self.split.end - self.split.valid_end) as f64 * 60.0),
             progress: self.progress,

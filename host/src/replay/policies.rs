@@ -1,7 +1,5 @@
 //! The policies a replay can compare, by name, each with the sweep of its knob.
 
-use std::ops::ControlFlow;
-
 use aquatope_core::forecast::Forecast;
 use aquatope_core::pool::{self, Prices, Rule};
 use serde::Serialize;
@@ -14,13 +12,11 @@ use crate::baselines::autoscale::Autoscale;
 use crate::baselines::faascache::FaasCache;
 use crate::baselines::hybrid_histogram::HybridHistogram;
 use crate::baselines::openwhisk::{OpenWhisk, Reactive};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::forecast::Forecaster;
-use crate::forecast::light::LightForecaster;
+use crate::forecast::models::Models;
 use crate::sim::{KeepAlive, Policy, Targets};
 use crate::trace::{Split, Trace};
-use crate::train;
-use crate::train::light::Series;
 
 /// A policy that can run on another thread.
 pub type BoxedPolicy<'a> = Box<dyn Policy + Send + 'a>;
@@ -51,13 +47,19 @@ pub enum PolicyName {
     Nlinear,
     /// ARIMA of the order with the best AIC.
     Arima,
+    /// The hybrid Bayesian network without its uncertainty: one pass, and the median is all it says.
+    Aqualite,
+    /// The hybrid Bayesian network.
+    Hybrid,
     /// The light quantile network.
     Light,
+    /// Per function whichever of light, hybrid, Holt-Winters and NLinear validated best, or a pair of them.
+    Aquatope,
 }
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Oracle,
         Self::KeepAlive,
         Self::Autoscale,
@@ -69,8 +71,16 @@ impl PolicyName {
         Self::HoltWinters,
         Self::Nlinear,
         Self::Arima,
+        Self::Aqualite,
+        Self::Hybrid,
         Self::Light,
+        Self::Aquatope,
     ];
+
+    /// Whether it is nothing without the hybrid model.
+    pub fn is_hybrid(self) -> bool {
+        matches!(self, Self::Aqualite | Self::Hybrid)
+    }
 
     /// The name in tables.
     pub fn label(self) -> &'static str {
@@ -86,7 +96,10 @@ impl PolicyName {
             Self::HoltWinters => "Holt-Winters",
             Self::Nlinear => "NLinear",
             Self::Arima => "ARIMA",
+            Self::Aqualite => "AquaLite",
+            Self::Hybrid => "hybrid",
             Self::Light => "light",
+            Self::Aquatope => "aquatope",
         }
     }
 
@@ -106,8 +119,8 @@ pub struct Context<'a> {
     pub trace: &'a Trace,
     /// Its division.
     pub split: Split,
-    /// Seed of everything random.
-    pub seed: u64,
+    /// The trained models.
+    pub models: &'a Models<'a>,
     /// Mean memory of the oracle over the test, MB: the unit of cache sizes.
     pub oracle_memory_mb: f64,
     /// Where training reports to.
@@ -150,6 +163,7 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
     let classical = |model: Classical| -> Contender<'a> {
         Contender::Forecaster(Box::new(model.forecaster(context.trace, context.split)))
     };
+    let valid_end = context.split.valid_end;
     Ok(match name {
         PolicyName::Oracle => Contender::reactive([()], 0, |()| {
             ("peak".into(), Targets::new("oracle", 0, &context.trace.peaks))
@@ -183,7 +197,10 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
-        PolicyName::Light => Contender::Forecaster(Box::new(light(context)?)),
+        PolicyName::Aqualite => Contender::Forecaster(Box::new(context.models.aqualite(valid_end)?)),
+        PolicyName::Hybrid => Contender::Forecaster(Box::new(context.models.hybrid(valid_end)?)),
+        PolicyName::Light => Contender::Forecaster(Box::new(context.models.light(valid_end)?)),
+        PolicyName::Aquatope => Contender::Forecaster(Box::new(context.models.selection()?)),
     })
 }
 
@@ -207,29 +224,6 @@ fn icebreaker(context: &Context<'_>) -> Classical {
     let measured = candidates.map(|model| (error(model), model));
     let best = measured.min_by(|a, b| a.0.total_cmp(&b.0));
     best.map_or(Classical::Harmonics { window: 120, harmonics: 10 }, |(_, model)| model)
-}
-
-fn light(context: &Context<'_>) -> Result<LightForecaster> {
-    let series = Series::of(context.trace);
-    let defaults = train::light::Options::default();
-    // A short history is not shown more often than this: it has nothing more to teach.
-    let most = 64 * series.len() * context.split.train_end;
-    let options = train::light::Options { seed: context.seed, rows: defaults.rows.min(most), ..defaults };
-    let bar = context.progress.bar(0, "light: training".into(), "rounds");
-    let outcome = train::light::train(&series, context.split.train_end, &options, None, |progress| {
-        bar.set_length(progress.rounds as u64);
-        bar.set_position(progress.round as u64);
-        ControlFlow::Continue(())
-    });
-    bar.finish_and_clear();
-    let diverged = |why| Error::Failed(format!("training diverged: {why}"));
-    let train::light::Outcome::Finished(model) = outcome.map_err(diverged)? else {
-        return Err(Error::Failed("training was stopped".into()));
-    };
-    let parents = series.iter().map(|series| series.parent).collect();
-    let mut forecaster = LightForecaster::new(model, parents).map_err(diverged)?;
-    forecaster.replay(&series, context.split.valid_end);
-    Ok(forecaster)
 }
 
 /// How forecasts become containers: one setting of a forecasting policy's sweep.

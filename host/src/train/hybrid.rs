@@ -23,7 +23,7 @@ use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::adam::{Adam, clip, one_cycle};
-use super::light::Series;
+use super::light::{Series, Trained};
 use super::network::{Architecture, BatchMasks, Workspace};
 use super::samples::{Samples, Scaling, Sequences};
 
@@ -71,6 +71,9 @@ impl Options {
         patience: 4,
         seed: 1,
     };
+
+    /// The repaired recipe in seconds instead of minutes, for a first look.
+    pub const BRIEF: Self = Self { samples: 1 << 14, validation: 1 << 11, rounds: [0, 2], ..Self::REPAIRED };
 
     /// The published code's settings: constant small rates, 128 rounds of each phase.
     pub const RELEASE: Self = Self {
@@ -123,6 +126,22 @@ pub struct Parts {
     pub valid_end: usize,
 }
 
+impl Parts {
+    /// Whether there are minutes enough to train on.
+    ///
+    /// # Errors
+    /// [`TrainError::TooShort`].
+    pub fn check(self) -> Result<(), TrainError> {
+        let valid = self.valid_end.saturating_sub(self.train_end);
+        for (minutes, needed) in [(self.train_end, 2 * (WINDOW + AHEAD)), (valid, AHEAD + 1)] {
+            if minutes < needed {
+                return Err(TrainError::TooShort { minutes, needed });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the caller hears after every round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
@@ -167,22 +186,6 @@ pub enum Outcome {
     Stopped(Box<Checkpoint>),
 }
 
-/// A trained hybrid model: a weight file in memory, and what is the functions' own.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trained {
-    /// The weight file, as the little-endian words it consists of (which keeps it aligned).
-    pub weights: Vec<u32>,
-    /// One profile a function.
-    pub profiles: Vec<Profile>,
-}
-
-impl Trained {
-    /// The bytes of the weight file.
-    pub fn weight_file(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.weights)
-    }
-}
-
 /// Why there is no model.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum TrainError {
@@ -215,12 +218,11 @@ pub fn train(
     stop: &AtomicBool,
     progress: impl FnMut(Progress),
 ) -> Result<Outcome, TrainError> {
-    let needed = 2 * (WINDOW + AHEAD);
-    let valid = parts.valid_end.saturating_sub(parts.train_end);
-    for (minutes, needed) in [(parts.train_end, needed), (valid, AHEAD + 1)] {
-        if minutes < needed || series.iter().any(|s| s.peaks.len() < parts.valid_end) || series.is_empty() {
-            return Err(TrainError::TooShort { minutes, needed });
-        }
+    parts.check()?;
+    let needed = parts.valid_end;
+    let minutes = series.iter().map(|s| s.peaks.len()).min().unwrap_or(0);
+    if minutes < needed {
+        return Err(TrainError::TooShort { minutes, needed });
     }
     let profiles: Vec<Profile> =
         series.iter().map(|s| super::profile::fit(&s.peaks[..parts.train_end])).collect();
@@ -320,7 +322,7 @@ impl<'a> Trainer<'a> {
             loss: 0.0,
             adam: Adam::new(parameters.len()),
             best: parameters.clone(),
-            best_loss: f64::INFINITY,
+            best_loss: f64::MAX,
             stale: 0,
             parameters,
         }
@@ -370,7 +372,7 @@ impl<'a> Trainer<'a> {
                 state.parameters.clone_from(&state.best);
             }
             state.adam = Adam::new(state.parameters.len());
-            (state.phase, state.step, state.best_loss, state.stale) = (state.phase + 1, 0, f64::INFINITY, 0);
+            (state.phase, state.step, state.best_loss, state.stale) = (state.phase + 1, 0, f64::MAX, 0);
         }
         Ok(state.parameters)
     }

@@ -76,7 +76,7 @@ const PASSES: usize = 25;
 /// Rows drawn in one round; bounds the memory of training (31 MB of features).
 const ROUND: usize = 1 << 17;
 
-/// A trained light model: a weight file in memory, and what is the functions' own.
+/// A trained model, light or hybrid: a weight file in memory, and what is the functions' own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     /// The weight file, as the little-endian words it consists of (which keeps it aligned).
@@ -99,6 +99,14 @@ pub struct Checkpoint {
     pub round: usize,
     /// Parameters and the two Adam moments of every network, each in the order of the model's numbers.
     pub networks: Vec<[Vec<f32>; 3]>,
+}
+
+impl Checkpoint {
+    /// Whether it is of the networks that `options` train.
+    pub fn fits(&self, options: &Options) -> bool {
+        let mut lengths = self.networks.iter().flatten().map(Vec::len);
+        self.networks.len() == options.networks && lengths.all(|length| length == options.parameters())
+    }
 }
 
 /// What the caller hears after every round.

@@ -3,9 +3,9 @@
 pub mod adam;
 pub mod hybrid;
 pub mod light;
-pub mod light_file;
 pub mod lstm_bptt;
 pub mod matrix;
+pub mod model_file;
 pub mod network;
 pub mod profile;
 pub mod samples;

@@ -1,4 +1,4 @@
-//! The model file of the light model, and the checkpoint of a run that was stopped.
+//! The file of a trained model, light or hybrid, and the checkpoint of a run that was stopped.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -14,16 +14,18 @@ use std::fs;
 use std::path::Path;
 
 use aquatope_core::forecast::features::Profile;
+use aquatope_core::forecast::hybrid::HybridModel;
 use aquatope_core::forecast::light::LightModel;
-use aquatope_core::nn::weights::Weights;
+use aquatope_core::nn::weights::{ModelKind, Weights, WeightsError};
 use flate2::Crc;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::light::{Checkpoint, Options, Series, Trained};
+use super::light::{Series, Trained};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// The first bytes of a light model file.
+/// The first bytes of a model file.
 pub const MAGIC: [u8; 4] = *b"AQLM";
 const VERSION: u32 = 1;
 const HEADER: usize = 16;
@@ -56,7 +58,7 @@ pub fn read(path: &Path) -> Result<(Trained, Vec<String>)> {
 
 fn parse(bytes: &[u8]) -> std::result::Result<(Trained, Vec<String>), String> {
     let Some((head, body)) = bytes.split_at_checked(HEADER).filter(|(head, _)| head[..4] == MAGIC) else {
-        return Err("not a light model".into());
+        return Err("not a model file".into());
     };
     let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     if number(4) != VERSION {
@@ -72,46 +74,54 @@ fn parse(bytes: &[u8]) -> std::result::Result<(Trained, Vec<String>), String> {
     let named: Vec<(String, Profile)> = serde_json::from_slice(functions).map_err(|e| e.to_string())?;
     let (names, profiles) = named.into_iter().unzip();
     let model = Trained { weights: words.collect(), profiles };
-    Weights::parse(model.weight_file()).and_then(|w| LightModel::new(&w)).map_err(|e| e.to_string())?;
+    check(&model).map_err(|e| e.to_string())?;
     Ok((model, names))
+}
+
+fn check(model: &Trained) -> std::result::Result<(), WeightsError> {
+    let weights = Weights::parse(model.weight_file())?;
+    match weights.header().kind {
+        ModelKind::Hybrid => HybridModel::new(&weights).map(drop),
+        _ => LightModel::new(&weights).map(drop),
+    }
 }
 
 /// A stopped run on disk.
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct Saved<O, C> {
     version: u32,
-    options: Options,
+    options: O,
     /// Tells the training data from any other.
     data: u32,
-    checkpoint: Checkpoint,
+    checkpoint: C,
 }
 
-/// Save a stopped run on the minutes of `series` before `train_end`.
+/// Save a run with `options` on the minutes of `series` before `end`, which was stopped.
 ///
 /// # Errors
 /// What the system refused.
 pub fn save_checkpoint(
     path: &Path,
-    options: &Options,
+    options: impl Serialize,
     series: &[Series<'_>],
-    train_end: usize,
-    checkpoint: Checkpoint,
+    end: usize,
+    checkpoint: impl Serialize,
 ) -> Result<()> {
-    let saved =
-        Saved { version: VERSION, options: *options, data: fingerprint(series, train_end), checkpoint };
+    let saved = Saved { version: VERSION, options, data: fingerprint(series, end), checkpoint };
     files::write(path, &serde_json::to_vec(&saved).map_err(|e| Error::Failed(e.to_string()))?)
 }
 
-/// The stopped run at `path`, if there is one.
+/// The stopped run at `path`, if there is one; `fits` tells whether it is of the shape that `options` train.
 ///
 /// # Errors
 /// A checkpoint of other data or options, or a damaged one.
-pub fn load_checkpoint(
+pub fn load_checkpoint<O: DeserializeOwned + PartialEq, C: DeserializeOwned>(
     path: &Path,
-    options: &Options,
+    options: &O,
     series: &[Series<'_>],
-    train_end: usize,
-) -> Result<Option<Checkpoint>> {
+    end: usize,
+    fits: impl FnOnce(&C) -> bool,
+) -> Result<Option<C>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -119,15 +129,12 @@ pub fn load_checkpoint(
     };
     let refused =
         |what: String| Error::input(path.display().to_string(), what, "delete it to train from the start");
-    let saved: Saved =
+    let saved: Saved<O, C> =
         serde_json::from_slice(&bytes).map_err(|e| refused(format!("not a checkpoint ({e})")))?;
-    if saved.version != VERSION || saved.options != *options || saved.data != fingerprint(series, train_end) {
+    if saved.version != VERSION || saved.options != *options || saved.data != fingerprint(series, end) {
         return Err(refused("the checkpoint of a run with other data or options".into()));
     }
-    let lengths = saved.checkpoint.networks.iter().flatten().map(Vec::len);
-    if saved.checkpoint.networks.len() != options.networks
-        || lengths.clone().any(|l| l != options.parameters())
-    {
+    if !fits(&saved.checkpoint) {
         return Err(refused("the checkpoint of a network of another shape".into()));
     }
     Ok(Some(saved.checkpoint))
@@ -153,7 +160,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::light::{Outcome, train};
+    use crate::train::light::{Checkpoint, Options, Outcome, train};
     use std::ops::ControlFlow;
 
     #[test]
@@ -186,13 +193,17 @@ mod tests {
         let state = || std::array::from_fn(|_| vec![0.5; options.parameters()]);
         let checkpoint = Checkpoint { round: 1, networks: vec![state()] };
         let path = std::env::temp_dir().join(format!("aquatope-light-{}.checkpoint", std::process::id()));
-        assert!(matches!(load_checkpoint(&path, &options, &series(&peaks), 400), Ok(None)));
-        save_checkpoint(&path, &options, &series(&peaks), 400, checkpoint.clone())
+        let load = |options: &Options, peaks| {
+            load_checkpoint(&path, options, &series(peaks), 400, |c: &Checkpoint| c.fits(options))
+        };
+        assert!(matches!(load(&options, &peaks), Ok(None)));
+        save_checkpoint(&path, options, &series(&peaks), 400, &checkpoint).expect("a temporary folder");
+        assert_eq!(load(&options, &peaks).expect("our own file"), Some(checkpoint));
+        assert!(load(&options, &other).is_err());
+        assert!(load(&Options { seed: 2, ..options }, &peaks).is_err());
+        save_checkpoint(&path, options, &series(&peaks), 400, Checkpoint { round: 1, networks: vec![] })
             .expect("a temporary folder");
-        let loaded = load_checkpoint(&path, &options, &series(&peaks), 400).expect("our own file");
-        assert_eq!(loaded, Some(checkpoint));
-        assert!(load_checkpoint(&path, &options, &series(&other), 400).is_err());
-        assert!(load_checkpoint(&path, &Options { seed: 2, ..options }, &series(&peaks), 400).is_err());
+        assert!(load(&options, &peaks).is_err(), "another shape");
         fs::remove_file(&path).expect("our own file");
     }
 }
