@@ -20,7 +20,7 @@ use rand_core::Rng;
 
 /// A recommendation meets the QoS at least at this many posterior standard deviations, whatever confidence is asked
 /// for: of many configurations the cheapest seems better than it is.
-const SAFETY_DEVIATIONS: f64 = 2.5;
+const SAFETY_DEVIATIONS: f64 = 3.0;
 /// And it stays below the QoS by this share, for what smooth surfaces miss at kinks.
 const SAFETY_MARGIN: f64 = 0.005;
 /// The exploiting proposal is held to this many standard deviations only.
