@@ -5,6 +5,7 @@
 .PHONY: help setup build demo test lint unit targets docs bench clean fuzz miri
 
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 CARGO ?= cargo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
