@@ -37,7 +37,7 @@ lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-# Unit, property, golden, integration and documentation tests; every bench runs once.
+# Unit, property, golden, integration and documentation tests (lint compiles the benches).
 unit: setup
 	$(CARGO) test --workspace --locked --no-fail-fast
 

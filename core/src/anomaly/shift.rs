@@ -2,7 +2,7 @@
 //!
 //! Every told trial is compared with what the model expected when it proposed it. Page's two-sided cumulative sum
 //! ("Continuous inspection schemes", Biometrika 41, 1954) adds up the standardised surprises; each one counts for
-//! at most [`CLIP`], so that no single outlier can pass the threshold, and a drift of [`DRIFT`] is taken off, so that
+//! at most `CLIP`, so that no single outlier can pass the threshold, and a drift of `DRIFT` is taken off, so that
 //! ordinary noise, optimism of the proposals and a steady share of outliers never add up.
 
 use crate::bo::trial::TrialId;

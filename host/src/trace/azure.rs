@@ -6,7 +6,7 @@
 //! *memory*.csv      HashOwner,HashApp,...,AverageAllocatedMb,...
 //! ```
 //! Any of them may be gzipped. Day files carry their day in the name (`...d01.csv`); a function that is missing on a
-//! day was not invoked on it. The trace knows only counts: [`super::place`] puts the invocations into their minutes.
+//! day was not invoked on it. The trace knows only counts: `place` puts the invocations into their minutes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
