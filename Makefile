@@ -2,7 +2,7 @@
 #   make demo   forecast, plan and simulate a 14-day load, then open report/report.html
 #   make test   everything CI runs
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit targets docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit targets firmware docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -30,7 +30,7 @@ build: setup
 demo: build
 	target/release/aquatope demo --report report
 
-test: lint unit targets docs
+test: lint unit targets firmware docs
 	@echo "all checks passed"
 
 lint: setup
@@ -46,6 +46,17 @@ targets: setup
 	$(CARGO) build -p aquatope-core --locked --target thumbv7em-none-eabihf
 	$(CARGO) build -p aquatope-core --locked --target thumbv7em-none-eabihf --features serde
 	$(CARGO) build -p aquatope-core --locked --target wasm32-unknown-unknown --features serde
+
+# A study and forecasts on an emulated Cortex-M4 and here: the same bits.
+FIRMWARE := core/firmware/target
+firmware: setup
+	@command -v qemu-system-arm >/dev/null || { echo "installing QEMU"; $(call apt,qemu-system-arm); }
+	cd core/firmware && $(CARGO) fmt --check && $(CARGO) clippy --release --locked -- -D warnings && \
+	  $(CARGO) run --quiet --release --locked >target/microcontroller && \
+	  $(CARGO) run --quiet --release --locked --target $$(rustc --print host-tuple) >target/native
+	@grep ^memory $(FIRMWARE)/microcontroller
+	@grep -v ^memory $(FIRMWARE)/microcontroller | diff - $(FIRMWARE)/native && \
+	  echo "the microcontroller's answers are the native ones, bit for bit"
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
