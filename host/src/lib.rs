@@ -11,6 +11,7 @@ pub mod generate;
 pub mod replay;
 pub mod report;
 pub mod sim;
+pub mod table;
 pub mod trace;
 pub mod train;
 pub mod tune;

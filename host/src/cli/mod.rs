@@ -4,7 +4,6 @@ mod demo;
 mod forecast;
 mod inspect;
 mod replay;
-mod table;
 mod train;
 mod tune;
 

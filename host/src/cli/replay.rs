@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::print;
-use super::table::aligned;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::replay::policies::PolicyName;
@@ -13,6 +12,7 @@ use crate::replay::progress::Progress;
 use crate::replay::report::{COLUMNS, cells};
 use crate::replay::{self, Comparison, Options};
 use crate::report::grouped;
+use crate::table::aligned;
 use crate::trace::{self, ReadOptions, Split, Trace, Unit};
 
 /// Replay a trace: train on its first part, then forecast, plan and simulate the rest minute by minute.

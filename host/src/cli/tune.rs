@@ -24,7 +24,7 @@ use crate::tune::store::Store;
 use crate::tune::summary::Summary;
 use crate::tune::workflow_file::WorkflowFile;
 
-/// Find the cheapest CPU and memory of every function that meet a workflow's latency target.
+/// Find the cheapest CPU, memory and concurrency of every function that meet a workflow's latency target.
 #[derive(Args)]
 #[command(
     allow_negative_numbers = true,
@@ -35,8 +35,8 @@ and answers one line, {\"cost\":0.8,\"latency\":3.9,\"durations\":[1.1,1.7,0.9]}
 search much faster) or {\"error\":\"text\"}. Without it the workflow file's simulator is measured."
 )]
 pub(super) struct Arguments {
-    /// Workflow file of schema aquatope-workflow/1, or single1, chain3, ml4, fan5, video5, social10; --compare takes
-    /// several, by default these six
+    /// Workflow file of schema aquatope-workflow/1, or single1, chain3, ml4, api4, fan5, video5, social10; --compare
+    /// takes several, by default these seven
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_any = ["ask_tell", "compare"])]
     workflow: Vec<PathBuf>,
     /// Be driven from outside, by lines of JSON on stdin and stdout

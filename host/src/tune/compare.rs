@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::table::aligned;
 
 use super::evaluator::{Evaluator, Failure, Sample, Simulated};
 use super::method::Method;
@@ -451,15 +452,7 @@ pub fn tables(figures: &[Figure]) -> String {
     for figure in figures {
         let (header, rows) = table(figure);
         text += &format!("\n{}\n", figure.title);
-        let width = |column: usize| {
-            rows.iter().chain([&header]).map(|row| row[column].chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..header.len()).map(width).collect();
-        for row in [&header].into_iter().chain(&rows) {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-            text += cells.collect::<Vec<_>>().join("  ").trim_end();
-            text.push('\n');
-        }
+        text += &aligned(&header, &rows);
     }
     text
 }

@@ -17,6 +17,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use aquatope_core::workflow::Configuration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
@@ -24,7 +25,7 @@ use super::json::Field;
 use super::simulator::{Scenario, Simulator};
 use super::space::Point;
 use super::trial::Outcome;
-use super::workflow_file::Workflow;
+use super::workflow::{Function, Workflow};
 
 /// Attempts per trial at a program that breaks.
 const ATTEMPTS: usize = 3;
@@ -212,9 +213,11 @@ impl Drop for Running {
 
 /// The resources of every function, as programs read them.
 pub fn describe(workflow: &Workflow, point: &Point) -> Vec<Value> {
-    let function = |(i, function): (usize, &super::workflow_file::Function)| {
-        let (cpu, memory_mb) = workflow.resources(point, i);
-        json!({ "name": function.name, "cpu": cpu, "memory_mb": memory_mb, "concurrency": function.concurrency })
+    let function = |(i, function): (usize, &Function)| {
+        let Configuration { cpu, memory_mb, concurrency } = workflow.configuration(point, i);
+        // Requests are counted: 2, not 2.0.
+        let concurrency = concurrency as u64;
+        json!({ "name": function.name, "cpu": cpu, "memory_mb": memory_mb, "concurrency": concurrency })
     };
     workflow.functions.iter().enumerate().map(function).collect()
 }

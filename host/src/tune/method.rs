@@ -18,7 +18,7 @@ use super::sampler::Sampler;
 use super::samplers::autoscaling::Autoscaling;
 use super::samplers::clite::Clite;
 use super::samplers::random::Random;
-use super::workflow_file::Workflow;
+use super::workflow::{Function, Workflow};
 
 /// A way to choose trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,11 @@ impl Method {
             ("raw-samples", effort.raw_samples.to_string()),
         ];
         if let Some(workflow) = &problem.workflow {
-            let functions = workflow.functions.iter().map(|f| format!("{} x{}", f.name, f.concurrency));
-            let ends = |axis: &Axis| format!("{} to {}", axis.value(0), axis.value(axis.levels() - 1));
+            let ends = |axis: &Axis| format!("{} to {}", axis.min(), axis.max());
+            let requests = |f: &Function| {
+                if f.searches_concurrency() { ends(&f.concurrency) } else { f.concurrency.min().to_string() }
+            };
+            let functions = workflow.functions.iter().map(|f| format!("{} x{}", f.name, requests(f)));
             settings.push(("functions", functions.collect::<Vec<_>>().join(", ")));
             settings.push(("edges", format!("{:?}, {} s", workflow.edges, workflow.edge_overhead_s)));
             settings.push(("cores", ends(&workflow.cpu)));
@@ -121,15 +124,19 @@ fn black_box(problem: &Problem, improvement: Improvement) -> BlackBox<MAX_AXES, 
     })
 }
 
-/// The most configurations of one function that the structured model looks at: 40 x 31 on the shipped grid.
-const CHOICES: usize = 1280;
+/// The most configurations of one function that the structured model looks at: 40 x 31 on the shipped grid, eight
+/// times that where concurrency is searched as well.
+const CHOICES: usize = 10_240;
 
 fn structured(problem: &Problem, workflow: &Workflow) -> Result<Box<dyn Sampler>> {
     let refused = |error: &dyn std::error::Error| Error::Failed(error.to_string());
-    let resources = |(i, function): (usize, &super::workflow_file::Function)| Resources {
+    let resources = |(i, function): (usize, &Function)| Resources {
         cpu: Resource::Axis(2 * i as u16),
         memory_mb: Resource::Axis(2 * i as u16 + 1),
-        concurrency: Resource::Fixed(f64::from(function.concurrency)),
+        concurrency: match workflow.concurrency_axis(i) {
+            Some(axis) => Resource::Axis(axis as u16),
+            None => Resource::Fixed(function.concurrency.min()),
+        },
     };
     let resources: Vec<Resources> = workflow.functions.iter().enumerate().map(resources).collect();
     let prices =

@@ -29,4 +29,5 @@ pub mod store;
 pub mod study;
 pub mod summary;
 pub mod trial;
+pub mod workflow;
 pub mod workflow_file;

@@ -17,6 +17,7 @@ use super::problem::{MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS, Problem};
 use super::sampler::{Interval, Prediction, Recommendation, Sampler};
 use super::space::Point;
 use super::trial::{Outcome, Trial};
+use super::workflow::Decision;
 
 /// A study of the core, driven by one of its models.
 pub struct Modelled<M: Model<MAX_AXES, MAX_FUNCTIONS>>
@@ -52,8 +53,9 @@ where
 pub fn space(problem: &Problem) -> Result<SearchSpace<MAX_AXES>> {
     let axes: Vec<Axis> = match &problem.workflow {
         Some(workflow) => {
-            let logarithmic = |axis: Axis| axis.log_scaled().map_err(|error| refused(&error));
-            [logarithmic(workflow.cpu)?, logarithmic(workflow.memory_mb)?].repeat(workflow.functions.len())
+            let logarithmic =
+                |decision: &Decision| decision.axis.log_scaled().map_err(|error| refused(&error));
+            workflow.decisions().iter().map(logarithmic).collect::<Result<_>>()?
         }
         None => {
             let plain =

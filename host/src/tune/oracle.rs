@@ -5,7 +5,8 @@
 
 use super::simulator::Simulator;
 use super::space::Point;
-use super::workflow_file::{Oracle, Workflow};
+use super::workflow::Workflow;
+use super::workflow_file::Oracle;
 
 /// The most functions [`solve`] takes on.
 pub const MAX_EXACT: usize = 5;
@@ -17,8 +18,12 @@ const MAX_CHOICES: usize = 1 << 20;
 /// than [`MAX_EXACT`] functions or with more than a million configurations of one function.
 pub fn solve(simulator: &Simulator, qos_s: f64) -> Option<Oracle> {
     let functions = simulator.performance.len();
-    let Workflow { cpu, memory_mb, .. } = &simulator.workflow;
-    if functions > MAX_EXACT || usize::from(cpu.levels()) * usize::from(memory_mb.levels()) > MAX_CHOICES {
+    let workflow = &simulator.workflow;
+    let most = workflow.functions.iter().map(|function| usize::from(function.concurrency.levels())).max()?;
+    let choices = most
+        .saturating_mul(usize::from(workflow.cpu.levels()))
+        .saturating_mul(usize::from(workflow.memory_mb.levels()));
+    if functions > MAX_EXACT || choices > MAX_CHOICES {
         return None;
     }
     let fronts: Vec<Vec<Choice>> = (0..functions).map(|i| front(simulator, i)).collect();
@@ -35,7 +40,7 @@ pub fn solve(simulator: &Simulator, qos_s: f64) -> Option<Oracle> {
         fronts: &fronts,
         order: &order,
         durations: fronts.iter().map(|front| shortest(front)).collect(),
-        point: Point(vec![0; 2 * functions]),
+        point: Point(vec![0; workflow.levels().len()]),
         best: None,
     };
     search.branch(0, 0.0);
@@ -47,7 +52,8 @@ pub fn solve(simulator: &Simulator, qos_s: f64) -> Option<Oracle> {
 /// One configuration of one function.
 #[derive(Clone, Copy)]
 struct Choice {
-    levels: [u16; 2],
+    /// Of CPU, memory and concurrency.
+    levels: [u16; 3],
     duration: f64,
     cost: f64,
 }
@@ -77,11 +83,10 @@ impl Search<'_> {
                 break;
             }
             self.durations[function] = choice.duration;
-            // Prices do not matter for the latency, so any point will do.
-            if self.simulator.workflow.compose(&self.point, &self.durations).1 > self.qos_s {
+            if self.simulator.workflow.latency(&self.durations) > self.qos_s {
                 continue;
             }
-            self.point.0[2 * function..2 * function + 2].copy_from_slice(&choice.levels);
+            set(&mut self.point, &self.simulator.workflow, function, choice.levels);
             self.branch(depth + 1, cost + choice.cost);
             if depth + 1 == self.order.len() {
                 // By ascending cost: the first that fits is the cheapest.
@@ -95,14 +100,16 @@ impl Search<'_> {
 /// The choices of function `i` that no other beats in both duration and cost, by ascending cost.
 fn front(simulator: &Simulator, i: usize) -> Vec<Choice> {
     let workflow = &simulator.workflow;
-    let mut point = Point(vec![0; 2 * simulator.performance.len()]);
+    let mut point = Point(vec![0; workflow.levels().len()]);
     let mut choices = Vec::new();
     for cpu in 0..workflow.cpu.levels() {
         for memory in 0..workflow.memory_mb.levels() {
-            point.0[2 * i..2 * i + 2].copy_from_slice(&[cpu, memory]);
-            let duration = simulator.duration(&point, i);
-            let cost = workflow.price(&point, i) * duration / f64::from(workflow.functions[i].concurrency);
-            choices.push(Choice { levels: [cpu, memory], duration, cost });
+            for concurrency in 0..workflow.functions[i].concurrency.levels() {
+                let levels = [cpu, memory, concurrency];
+                set(&mut point, workflow, i, levels);
+                let duration = simulator.duration(&point, i);
+                choices.push(Choice { levels, duration, cost: workflow.rate(&point, i) * duration });
+            }
         }
     }
     choices.sort_by(|a, b| a.cost.total_cmp(&b.cost).then(a.duration.total_cmp(&b.duration)));
@@ -114,6 +121,14 @@ fn front(simulator: &Simulator, i: usize) -> Vec<Choice> {
         }
     });
     choices
+}
+
+/// Write the levels of function `i` into `point`; that of a concurrency that is not searched has no place.
+fn set(point: &mut Point, workflow: &Workflow, i: usize, [cpu, memory, concurrency]: [u16; 3]) {
+    point.0[2 * i..2 * i + 2].copy_from_slice(&[cpu, memory]);
+    if let Some(axis) = workflow.concurrency_axis(i) {
+        point.0[axis] = concurrency;
+    }
 }
 
 fn shortest(front: &[Choice]) -> f64 {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 use super::space::Point;
 use super::trial::Outcome;
-use super::workflow_file::Workflow;
+use super::workflow::Workflow;
 
 /// A tuning problem as a sampler sees it.
 #[derive(Clone, Debug)]

@@ -10,7 +10,8 @@
 //! | `{"cmd":"candgen","X":[[..],..],"cost":[..],"latency":[..],"qos":..,"noise_var_log":..,"q":3,"mc":32,"restarts":10,"raw":32,"maxiter":200,"seed":0}` | `{"x":[[..],..],"t":{"fit":s,"acq":s},"nev":n}`: one black-box batch from given data, for benchmarks; no study is touched |
 //! | `{"cmd":"quit"}` | ends |
 //!
-//! Axis `2i` is the CPU of function i, axis `2i + 1` its memory; `x` is `level / (levels - 1)`. Trials are numbered from
+//! Axis `2i` is the CPU of function i, axis `2i + 1` its memory; after these comes one axis for every function whose
+//! `concurrency` is a range (see [`super::workflow`]); `x` is `level / (levels - 1)`. Trials are numbered from
 //! 0 in the order they were asked. `baseline_profile` (measurements of today's configuration) and `workflow` (the
 //! schema of workflow files without the simulator's fields) are optional; without them the search knows the grid
 //! only. A fault is answered by `{"error":"text"}` and changes nothing. With `--state FILE` the study continues
@@ -33,7 +34,7 @@ use super::space::Point;
 use super::store::{Record, Store};
 use super::study::{Study, check_settings};
 use super::trial::Outcome;
-use super::workflow_file::Workflow;
+use super::workflow::Workflow;
 
 /// The conversation: options from the command line, and the study once `init` came.
 pub struct Session {
@@ -239,7 +240,10 @@ fn read_problem(request: &Field, confidence: f64, effort: Effort) -> Result<Prob
             .fault("differ from those of workflow.space", "give the same grid in both"));
     }
     let (start, profile) = match request.get("baseline_profile").present() {
-        None => (Point(levels.iter().map(|levels| levels - 1).collect()), Vec::new()),
+        None => {
+            let top = || Point(levels.iter().map(|levels| levels - 1).collect());
+            (workflow.as_ref().map_or_else(top, Workflow::largest), Vec::new())
+        }
         Some(profile) => {
             (read_point(&profile.get("x"), &levels)?, read_profile(&profile, workflow.as_ref())?)
         }

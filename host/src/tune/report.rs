@@ -1,5 +1,7 @@
 //! HTML reports of a run and of a comparison.
 
+use aquatope_core::workflow::Configuration;
+
 use crate::report::chart::{Axis, Chart, Ink};
 use crate::report::page::Page;
 
@@ -7,6 +9,7 @@ use super::compare::{self, Figure};
 use super::sensitivity::curves;
 use super::summary::{Summary, Truth};
 use super::trial::{Outcome, TrialState};
+use super::workflow::Resource;
 
 /// The report of one run.
 pub fn run(summary: &Summary) -> String {
@@ -50,21 +53,8 @@ fn lead(summary: &Summary) -> String {
 const PREDICTED: &str = "recommended, predicted";
 
 fn configuration(summary: &Summary, page: &mut Page) {
-    let workflow = &summary.file.workflow;
-    let row = |(i, function): (usize, &super::workflow_file::Function)| {
-        let (cpu, memory) = workflow.resources(&summary.run.recommendation.point, i);
-        let (cpu_now, memory_now) = workflow.resources(&summary.file.start, i);
-        let name = function.name.clone();
-        vec![
-            name,
-            format!("{cpu:.2}"),
-            format!("{memory:.0}"),
-            format!("{cpu_now:.2}"),
-            format!("{memory_now:.0}"),
-        ]
-    };
-    let rows: Vec<Vec<String>> = workflow.functions.iter().enumerate().map(row).collect();
-    page.table(&["function", "CPU, cores", "memory, MB", "CPU today", "memory today"], &rows, None);
+    let (header, rows) = summary.configurations();
+    page.table(&header, &rows, None);
     let mut facts: Vec<Vec<String>> = Vec::new();
     let mut fact =
         |name: &str, cost: String, latency: String| facts.push(vec![name.to_string(), cost, latency]);
@@ -173,14 +163,18 @@ fn sensitivity(summary: &Summary) -> Vec<String> {
     let workflow = &summary.file.workflow;
     let curves = curves(workflow, summary.run);
     let figure = |curve: &super::sensitivity::Curve| {
-        let (cpu, memory) = workflow.resources(&summary.run.recommendation.point, curve.function);
-        let (name, here, label) = if curve.memory { ("memory", memory, "MB") } else { ("CPU", cpu, "cores") };
+        let (name, label) = match curve.decision.resource {
+            Resource::Cpu => ("CPU", "cores"),
+            Resource::Memory => ("memory", "MB"),
+            Resource::Concurrency => ("concurrency", "requests a container serves at a time"),
+        };
+        let here = curve.recommended;
         let at_recommendation = |value: &&(f64, f64, f64)| (value.0 - here).abs() < 1e-9;
         let reference = curve.points.iter().find(at_recommendation).map_or(1.0, |point| point.1);
         let cost = curve.points.iter().map(|(x, cost, _)| (*x, 100.0 * cost / reference)).collect();
         let latency =
             curve.points.iter().map(|(x, _, latency)| (*x, 100.0 * latency / summary.file.qos_s)).collect();
-        let function = &workflow.functions[curve.function].name;
+        let function = &workflow.functions[curve.decision.function].name;
         Chart::new(format!("{function}: {name}"), Axis::linear(label), Axis::linear("%").range(0.0, 200.0))
             .line("recommended", Ink::Quiet, vec![(here, 0.0), (here, 200.0)])
             .line("cost, of the recommendation's", Ink::Series(0), cost)
@@ -192,10 +186,14 @@ fn sensitivity(summary: &Summary) -> Vec<String> {
 
 fn trials(summary: &Summary, page: &mut Page) {
     let run = summary.run;
+    let requests = summary.file.workflow.searches_concurrency();
     let row = |(id, (trial, anomalous)): (usize, (&super::trial::Trial, &bool))| {
         let point: Vec<String> = (0..summary.file.workflow.functions.len())
-            .map(|i| summary.file.workflow.resources(&trial.point, i))
-            .map(|(cpu, memory)| format!("{cpu:.1}/{memory:.0}"))
+            .map(|i| summary.file.workflow.configuration(&trial.point, i))
+            .map(|Configuration { cpu, memory_mb, concurrency }| {
+                let requests = if requests { format!("/{concurrency:.0}") } else { String::new() };
+                format!("{cpu:.1}/{memory_mb:.0}{requests}")
+            })
             .collect();
         let (cost, latency, verdict) = match &trial.state {
             TrialState::Running => (String::new(), String::new(), "not measured".to_string()),
@@ -209,7 +207,9 @@ fn trials(summary: &Summary, page: &mut Page) {
         vec![id.to_string(), cost, latency, verdict, point.join("  ")]
     };
     let rows: Vec<Vec<String>> = run.trials.iter().zip(&run.anomalous).enumerate().map(row).collect();
-    page.table(&["trial", "cost", "latency, s", "QoS", "cores/MB of every function"], &rows, None);
+    let resources =
+        if requests { "cores/MB/requests of every function" } else { "cores/MB of every function" };
+    page.table(&["trial", "cost", "latency, s", "QoS", resources], &rows, None);
 }
 
 /// The report of a comparison.

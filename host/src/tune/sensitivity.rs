@@ -1,25 +1,28 @@
 //! What each axis does around the recommendation: cost and latency while one resource of one function changes and
 //! everything else stays.
 //!
-//! Read off Gaussian processes of the trials: one a function on its ln duration over ln CPU and ln memory, composed
+//! Read off Gaussian processes of the trials: one a function on its ln duration over ln CPU, ln memory and ln concurrency,
+//! composed
 //! through the graph; where durations are missing, one each of ln cost and ln latency over all axes.
 
+use aquatope_core::bo::space::Axis;
 use aquatope_core::gp::{FitOptions, Gp, GpScratch, Noise, Prior};
+use aquatope_core::workflow::Configuration;
 
 use super::problem::{MAX_AXES, MAX_TRIALS};
 use super::run::Finished;
 use super::space::Point;
 use super::trial::Outcome;
-use super::workflow_file::Workflow;
+use super::workflow::{Decision, Workflow};
 
 /// Cost and latency along one axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// The function.
-    pub function: usize,
-    /// Whether the axis is its memory; its CPU otherwise.
-    pub memory: bool,
-    /// `(cores or MB, cost, latency in seconds)` at every level.
+    /// The axis.
+    pub decision: Decision,
+    /// The recommended value of the resource.
+    pub recommended: f64,
+    /// `(value of the resource, cost, latency in seconds)` at every level.
     pub points: Vec<(f64, f64, f64)>,
 }
 
@@ -30,21 +33,24 @@ pub fn curves(workflow: &Workflow, run: &Finished) -> Vec<Curve> {
     };
     let samples: Vec<(Point, Outcome)> = run.trials.iter().zip(&run.anomalous).filter_map(counted).collect();
     let Some(surrogate) = Surrogate::fit(workflow, &samples) else { return Vec::new() };
-    let axis = |axis: usize| {
-        let (function, memory) = (axis / 2, axis % 2 == 1);
-        let grid = if memory { workflow.memory_mb } else { workflow.cpu };
+    let recommended = &run.recommendation.point;
+    let curve = |(index, decision): (usize, Decision)| {
         let at = |level: u16| {
-            let mut point = run.recommendation.point.clone();
-            point.0[axis] = level;
+            let mut point = recommended.clone();
+            point.0[index] = level;
             let (cost, latency) = surrogate.predict(workflow, &point)?;
-            Some((grid.value(level), cost, latency))
+            Some((decision.axis.value(level), cost, latency))
         };
-        Curve { function, memory, points: (0..grid.levels()).filter_map(at).collect() }
+        Curve {
+            decision,
+            recommended: decision.axis.value(recommended.0[index]),
+            points: (0..decision.axis.levels()).filter_map(at).collect(),
+        }
     };
-    (0..2 * workflow.functions.len()).map(axis).collect()
+    workflow.decisions().into_iter().enumerate().map(curve).collect()
 }
 
-type FunctionProcess = Gp<MAX_TRIALS, 2>;
+type FunctionProcess = Gp<MAX_TRIALS, 3>;
 type WorkflowProcess = Gp<MAX_TRIALS, MAX_AXES>;
 
 enum Surrogate {
@@ -67,7 +73,7 @@ impl Surrogate {
                 let data = samples
                     .iter()
                     .map(|(point, outcome)| (coordinates(workflow, point, i).to_vec(), outcome.durations[i]));
-                fit(2, data, &mut scratch)
+                fit(3, data, &mut scratch)
             };
             (0..functions)
                 .map(process)
@@ -79,7 +85,7 @@ impl Surrogate {
             let mut process = |value: fn(&Outcome) -> f64| {
                 let data =
                     samples.iter().map(|(point, outcome)| (all_coordinates(workflow, point), value(outcome)));
-                fit(2 * functions, data, &mut scratch)
+                fit(workflow.levels().len(), data, &mut scratch)
             };
             let cost = process(|outcome| outcome.cost)?;
             Some(Self::EndToEnd { cost, latency: process(|outcome| outcome.latency_s)? })
@@ -120,16 +126,25 @@ fn fit<const D: usize>(
     Some(process)
 }
 
-/// Logarithms of CPU and memory of function `i`, scaled to 0..1.
-fn coordinates(workflow: &Workflow, point: &Point, i: usize) -> [f64; 2] {
-    let (cpu, memory) = workflow.resources(point, i);
-    let scaled = |value: f64, axis: &aquatope_core::bo::space::Axis| match (axis.max() / axis.min()).ln() {
-        0.0 => 0.0,
-        range => (value / axis.min()).ln() / range,
-    };
-    [scaled(cpu, &workflow.cpu), scaled(memory, &workflow.memory_mb)]
+/// Logarithms of CPU, memory and concurrency of function `i`, scaled to 0..1.
+fn coordinates(workflow: &Workflow, point: &Point, i: usize) -> [f64; 3] {
+    let Configuration { cpu, memory_mb, concurrency } = workflow.configuration(point, i);
+    [
+        scaled(&workflow.cpu, cpu),
+        scaled(&workflow.memory_mb, memory_mb),
+        scaled(&workflow.functions[i].concurrency, concurrency),
+    ]
 }
 
 fn all_coordinates(workflow: &Workflow, point: &Point) -> Vec<f64> {
-    (0..workflow.functions.len()).flat_map(|i| coordinates(workflow, point, i)).collect()
+    let coordinate =
+        |(decision, &level): (&Decision, &u16)| scaled(&decision.axis, decision.axis.value(level));
+    workflow.decisions().iter().zip(&point.0).map(coordinate).collect()
+}
+
+fn scaled(axis: &Axis, value: f64) -> f64 {
+    match (axis.max() / axis.min()).ln() {
+        0.0 => 0.0,
+        range => (value / axis.min()).ln() / range,
+    }
 }

@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use super::workflow_file::WorkflowFile;
 
 /// Name and text of every workflow file of `fixtures/workflows`, by number of functions.
-pub const SHIPPED: [(&str, &str); 6] = [
+pub const SHIPPED: [(&str, &str); 7] = [
     ("single1", include_str!("../../workflows/single1.json")),
     ("chain3", include_str!("../../workflows/chain3.json")),
     ("ml4", include_str!("../../workflows/ml4.json")),
+    ("api4", include_str!("../../workflows/api4.json")),
     ("fan5", include_str!("../../workflows/fan5.json")),
     ("video5", include_str!("../../workflows/video5.json")),
     ("social10", include_str!("../../workflows/social10.json")),

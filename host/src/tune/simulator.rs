@@ -13,11 +13,13 @@
 //! and with some probability slows the whole sample (a noisy neighbour).
 
 use aquatope_core::math::float;
+use aquatope_core::workflow::Configuration;
 
 use super::counter_random::{normal, uniform};
 use super::space::Point;
 use super::trial::Outcome;
-use super::workflow_file::{Noise, Performance, Workflow};
+use super::workflow::Workflow;
+use super::workflow_file::{Noise, Performance};
 
 /// How noisy a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -42,12 +44,11 @@ pub struct Simulator {
 impl Simulator {
     /// Seconds function `i` takes without noise.
     pub fn duration(&self, point: &Point, i: usize) -> f64 {
-        let (cpu, memory) = self.workflow.resources(point, i);
+        let Configuration { cpu, memory_mb: memory, concurrency } = self.workflow.configuration(point, i);
         let p = &self.performance[i];
-        let requests = f64::from(self.workflow.functions[i].concurrency);
-        let share = cpu / (1.0 + p.contention * (requests - 1.0));
+        let share = cpu / (1.0 + p.contention * (concurrency - 1.0));
         let compute = p.serial_s / share.min(1.0) + p.parallel_s / share.min(p.max_parallelism);
-        let working_set = p.ws_base_mb + p.ws_per_req_mb * requests;
+        let working_set = p.ws_base_mb + p.ws_per_req_mb * concurrency;
         let shortage = (working_set / memory - 1.0).max(0.0);
         let thrash = (1.0 + p.thrash_a * float::pow(shortage, p.thrash_b)).min(p.thrash_cap);
         let free = (memory - working_set).max(0.0);

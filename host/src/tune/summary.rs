@@ -2,13 +2,17 @@
 
 use std::fmt::Write as _;
 
+use aquatope_core::workflow::Configuration;
 use serde_json::{Value, json};
+
+use crate::table::aligned;
 
 use super::evaluator::describe;
 use super::run::Finished;
 use super::sampler::{Interval, Prediction};
 use super::simulator::Simulator;
 use super::trial::{Outcome, Trial, TrialState};
+use super::workflow::Function;
 use super::workflow_file::{Oracle, WorkflowFile};
 
 /// A finished run of one workflow file.
@@ -67,6 +71,32 @@ impl Summary<'_> {
         Some(Truth { cost, latency_s, regret })
     }
 
+    /// The recommended configuration beside today's: header, and one row a function.
+    pub fn configurations(&self) -> (Vec<&'static str>, Vec<Vec<String>>) {
+        let workflow = &self.file.workflow;
+        let requests = workflow.searches_concurrency();
+        let mut header = vec![
+            "function",
+            "cores",
+            "MB",
+            "requests a container",
+            "cores today",
+            "MB today",
+            "requests today",
+        ];
+        header.retain(|name| requests || !name.starts_with("requests"));
+        let row = |(i, function): (usize, &Function)| {
+            let mut row = vec![function.name.clone()];
+            for point in [&self.run.recommendation.point, &self.file.start] {
+                let Configuration { cpu, memory_mb, concurrency } = workflow.configuration(point, i);
+                row.extend([format!("{cpu:.2}"), format!("{memory_mb:.0}")]);
+                row.extend(requests.then(|| format!("{concurrency:.0}")));
+            }
+            row
+        };
+        (header, workflow.functions.iter().enumerate().map(row).collect())
+    }
+
     /// The table printed at the end.
     pub fn table(&self) -> String {
         let mut text = String::new();
@@ -76,19 +106,9 @@ impl Summary<'_> {
     }
 
     fn write_table(&self, out: &mut String) -> std::fmt::Result {
-        let (workflow, run) = (&self.file.workflow, self.run);
-        let width = workflow.functions.iter().map(|function| function.name.len()).max().unwrap_or(0).max(8);
-        writeln!(out, "{:width$}  {:>10}  {:>10}   today", "function", "CPU", "memory")?;
-        for (i, function) in workflow.functions.iter().enumerate() {
-            let (cpu, memory) = workflow.resources(&run.recommendation.point, i);
-            let (cpu_now, memory_now) = workflow.resources(&self.file.start, i);
-            let name = &function.name;
-            writeln!(
-                out,
-                "{name:width$}  {cpu:>10.2}  {memory:>7.0} MB   {cpu_now:.2} / {memory_now:.0} MB"
-            )?;
-        }
-        writeln!(out)?;
+        let run = self.run;
+        let (header, rows) = self.configurations();
+        writeln!(out, "{}", aligned(&header, &rows))?;
         let row = |out: &mut String, name: &str, text: String| writeln!(out, "{name:<22}{text}");
         if let Some(Prediction { cost, latency_s, feasible, qualified }) = run.recommendation.prediction {
             let (cost, latency) = (interval(cost, ""), interval(latency_s, " s"));

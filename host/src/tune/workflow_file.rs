@@ -1,9 +1,7 @@
 //! Workflow definition files, schema `aquatope-workflow/1`: functions, edges, prices, search space, QoS, and
 //! (optional) the parameters of the built-in simulator.
 //!
-//! Units: seconds, cores, MB; a price is money per core-second or GB-second (GB = 1024 MB). Axis `2i` of a
-//! configuration is the CPU of function i, axis `2i + 1` its memory. A [`WorkflowFile`] that exists is checked: the
-//! edges form a DAG, every level is valid, every number finite.
+//! A [`WorkflowFile`] that exists is checked: the edges form a DAG, every level is valid, every number finite.
 
 use std::path::Path;
 
@@ -14,39 +12,10 @@ use crate::error::{Error, Result};
 use super::json::{self, Field};
 use super::simulator::Simulator;
 use super::space::Point;
+use super::workflow::{Decision, Function, Resource, Workflow};
 
 /// The schema this module reads.
 pub const SCHEMA: &str = "aquatope-workflow/1";
-
-/// What an optimiser may know of a workflow: its shape, prices and grid.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Workflow {
-    /// The functions; an index into this is a function's id everywhere.
-    pub functions: Vec<Function>,
-    /// Pairs (from, to) of function indices, acyclic, each once.
-    pub edges: Vec<(usize, usize)>,
-    /// A topological order of the functions.
-    pub order: Vec<usize>,
-    /// Orchestration delay on every edge, seconds.
-    pub edge_overhead_s: f64,
-    /// Price of one core-second.
-    pub cpu_per_core_s: f64,
-    /// Price of one GB-second.
-    pub memory_per_gb_s: f64,
-    /// CPU levels of every function, cores.
-    pub cpu: Axis,
-    /// Memory levels of every function, MB.
-    pub memory_mb: Axis,
-}
-
-/// One function of a workflow.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Function {
-    /// Its name, unique in the workflow.
-    pub name: String,
-    /// Requests one container serves at a time.
-    pub concurrency: u32,
-}
 
 /// A checked workflow file.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +26,8 @@ pub struct WorkflowFile {
     pub workflow: Workflow,
     /// End-to-end latency the recommendation must not exceed, seconds.
     pub qos_s: f64,
-    /// The configuration the workflow runs in today: `reference.default_config`, or all maxima.
+    /// The configuration the workflow runs in today: `reference.default_config`, or all of CPU and memory for as few
+    /// requests at a time as the space has.
     pub start: Point,
     /// How the simulated functions behave, one each; absent for a workflow that is measured outside.
     pub performance: Option<Vec<Performance>>,
@@ -139,7 +109,7 @@ impl WorkflowFile {
         };
         let start = match root.get("reference").get("default_config").present() {
             Some(config) => workflow.read_point(&config)?,
-            None => Point(workflow.levels().iter().map(|levels| levels - 1).collect()),
+            None => workflow.largest(),
         };
         let oracle = match root.get("oracle").present() {
             Some(oracle) => Some(Oracle {
@@ -188,60 +158,45 @@ impl Workflow {
         })
     }
 
-    /// Grid levels of every axis of a configuration.
-    pub fn levels(&self) -> Vec<u16> {
-        [self.cpu.levels(), self.memory_mb.levels()].repeat(self.functions.len())
+    /// All CPU and memory, the lowest concurrency.
+    pub fn largest(&self) -> Point {
+        let top = |decision: &Decision| match decision.resource {
+            Resource::Cpu | Resource::Memory => decision.axis.levels() - 1,
+            Resource::Concurrency => 0,
+        };
+        Point(self.decisions().iter().map(top).collect())
     }
 
-    /// CPU (cores) and memory (MB) of function `i`.
-    pub fn resources(&self, point: &Point, i: usize) -> (f64, f64) {
-        (self.cpu.value(point.0[2 * i]), self.memory_mb.value(point.0[2 * i + 1]))
-    }
-
-    /// Price of one second of function `i` under `point`.
-    pub fn price(&self, point: &Point, i: usize) -> f64 {
-        let (cpu, memory) = self.resources(point, i);
-        cpu * self.cpu_per_core_s + memory / 1024.0 * self.memory_per_gb_s
-    }
-
-    /// Cost and end-to-end latency (s) when function `i` takes `durations[i]` seconds.
-    pub fn compose(&self, point: &Point, durations: &[f64]) -> (f64, f64) {
-        let cost = durations.iter().enumerate().fold(0.0, |cost, (i, duration)| {
-            cost + self.price(point, i) * duration / f64::from(self.functions[i].concurrency)
-        });
-        let mut finish = vec![0.0_f64; durations.len()];
-        for &i in &self.order {
-            let ready = self
-                .edges
-                .iter()
-                .filter(|edge| edge.1 == i)
-                .map(|edge| finish[edge.0] + self.edge_overhead_s);
-            finish[i] = ready.fold(0.0, f64::max) + durations[i];
-        }
-        (cost, finish.into_iter().fold(0.0, f64::max))
-    }
-
+    /// Levels by function: `cpu_idx`, `mem_idx`, and `concurrency_idx` where concurrency is searched (0 elsewhere).
     fn read_point(&self, field: &Field) -> Result<Point> {
-        let axes = [("cpu_idx", &self.cpu), ("mem_idx", &self.memory_mb)];
-        let mut columns = [Vec::new(), Vec::new()];
-        for ((name, axis), column) in axes.into_iter().zip(&mut columns) {
+        let column = |name: &str, axis: &dyn Fn(usize) -> Axis| -> Result<Vec<u16>> {
             let list = field.get(name);
             let items = list.items()?;
             if items.len() != self.functions.len() {
                 let what = format!("has {} levels for {} functions", items.len(), self.functions.len());
                 return Err(list.fault(what, "give one level a function"));
             }
-            for item in items {
-                let level = item.whole(0)?;
-                let top = axis.levels() - 1;
+            let level = |(i, item): (usize, &Field)| {
+                let (level, top) = (item.whole(0)?, axis(i).levels() - 1);
                 if level > u64::from(top) {
                     return Err(item.fault(format!("is {level}"), format!("levels go from 0 to {top}")));
                 }
-                column.push(level as u16);
-            }
-        }
-        let [cpu, memory] = columns;
-        Ok(Point(cpu.into_iter().zip(memory).flat_map(|(cpu, memory)| [cpu, memory]).collect()))
+                Ok(level as u16)
+            };
+            items.iter().enumerate().map(level).collect()
+        };
+        let (cpu, memory) = (column("cpu_idx", &|_| self.cpu)?, column("mem_idx", &|_| self.memory_mb)?);
+        let concurrency = if self.searches_concurrency() {
+            column("concurrency_idx", &|i| self.functions[i].concurrency)?
+        } else {
+            vec![0; self.functions.len()]
+        };
+        let level = |Decision { function, resource, .. }| match resource {
+            Resource::Cpu => cpu[function],
+            Resource::Memory => memory[function],
+            Resource::Concurrency => concurrency[function],
+        };
+        Ok(Point(self.decisions().into_iter().map(level).collect()))
     }
 }
 
@@ -297,10 +252,7 @@ fn read_functions(field: &Field) -> Result<Vec<Function>> {
                 .get("name")
                 .fault(format!("{name:?} is used twice"), "give every function its own name"));
         }
-        let concurrency = match item.get("concurrency").present() {
-            Some(field) => field.whole(1)?.min(u64::from(u32::MAX)) as u32,
-            None => 1,
-        };
+        let concurrency = read_concurrency(&item.get("concurrency"))?;
         functions.push(Function { name: name.to_string(), concurrency });
     }
     if functions.is_empty() {
@@ -369,6 +321,24 @@ fn cycle(functions: &[Function], edges: &[(usize, usize)], placed: &[bool]) -> S
     }
     let names: Vec<&str> = walk.iter().rev().map(|&i| functions[i].name.as_str()).collect();
     names.join(" -> ")
+}
+
+/// Requests a container serves at a time: a whole number, or `{min, max, step}` to search it; 1 when it is not there.
+fn read_concurrency(field: &Field) -> Result<Axis> {
+    match field.clone().present() {
+        Some(field) if field.object().is_ok() => {
+            for bound in ["min", "max", "step"] {
+                field.get(bound).whole(1)?;
+            }
+            read_axis(&field)
+        }
+        Some(field) => fixed(&field, field.whole(1)? as f64),
+        None => fixed(field, 1.0),
+    }
+}
+
+fn fixed(field: &Field, value: f64) -> Result<Axis> {
+    Axis::fixed(value).map_err(|error| field.fault(error.to_string(), "give a whole number"))
 }
 
 fn read_axis(field: &Field) -> Result<Axis> {

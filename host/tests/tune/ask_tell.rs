@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::support::{folder, workflow};
 
-struct Peer {
+pub(crate) struct Peer {
     child: Child,
     requests: ChildStdin,
     replies: BufReader<ChildStdout>,
 }
 
 impl Peer {
-    fn start(options: &[&str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_aquatope"))
             .args(["tune", "--ask-tell"])
             .args(options)
@@ -36,14 +36,14 @@ impl Peer {
     }
 
     #[track_caller]
-    fn call(&mut self, request: Value) -> Value {
+    pub(crate) fn call(&mut self, request: Value) -> Value {
         let reply = self.raw(&request.to_string());
         assert_eq!(reply["error"], Value::Null, "{request}");
         reply
     }
 
     #[track_caller]
-    fn refused(&mut self, line: &str, expected: &str) {
+    pub(crate) fn refused(&mut self, line: &str, expected: &str) {
         let reply = self.raw(line);
         let error = reply["error"].as_str().unwrap_or_else(|| panic!("{line} was accepted: {reply}"));
         assert!(error.contains(expected), "{line}: {error:?} does not contain {expected:?}");
@@ -62,9 +62,10 @@ impl Drop for Peer {
     }
 }
 
-/// What the reference harness sends for chain3.
-fn init() -> Value {
-    let spec: Value = serde_json::from_str(&std::fs::read_to_string(workflow("chain3")).unwrap()).unwrap();
+/// What the reference harness sends for a workflow.
+pub(crate) fn init_of(name: &str) -> Value {
+    let spec: Value = serde_json::from_str(&std::fs::read_to_string(workflow(name)).unwrap()).unwrap();
+    let levels = WorkflowFile::load(&workflow(name)).unwrap().workflow.levels();
     let functions: Vec<Value> = spec["functions"]
         .as_array()
         .unwrap()
@@ -72,12 +73,15 @@ fn init() -> Value {
         .map(|function| json!({ "name": function["name"], "concurrency": function["concurrency"] }))
         .collect();
     let profile: Vec<f64> = (0..50).map(|i| 1.7 + 0.01 * f64::from(i % 7)).collect();
+    let count = functions.len();
+    // All CPU and memory, one request at a time.
+    let start: Vec<f64> = (0..levels.len()).map(|axis| if axis < 2 * count { 1.0 } else { 0.0 }).collect();
     json!({
-        "cmd": "init", "protocol": 1, "d": 6, "q": 3, "n_init": 10, "budget": 16, "qos": 3.932, "seed": 5,
-        "levels": [40, 31, 40, 31, 40, 31],
+        "cmd": "init", "protocol": 1, "d": levels.len(), "q": 3, "n_init": 10, "budget": 16, "qos": spec["qos_s"],
+        "seed": 5, "levels": levels,
         "baseline_profile": {
-            "x": [1, 1, 1, 1, 1, 1], "cost": profile, "latency": profile,
-            "durations": profile.iter().map(|d| [0.3 * d, 0.4 * d, 0.3 * d]).collect::<Vec<_>>(),
+            "x": start, "cost": profile, "latency": profile,
+            "durations": profile.iter().map(|d| vec![d / count as f64; count]).collect::<Vec<_>>(),
         },
         "workflow": {
             "functions": functions, "edges": spec["edges"], "edge_overhead_s": spec["edge_overhead_s"],
@@ -86,9 +90,13 @@ fn init() -> Value {
     })
 }
 
-/// Measure asked points without noise.
-fn measure(reply: &Value) -> Value {
-    let file = WorkflowFile::load(&workflow("chain3")).unwrap();
+fn init() -> Value {
+    init_of("chain3")
+}
+
+/// Measure asked points of a workflow without noise.
+pub(crate) fn measure(name: &str, reply: &Value) -> Value {
+    let file = WorkflowFile::load(&workflow(name)).unwrap();
     let simulator = file.simulator().unwrap();
     let levels = file.workflow.levels();
     let sample = |(x, id): (&Value, &Value)| {
@@ -109,7 +117,7 @@ fn a_whole_study() {
     for expected in [10, 3, 3] {
         let asked = peer.call(json!({ "cmd": "ask" }));
         assert_eq!(asked["x"].as_array().unwrap().len(), expected);
-        peer.call(json!({ "cmd": "tell", "obs": measure(&asked) }));
+        peer.call(json!({ "cmd": "tell", "obs": measure("chain3", &asked) }));
         let recommended = peer.call(json!({ "cmd": "recommend" }));
         assert_eq!(recommended, peer.call(json!({ "cmd": "recommend" })));
         assert_eq!(recommended["x"].as_array().unwrap().len(), 6);
@@ -122,7 +130,7 @@ fn a_whole_study() {
 fn trials_may_be_told_late_and_out_of_order() {
     let mut peer = Peer::start(&[]);
     peer.call(init());
-    let first = measure(&peer.call(json!({ "cmd": "ask" })));
+    let first = measure("chain3", &peer.call(json!({ "cmd": "ask" })));
     let first = first.as_array().unwrap();
     peer.call(json!({ "cmd": "tell", "obs": [first[9], first[3]] }));
     peer.call(json!({ "cmd": "fail", "id": 4, "reason": "out of memory" }));
@@ -169,7 +177,7 @@ fn faults_are_answered_and_change_nothing() {
 
     peer.call(init());
     peer.refused(&init().to_string(), "the study has begun already");
-    let samples = measure(&peer.call(json!({ "cmd": "ask" })));
+    let samples = measure("chain3", &peer.call(json!({ "cmd": "ask" })));
     let altered = |field: &str, value: Value| {
         let mut obs = samples[0].clone();
         obs[field] = value;
@@ -212,7 +220,7 @@ fn a_killed_peer_continues() {
         (0..3)
             .map(|_| {
                 let asked = peer.call(json!({ "cmd": "ask" }));
-                peer.call(json!({ "cmd": "tell", "obs": measure(&asked) }));
+                peer.call(json!({ "cmd": "tell", "obs": measure("chain3", &asked) }));
                 asked
             })
             .collect()
@@ -235,7 +243,7 @@ fn a_killed_peer_continues() {
         assert_eq!(known, trials);
         let again = peer.call(json!({ "cmd": "ask" }));
         assert_eq!(again, *expected);
-        let samples = measure(&again);
+        let samples = measure("chain3", &again);
         let (first, rest) = samples.as_array().unwrap().split_first().unwrap();
         peer.call(json!({ "cmd": "tell", "obs": [first] }));
         drop(peer);

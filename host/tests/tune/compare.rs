@@ -11,7 +11,7 @@ use crate::support::{folder, refused, stderr, workflow};
 /// The stored optima come from a mixed-integer programme; branch and bound must find the same costs.
 #[test]
 fn branch_and_bound_finds_the_stored_optima() {
-    for name in ["single1", "chain3", "ml4", "fan5", "video5"] {
+    for name in ["single1", "chain3", "ml4", "api4", "fan5", "video5"] {
         let file = WorkflowFile::load(&workflow(name)).unwrap();
         let stored = file.oracle.clone().unwrap();
         let found = oracle::solve(&file.simulator().unwrap(), file.qos_s).unwrap();

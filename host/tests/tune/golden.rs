@@ -28,7 +28,10 @@ fn numbers(value: &Value) -> Vec<f64> {
 
 fn point(value: &Value) -> Point {
     let (cpu, memory) = (numbers(&value["cpu_idx"]), numbers(&value["mem_idx"]));
-    Point(cpu.into_iter().zip(memory).flat_map(|(cpu, memory)| [cpu as u16, memory as u16]).collect())
+    let resources = cpu.into_iter().zip(memory).flat_map(|(cpu, memory)| [cpu, memory]);
+    // There when the search decides the concurrency of functions: in the shipped files of all of them.
+    let concurrency = value["concurrency_idx"].as_array().into_iter().flatten().map(number);
+    Point(resources.chain(concurrency).map(|level| level as u16).collect())
 }
 
 #[track_caller]

@@ -3,6 +3,7 @@
 mod ask_tell;
 mod command_line;
 mod compare;
+mod concurrency;
 mod evaluator;
 mod golden;
 mod state_file;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-pub(crate) const WORKFLOWS: [&str; 6] = ["single1", "chain3", "ml4", "fan5", "video5", "social10"];
+pub(crate) const WORKFLOWS: [&str; 7] = ["single1", "chain3", "ml4", "api4", "fan5", "video5", "social10"];
 
 pub(crate) fn fixture(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path)
@@ -25,15 +25,24 @@ pub(crate) fn folder(test: &str) -> PathBuf {
 
 /// `aquatope tune --workflow NAME ...`, not yet started.
 pub(crate) fn tune(name: &str, options: &[&str]) -> Command {
+    tune_file(&workflow(name), options)
+}
+
+pub(crate) fn tune_file(path: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aquatope"));
-    command.arg("tune").arg("--workflow").arg(workflow(name)).args(options);
+    command.arg("tune").arg("--workflow").arg(path).args(options);
     command
 }
 
 /// What it prints with `--json`; fails the test unless it exits with 0.
 #[track_caller]
 pub(crate) fn tune_json(name: &str, options: &[&str]) -> Value {
-    let output = tune(name, options).arg("--json").output().unwrap();
+    tune_json_file(&workflow(name), options)
+}
+
+#[track_caller]
+pub(crate) fn tune_json_file(path: &Path, options: &[&str]) -> Value {
+    let output = tune_file(path, options).arg("--json").output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }

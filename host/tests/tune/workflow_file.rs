@@ -1,6 +1,8 @@
 //! Every fault of a workflow file is an error that names the field and how to mend it.
 
+use aquatope::tune::workflow::Resource;
 use aquatope::tune::workflow_file::WorkflowFile;
+use aquatope_core::bo::space::Axis;
 use serde_json::{Value, json};
 
 use crate::support::{WORKFLOWS, workflow};
@@ -14,8 +16,16 @@ fn shipped_files_are_valid() {
     for name in WORKFLOWS {
         let file = WorkflowFile::load(&workflow(name)).unwrap();
         assert_eq!(file.name, name);
-        assert_eq!(file.workflow.levels().len(), 2 * file.workflow.functions.len());
         assert_eq!(file.workflow.levels()[..2], [40, 31]);
+        let (n, decisions) = (file.workflow.functions.len(), file.workflow.decisions());
+        assert_eq!(decisions.len(), if name == "api4" { 3 * n } else { 2 * n });
+        for (axis, decision) in decisions.into_iter().enumerate() {
+            let expected = match axis / (2 * n) {
+                0 => (axis / 2, [Resource::Cpu, Resource::Memory][axis % 2]),
+                _ => (axis - 2 * n, Resource::Concurrency),
+            };
+            assert_eq!((decision.function, decision.resource), expected);
+        }
     }
 }
 
@@ -34,6 +44,31 @@ fn faults_name_the_field() {
         ("/functions/1/serial_s", json!(-0.5), "f: functions[1].serial_s: is -0.5; must not be negative"),
         ("/functions/1/serial_s", Value::Null, "f: functions[1].serial_s: is missing"),
         ("/functions/0/concurrency", json!(0), "f: functions[0].concurrency: is 0; must be at least 1"),
+        (
+            "/functions/0/concurrency",
+            json!(1.5),
+            "f: functions[0].concurrency: is 1.5; must be a whole number",
+        ),
+        (
+            "/functions/0/concurrency",
+            json!({"min": 0, "max": 4, "step": 1}),
+            "f: functions[0].concurrency.min: is 0; must be at least 1",
+        ),
+        (
+            "/functions/0/concurrency",
+            json!({"min": 4, "max": 2, "step": 1}),
+            "f: functions[0].concurrency.min: 4 is above max 2; the space is empty",
+        ),
+        (
+            "/functions/0/concurrency",
+            json!({"min": 1, "max": 4}),
+            "f: functions[0].concurrency.step: is missing",
+        ),
+        (
+            "/functions/0/concurrency",
+            json!({"min": 1, "max": 4, "step": 1}),
+            "f: reference.default_config.concurrency_idx: is missing",
+        ),
         ("/functions/0/max_parallelism", json!(0), "f: functions[0].max_parallelism: is 0; must be above 0"),
         ("/edges", json!([[0, 1], [1, 2], [2, 1]]), "f: edges: form a cycle: transform -> load -> transform"),
         ("/edges", json!([[0, 0]]), "f: edges: form a cycle: extract -> extract"),
@@ -98,5 +133,5 @@ fn edges_by_name_in_any_order() {
     assert_eq!(file.workflow.order, [1, 2, 0]);
     assert_eq!((file.performance, file.oracle), (None, None));
     assert_eq!(file.start.0, [39, 30, 39, 30, 39, 30]);
-    assert_eq!(file.workflow.functions[2].concurrency, 4);
+    assert_eq!(file.workflow.functions[2].concurrency, Axis::fixed(4.0).unwrap());
 }

@@ -30,7 +30,12 @@ impl Sampler for Autoscaling {
             // Too slow, or it did not answer at all.
             _ => STEP,
         };
-        let scaled = last.point.0.iter().zip(&self.0.levels).map(|(&level, &levels)| {
+        // Autoscalers change resources; how many requests share a container is not theirs to decide.
+        let resources = self.0.workflow.as_ref().map_or(usize::MAX, |workflow| 2 * workflow.functions.len());
+        let scaled = last.point.0.iter().zip(&self.0.levels).enumerate().map(|(axis, (&level, &levels))| {
+            if axis >= resources {
+                return level;
+            }
             // Levels count from 1 here, so that the lowest can be scaled up again.
             let scaled = (f64::from(level + 1) * factor).round().max(1.0) as u16 - 1;
             let moved = if factor > 1.0 { scaled.max(level + 1) } else { scaled };

@@ -1,14 +1,14 @@
 //! Tables for people.
 
 /// `rows` under `header`, columns aligned: the first to the left, the others to the right.
-pub(super) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn aligned(header: &[impl AsRef<str>], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let fields = rows.iter().filter_map(|row| row.get(column)).map(|field| field.chars().count());
-        fields.chain([header[column].chars().count()]).max().unwrap_or(0)
+        fields.chain([header[column].as_ref().chars().count()]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let mut text = String::new();
-    let titles: Vec<String> = header.iter().map(ToString::to_string).collect();
+    let titles: Vec<String> = header.iter().map(|title| title.as_ref().to_string()).collect();
     for row in std::iter::once(&titles).chain(rows) {
         let mut line = String::new();
         for (column, (field, width)) in row.iter().zip(&widths).enumerate() {
