@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use aquatope_shared::fault::Fault;
+
 /// Why a command stopped. `Input` ends the process with code 2, everything else with 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +49,12 @@ impl Error {
             Self::Input { .. } | Self::Io { .. } => 2,
             Self::Failed(_) => 1,
         }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(Fault { at, what, mend }: Fault) -> Self {
+        Self::Input { at, what, mend }
     }
 }
 

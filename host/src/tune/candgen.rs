@@ -9,6 +9,7 @@ use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS, Search};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::gp::{GpError, Noise, Prior};
+use aquatope_shared::fault;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use serde_json::{Value, json};
@@ -21,22 +22,25 @@ use super::problem::{MAX_AXES, MAX_BATCH, MAX_PATHS, MAX_TRIALS};
 /// Answer a `candgen` request.
 pub fn answer(request: &Field) -> Result<Value> {
     let inputs: Vec<Vec<f64>> =
-        request.get("X").items()?.iter().map(Field::numbers).collect::<Result<_>>()?;
-    let positive =
-        |name: &str| -> Result<Vec<f64>> { request.get(name).items()?.iter().map(Field::positive).collect() };
+        request.get("X").items()?.iter().map(Field::numbers).collect::<fault::Result<_>>()?;
+    let positive = |name: &str| -> fault::Result<Vec<f64>> {
+        request.get(name).items()?.iter().map(Field::positive).collect()
+    };
     let (costs, latencies) = (positive("cost")?, positive("latency")?);
     let dimensions = inputs.first().map_or(0, Vec::len);
     if dimensions == 0 || inputs.iter().any(|x| x.len() != dimensions) {
         return Err(request
             .get("X")
-            .fault("has rows of different lengths, or none", "give n rows of d numbers"));
+            .fault("has rows of different lengths, or none", "give n rows of d numbers")
+            .into());
     }
     if costs.len() != inputs.len() || latencies.len() != inputs.len() {
         return Err(request
             .get("X")
-            .fault("differs in length from cost or latency", "give one of each an observation"));
+            .fault("differs in length from cost or latency", "give one of each an observation")
+            .into());
     }
-    let limited = |name: &str, most: usize| -> Result<u16> {
+    let limited = |name: &str, most: usize| -> fault::Result<u16> {
         let field = request.get(name);
         let value = field.whole(1)?;
         if value > most as u64 {

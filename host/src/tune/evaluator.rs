@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use aquatope_core::workflow::Configuration;
+use aquatope_shared::fault;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
@@ -243,11 +244,11 @@ fn beginning(line: &str) -> String {
 pub fn read_outcome(reply: &Field, functions: Option<usize>) -> crate::error::Result<Outcome> {
     let durations = match reply.get("durations").present() {
         None => Vec::new(),
-        Some(list) => list.items()?.iter().map(Field::positive).collect::<crate::error::Result<_>>()?,
+        Some(list) => list.items()?.iter().map(Field::positive).collect::<fault::Result<_>>()?,
     };
     if let Some(functions) = functions.filter(|&n| !durations.is_empty() && durations.len() != n) {
         let what = format!("has {} entries for {functions} functions", durations.len());
-        return Err(reply.get("durations").fault(what, "give one duration a function, or none"));
+        return Err(reply.get("durations").fault(what, "give one duration a function, or none").into());
     }
     let variance = |name: &str| reply.get(name).present().map(|field| field.non_negative()).transpose();
     Ok(Outcome {

@@ -1,19 +1,15 @@
 //! How trials are chosen.
 
-use aquatope_core::anomaly::AnomalyTest;
 use aquatope_core::bo::acquisition::Improvement;
-use aquatope_core::bo::acquisition::maximise::Search;
-use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::space::Axis;
-use aquatope_core::bo::surrogates::{Sampling, Surrogates};
-use aquatope_core::gp::Prior;
-use aquatope_core::structured::{Resource, Resources, StructuredModel, StructuredScratch};
-use aquatope_core::workflow::{self, Prices, WorkflowBuilder};
+use aquatope_core::bo::surrogates::Surrogates;
+use aquatope_core::structured::StructuredScratch;
+use aquatope_shared::models;
 
 use crate::error::{Error, Result};
 
 use super::modelled::{Modelled, convert, core_point, space};
-use super::problem::{MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS, Problem};
+use super::problem::Problem;
 use super::sampler::Sampler;
 use super::samplers::autoscaling::Autoscaling;
 use super::samplers::clite::Clite;
@@ -68,12 +64,12 @@ impl Method {
             (Self::Structured, Some(workflow)) => structured(problem, workflow)?,
             (Self::Structured | Self::Qlognei, _) => Box::new(Modelled::new(
                 problem,
-                black_box(problem, Improvement::LogNei),
+                models::black_box(problem.effort, Improvement::LogNei),
                 Box::new(Surrogates::new()),
             )?),
             (Self::Qnei, _) => Box::new(Modelled::new(
                 problem,
-                black_box(problem, Improvement::Nei),
+                models::black_box(problem.effort, Improvement::Nei),
                 Box::new(Surrogates::new()),
             )?),
             (Self::Clite, _) => Box::new(Clite::new(problem.clone())),
@@ -112,60 +108,12 @@ impl Method {
     }
 }
 
-/// The paper's model with what measures best around it: see [`AnomalyTest`].
-fn black_box(problem: &Problem, improvement: Improvement) -> BlackBox<MAX_AXES, MAX_TRIALS, MAX_PATHS> {
-    let effort = problem.effort;
-    let search = Search { raw: effort.raw_samples, restarts: effort.restarts, ..Search::default() };
-    let sampling = Sampling { improvement, samples: effort.mc_samples, search, ..Sampling::default() };
-    BlackBox::new(BlackBoxConfig {
-        prior: Prior::default(),
-        sampling,
-        anomalies: Some(AnomalyTest::default()),
-    })
-}
-
-/// The most configurations of one function that the structured model looks at: 40 x 31 on the shipped grid, eight
-/// times that where concurrency is searched as well.
-const CHOICES: usize = 10_240;
-
 fn structured(problem: &Problem, workflow: &Workflow) -> Result<Box<dyn Sampler>> {
-    let refused = |error: &dyn std::error::Error| Error::Failed(error.to_string());
-    let resources = |(i, function): (usize, &Function)| Resources {
-        cpu: Resource::Axis(2 * i as u16),
-        memory_mb: Resource::Axis(2 * i as u16 + 1),
-        concurrency: match workflow.concurrency_axis(i) {
-            Some(axis) => Resource::Axis(axis as u16),
-            None => Resource::Fixed(function.concurrency.min()),
-        },
-    };
-    let resources: Vec<Resources> = workflow.functions.iter().enumerate().map(resources).collect();
-    let prices =
-        Prices::new(workflow.cpu_per_core_s, workflow.memory_per_gb_s).map_err(|error| refused(&error))?;
     let space = space(problem)?;
-    let mut model = StructuredModel::<_, MAX_FUNCTIONS, MAX_TRIALS, CHOICES>::new(
-        graph(workflow)?,
-        prices,
-        &resources,
-        &space,
-        black_box(problem, Improvement::LogNei),
-    )
-    .map_err(|error| refused(&error))?;
+    let mut model = models::structured(workflow, &space, problem.effort)
+        .map_err(|error| Error::Failed(error.to_string()))?;
     let profile = problem.profile.iter().map(convert).collect::<Result<Vec<_>>>()?;
     // Without durations, or with too few measurements, it learns nothing from them, and says so by returning false.
     model.learn_baseline(&space, &core_point(&space, &problem.start)?, &profile);
     Ok(Box::new(Modelled::new(problem, model, Box::new(StructuredScratch::new(Surrogates::new())))?))
-}
-
-fn graph(workflow: &Workflow) -> Result<workflow::Workflow<MAX_FUNCTIONS>> {
-    let refused = |error: &dyn std::error::Error| Error::Failed(error.to_string());
-    let mut builder = WorkflowBuilder::new();
-    let mut stages = Vec::new();
-    for _ in &workflow.functions {
-        stages.push(builder.stage().map_err(|error| refused(&error))?);
-    }
-    for &(from, to) in &workflow.edges {
-        builder.edge(stages[from], stages[to]).map_err(|error| refused(&error))?;
-    }
-    builder.edge_overhead(workflow.edge_overhead_s).map_err(|error| refused(&error))?;
-    builder.build().map_err(|error| refused(&error))
 }

@@ -8,12 +8,9 @@
 
 pub mod candgen;
 pub mod compare;
-pub mod counter_random;
 pub mod evaluator;
-pub mod json;
 pub mod method;
 pub mod modelled;
-pub mod oracle;
 pub mod problem;
 pub mod progress;
 pub mod protocol;
@@ -23,11 +20,9 @@ pub mod sampler;
 pub mod samplers;
 pub mod sensitivity;
 pub mod shipped;
-pub mod simulator;
-pub mod space;
 pub mod store;
 pub mod study;
 pub mod summary;
 pub mod trial;
-pub mod workflow;
-pub mod workflow_file;
+
+pub use aquatope_shared::{counter_random, json, oracle, simulator, space, workflow, workflow_file};

@@ -3,10 +3,11 @@
 use aquatope_core::bo::MAX_BATCH;
 use aquatope_core::bo::model::{Model, Objective};
 use aquatope_core::bo::profile::{Profile, ProfileError};
-use aquatope_core::bo::space::{self, Axis, SearchSpace};
+use aquatope_core::bo::space::{self, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::trial::{self, TrialId};
 use aquatope_core::math::normal::Normal;
+use aquatope_shared::models;
 use rand_core::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,6 @@ use super::problem::{MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS, Problem};
 use super::sampler::{Interval, Prediction, Recommendation, Sampler};
 use super::space::Point;
 use super::trial::{Outcome, Trial};
-use super::workflow::Decision;
 
 /// A study of the core, driven by one of its models.
 pub struct Modelled<M: Model<MAX_AXES, MAX_FUNCTIONS>>
@@ -51,19 +51,11 @@ where
 
 /// The search space of a problem: logarithmic axes where values are known, plain levels otherwise.
 pub fn space(problem: &Problem) -> Result<SearchSpace<MAX_AXES>> {
-    let axes: Vec<Axis> = match &problem.workflow {
-        Some(workflow) => {
-            let logarithmic =
-                |decision: &Decision| decision.axis.log_scaled().map_err(|error| refused(&error));
-            workflow.decisions().iter().map(logarithmic).collect::<Result<_>>()?
-        }
-        None => {
-            let plain =
-                |&levels: &u16| Axis::new(0.0, f64::from(levels - 1), 1.0).map_err(|error| refused(&error));
-            problem.levels.iter().map(plain).collect::<Result<_>>()?
-        }
+    let space = match &problem.workflow {
+        Some(workflow) => models::space(workflow),
+        None => models::plain_space(&problem.levels),
     };
-    SearchSpace::new(&axes).map_err(|error| refused(&error))
+    space.map_err(|error| refused(&error))
 }
 
 impl<M> Sampler for Modelled<M>
@@ -145,15 +137,7 @@ const SNAPSHOT: usize = 1 << 20;
 
 /// An outcome as the core checks and keeps it.
 pub fn convert(outcome: &Outcome) -> Result<trial::Outcome<MAX_FUNCTIONS>> {
-    let converted = trial::Outcome::new(outcome.cost, outcome.latency_s)
-        .and_then(|converted| converted.with_durations(&outcome.durations))
-        .map_err(|error| refused(&error))?;
-    match (outcome.cost_variance, outcome.latency_variance) {
-        (Some(cost), Some(latency)) => {
-            converted.with_variances(cost, latency).map_err(|error| refused(&error))
-        }
-        _ => Ok(converted),
-    }
+    outcome.checked().map_err(|error| refused(&error))
 }
 
 /// A configuration as a point of the core's space.

@@ -1,5 +1,7 @@
 //! What is to be solved: the grid, the QoS, what is known beforehand, and how trials are asked.
 
+pub use aquatope_shared::models::{Effort, MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS};
+
 use crate::error::{Error, Result};
 
 use super::space::Point;
@@ -33,31 +35,6 @@ pub struct Problem {
     pub effort: Effort,
 }
 
-/// Work per ask of the black box.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// Monte-Carlo paths.
-    pub mc_samples: u16,
-    /// Starts of the search for a batch, chosen among the raw samples.
-    pub restarts: u16,
-    /// Raw samples.
-    pub raw_samples: u16,
-}
-
-impl Default for Effort {
-    fn default() -> Self {
-        Self { mc_samples: 64, restarts: 10, raw_samples: 128 }
-    }
-}
-
-/// The most axes of a configuration.
-pub const MAX_AXES: usize = 32;
-/// The most functions of a workflow.
-pub const MAX_FUNCTIONS: usize = 16;
-/// The most trials of a study.
-pub const MAX_TRIALS: usize = 128;
-/// The most Monte-Carlo paths.
-pub const MAX_PATHS: usize = 128;
 /// The most trials of one ask after the first.
 pub const MAX_BATCH: usize = 16;
 

@@ -20,6 +20,7 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
+use aquatope_shared::fault;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -91,7 +92,7 @@ impl Session {
             "quit" => return Ok(Answer::Quit),
             other => {
                 let mend = "use init, ask, tell, fail, recommend, candgen or quit";
-                return Err(request.get("cmd").fault(format!("unknown command {other:?}"), mend));
+                return Err(request.get("cmd").fault(format!("unknown command {other:?}"), mend).into());
             }
         };
         Ok(Answer::Reply(reply))
@@ -101,7 +102,8 @@ impl Session {
         if self.active.is_some() {
             return Err(request
                 .get("cmd")
-                .fault("the study has begun already", "start another process for another study"));
+                .fault("the study has begun already", "start another process for another study")
+                .into());
         }
         let problem = read_problem(request, self.confidence, self.effort)?;
         let sampler = self.method.sampler(&problem)?;
@@ -166,11 +168,12 @@ impl Session {
             if told.iter().any(|(other, _)| *other == id) {
                 return Err(item
                     .get("id")
-                    .fault(format!("trial {id} stands twice"), "tell every trial once"));
+                    .fault(format!("trial {id} stands twice"), "tell every trial once")
+                    .into());
             }
             if read_point(&item.get("x"), &problem.levels)? != *study.point(id) {
                 let what = format!("is not the configuration asked as trial {id}");
-                return Err(item.get("x").fault(what, "measure the points that ask returned"));
+                return Err(item.get("x").fault(what, "measure the points that ask returned").into());
             }
             let functions = problem.workflow.as_ref().map(|workflow| workflow.functions.len());
             let outcome = read_outcome(&item, functions)?;
@@ -220,24 +223,27 @@ fn read_problem(request: &Field, confidence: f64, effort: Effort) -> Result<Prob
     if protocol != PROTOCOL {
         return Err(request
             .get("protocol")
-            .fault(format!("is {protocol}"), format!("this program speaks {PROTOCOL}")));
+            .fault(format!("is {protocol}"), format!("this program speaks {PROTOCOL}"))
+            .into());
     }
     let workflow = request.get("workflow").present().map(|workflow| Workflow::read(&workflow)).transpose()?;
-    let level = |field: &Field| -> Result<u16> {
+    let level = |field: &Field| -> fault::Result<u16> {
         let levels = field.whole(1)?;
         u16::try_from(levels).map_err(|_| field.fault(format!("is {levels}"), "use at most 65535 levels"))
     };
-    let levels: Vec<u16> = request.get("levels").items()?.iter().map(level).collect::<Result<_>>()?;
+    let levels: Vec<u16> = request.get("levels").items()?.iter().map(level).collect::<fault::Result<_>>()?;
     let d = request.get("d").whole(1)? as usize;
     if levels.len() != d {
         return Err(request
             .get("levels")
-            .fault(format!("has {} entries for d = {d}", levels.len()), "give one an axis"));
+            .fault(format!("has {} entries for d = {d}", levels.len()), "give one an axis")
+            .into());
     }
     if workflow.as_ref().is_some_and(|workflow| workflow.levels() != levels) {
         return Err(request
             .get("levels")
-            .fault("differ from those of workflow.space", "give the same grid in both"));
+            .fault("differ from those of workflow.space", "give the same grid in both")
+            .into());
     }
     let (start, profile) = match request.get("baseline_profile").present() {
         None => {
@@ -273,18 +279,19 @@ fn read_profile(profile: &Field, workflow: Option<&Workflow>) -> Result<Vec<Outc
         profile.get("durations").present().map(|field| field.items()).transpose()?.unwrap_or_default();
     if latencies.len() != costs.len() || (!durations.is_empty() && durations.len() != costs.len()) {
         return Err(profile
-            .fault("has lists of different lengths", "give cost, latency and durations of every sample"));
+            .fault("has lists of different lengths", "give cost, latency and durations of every sample")
+            .into());
     }
     let sample = |i: usize| -> Result<Outcome> {
         let seconds = match durations.get(i) {
             None => Vec::new(),
-            Some(list) => list.items()?.iter().map(Field::positive).collect::<Result<Vec<f64>>>()?,
+            Some(list) => list.items()?.iter().map(Field::positive).collect::<fault::Result<_>>()?,
         };
         if let (Some(workflow), Some(list)) = (workflow, durations.get(i))
             && seconds.len() != workflow.functions.len()
         {
             let what = format!("has {} entries", seconds.len());
-            return Err(list.fault(what, "give one duration a function"));
+            return Err(list.fault(what, "give one duration a function").into());
         }
         Ok(Outcome {
             cost: costs[i].positive()?,
@@ -300,7 +307,9 @@ fn read_profile(profile: &Field, workflow: Option<&Workflow>) -> Result<Vec<Outc
 fn read_point(field: &Field, levels: &[u16]) -> Result<Point> {
     let x = field.numbers()?;
     if x.len() != levels.len() {
-        return Err(field.fault(format!("has {} coordinates", x.len()), format!("give {}", levels.len())));
+        return Err(field
+            .fault(format!("has {} coordinates", x.len()), format!("give {}", levels.len()))
+            .into());
     }
     Ok(Point::nearest(&x, levels))
 }

@@ -20,10 +20,13 @@ pub const SHIPPED: [(&str, &str); 7] = [
 /// The workflow file at `path`; or, when there is no such file, the shipped workflow of that name.
 pub fn load(path: &Path) -> Result<WorkflowFile> {
     if path.exists() {
-        return WorkflowFile::load(path);
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            Error::io(path, source, "name a workflow file of schema aquatope-workflow/1")
+        })?;
+        return Ok(WorkflowFile::parse(&path.display().to_string(), &text)?);
     }
     match SHIPPED.iter().find(|(name, _)| path.as_os_str() == *name) {
-        Some((name, text)) => WorkflowFile::parse(name, text),
+        Some((name, text)) => Ok(WorkflowFile::parse(name, text)?),
         None => {
             let names = SHIPPED.map(|(name, _)| name).join(", ");
             let mend = format!("name a workflow file, or one that is built in: {names}");

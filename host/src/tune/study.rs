@@ -1,11 +1,9 @@
 //! A study on disk: ask, tell and fail, every one recorded before it takes effect outside.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::SeedableRng;
+use aquatope_shared::models;
 
 use crate::error::{Error, Result};
 
-use super::counter_random::mix64;
 use super::sampler::{Recommendation, Sampler};
 use super::space::Point;
 use super::store::{Record, Store};
@@ -46,7 +44,7 @@ impl Study {
 
     /// Ask for up to `count` new trials; they are on the disk before they are returned.
     pub fn ask(&mut self, count: usize) -> Result<Vec<usize>> {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(mix64(self.seed ^ mix64(self.record.asks)));
+        let mut rng = models::stream(self.seed, self.record.asks);
         let points = self.sampler.ask(&self.record.trials, count, &mut rng)?;
         let first = self.record.trials.len();
         let trials = points.into_iter().map(|point| Trial { point, state: TrialState::Running });

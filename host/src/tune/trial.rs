@@ -2,22 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::space::Point;
+pub use aquatope_shared::outcome::Outcome;
 
-/// What one measured sample says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// Cost of the sample.
-    pub cost: f64,
-    /// End-to-end latency, seconds.
-    pub latency_s: f64,
-    /// Variance of `cost` as a mean, when it is one.
-    pub cost_variance: Option<f64>,
-    /// Variance of `latency_s` as a mean, when it is one.
-    pub latency_variance: Option<f64>,
-    /// Seconds every function took; empty when unknown.
-    pub durations: Vec<f64>,
-}
+use super::space::Point;
 
 /// Where a trial stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use aquatope::tune::workflow_file::WorkflowFile;
+use aquatope::tune::shipped;
 use serde_json::{Value, json};
 
 use crate::support::{folder, workflow};
@@ -65,7 +65,7 @@ impl Drop for Peer {
 /// What the reference harness sends for a workflow.
 pub(crate) fn init_of(name: &str) -> Value {
     let spec: Value = serde_json::from_str(&std::fs::read_to_string(workflow(name)).unwrap()).unwrap();
-    let levels = WorkflowFile::load(&workflow(name)).unwrap().workflow.levels();
+    let levels = shipped::load(&workflow(name)).unwrap().workflow.levels();
     let functions: Vec<Value> = spec["functions"]
         .as_array()
         .unwrap()
@@ -96,7 +96,7 @@ fn init() -> Value {
 
 /// Measure asked points of a workflow without noise.
 pub(crate) fn measure(name: &str, reply: &Value) -> Value {
-    let file = WorkflowFile::load(&workflow(name)).unwrap();
+    let file = shipped::load(&workflow(name)).unwrap();
     let simulator = file.simulator().unwrap();
     let levels = file.workflow.levels();
     let sample = |(x, id): (&Value, &Value)| {

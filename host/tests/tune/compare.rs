@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use aquatope::tune::oracle;
-use aquatope::tune::workflow_file::WorkflowFile;
+use aquatope::tune::shipped;
 use serde_json::Value;
 
 use crate::support::{folder, refused, stderr, workflow};
@@ -12,7 +12,7 @@ use crate::support::{folder, refused, stderr, workflow};
 #[test]
 fn branch_and_bound_finds_the_stored_optima() {
     for name in ["single1", "chain3", "ml4", "api4", "fan5", "video5"] {
-        let file = WorkflowFile::load(&workflow(name)).unwrap();
+        let file = shipped::load(&workflow(name)).unwrap();
         let stored = file.oracle.clone().unwrap();
         let found = oracle::solve(&file.simulator().unwrap(), file.qos_s).unwrap();
         assert!(
@@ -23,7 +23,7 @@ fn branch_and_bound_finds_the_stored_optima() {
         );
         assert!(found.latency_s <= file.qos_s);
     }
-    let file = WorkflowFile::load(&workflow("chain3")).unwrap();
+    let file = shipped::load(&workflow("chain3")).unwrap();
     assert_eq!(oracle::solve(&file.simulator().unwrap(), 1.0), None, "no configuration is that fast");
 }
 

@@ -2,9 +2,9 @@
 //! generator's exp, log and cos may differ from ours in the last digit.
 
 use aquatope::tune::counter_random;
+use aquatope::tune::shipped;
 use aquatope::tune::simulator::{Scenario, Simulator};
 use aquatope::tune::space::Point;
-use aquatope::tune::workflow_file::WorkflowFile;
 use serde_json::Value;
 
 use crate::support::{WORKFLOWS, fixture, workflow};
@@ -14,7 +14,7 @@ fn golden() -> Value {
 }
 
 fn simulator(name: &str) -> Simulator {
-    let file = WorkflowFile::load(&workflow(name)).unwrap();
+    let file = shipped::load(&workflow(name)).unwrap();
     Simulator { performance: file.performance.unwrap(), workflow: file.workflow, noise: file.noise }
 }
 
@@ -101,7 +101,7 @@ fn rounding_to_the_grid() {
 #[test]
 fn stored_optima_cost_what_they_claim() {
     for name in WORKFLOWS {
-        let oracle = WorkflowFile::load(&workflow(name)).unwrap().oracle.unwrap();
+        let oracle = shipped::load(&workflow(name)).unwrap().oracle.unwrap();
         let (cost, latency) = simulator(name).truth(&oracle.point);
         close(cost, oracle.cost);
         close(latency, oracle.latency_s);

@@ -1,5 +1,6 @@
 //! Every fault of a workflow file is an error that names the field and how to mend it.
 
+use aquatope::tune::shipped;
 use aquatope::tune::workflow::Resource;
 use aquatope::tune::workflow_file::WorkflowFile;
 use aquatope_core::bo::space::Axis;
@@ -14,7 +15,7 @@ fn chain3() -> Value {
 #[test]
 fn shipped_files_are_valid() {
     for name in WORKFLOWS {
-        let file = WorkflowFile::load(&workflow(name)).unwrap();
+        let file = shipped::load(&workflow(name)).unwrap();
         assert_eq!(file.name, name);
         assert_eq!(file.workflow.levels()[..2], [40, 31]);
         let (n, decisions) = (file.workflow.functions.len(), file.workflow.decisions());
@@ -107,7 +108,7 @@ fn faults_name_the_field() {
         *document.pointer_mut(place).unwrap() = value;
         let error = WorkflowFile::parse("f", &document.to_string()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{place}: {error}");
-        assert_eq!(error.exit_code(), 2);
+        assert_eq!(aquatope::error::Error::from(error).exit_code(), 2);
     }
 }
 

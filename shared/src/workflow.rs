@@ -10,9 +10,9 @@
 use aquatope_core::bo::space::Axis;
 use aquatope_core::workflow::Configuration;
 
-use super::space::Point;
+use crate::space::Point;
 
-/// Functions, graph, prices and grid; what exists is checked (see [`super::workflow_file`]).
+/// Functions, graph, prices and grid; what exists is checked (see [`crate::workflow_file`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workflow {
     /// The functions; an index into this is a function's id everywhere.

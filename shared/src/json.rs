@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::fault::{Fault, Result};
 
 /// A place in a JSON document, present or absent: `functions[2].serial_s` of `ml4.json`.
 #[derive(Clone)]
@@ -90,12 +90,12 @@ impl<'v> Field<'v> {
     }
 
     /// An error at this place: what is wrong and how to mend it.
-    pub fn fault(&self, what: impl Into<String>, mend: impl Into<String>) -> Error {
+    pub fn fault(&self, what: impl Into<String>, mend: impl Into<String>) -> Fault {
         let at = match self.path.as_str() {
             "" => self.source.to_string(),
             path => format!("{}: {path}", self.source),
         };
-        Error::input(at, what, mend)
+        Fault { at, what: what.into(), mend: mend.into() }
     }
 
     /// The value as it stands.
@@ -103,7 +103,7 @@ impl<'v> Field<'v> {
         self.value.ok_or_else(|| self.fault("is missing", "add this field"))
     }
 
-    fn wrong(&self, expected: &str) -> Error {
+    fn wrong(&self, expected: &str) -> Fault {
         let mut found = self.value.unwrap_or(&Value::Null).to_string();
         if found.chars().count() > 40 {
             found = found.chars().take(40).chain("...".chars()).collect();
@@ -118,7 +118,7 @@ pub fn parse(source: &str, text: &str) -> Result<Value> {
         let at = format!("{source}:{}:{}", fault.line(), fault.column());
         let what = fault.to_string();
         let what = what.split(" at line ").next().unwrap_or(&what).to_string();
-        Error::input(at, format!("not valid JSON ({what})"), "mend the text at this place")
+        Fault { at, what: format!("not valid JSON ({what})"), mend: "mend the text at this place".into() }
     })
 }
 

@@ -15,11 +15,11 @@
 use aquatope_core::math::float;
 use aquatope_core::workflow::Configuration;
 
-use super::counter_random::{normal, uniform};
-use super::space::Point;
-use super::trial::Outcome;
-use super::workflow::Workflow;
-use super::workflow_file::{Noise, Performance};
+use crate::counter_random::{normal, uniform};
+use crate::outcome::Outcome;
+use crate::space::Point;
+use crate::workflow::Workflow;
+use crate::workflow_file::{Noise, Performance};
 
 /// How noisy a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]

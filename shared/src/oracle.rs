@@ -3,10 +3,10 @@
 //! Meant for workflows of a few functions: the work grows with the product of the front sizes (about 60 each on the
 //! shipped grid), less what the bounds cut.
 
-use super::simulator::Simulator;
-use super::space::Point;
-use super::workflow::Workflow;
-use super::workflow_file::Oracle;
+use crate::simulator::Simulator;
+use crate::space::Point;
+use crate::workflow::Workflow;
+use crate::workflow_file::Oracle;
 
 /// The most functions [`solve`] takes on.
 pub const MAX_EXACT: usize = 5;

@@ -3,16 +3,13 @@
 //!
 //! A [`WorkflowFile`] that exists is checked: the edges form a DAG, every level is valid, every number finite.
 
-use std::path::Path;
-
 use aquatope_core::bo::space::Axis;
 
-use crate::error::{Error, Result};
-
-use super::json::{self, Field};
-use super::simulator::Simulator;
-use super::space::Point;
-use super::workflow::{Decision, Function, Resource, Workflow};
+use crate::fault::Result;
+use crate::json::{self, Field};
+use crate::simulator::Simulator;
+use crate::space::Point;
+use crate::workflow::{Decision, Function, Resource, Workflow};
 
 /// The schema this module reads.
 pub const SCHEMA: &str = "aquatope-workflow/1";
@@ -37,7 +34,7 @@ pub struct WorkflowFile {
     pub oracle: Option<Oracle>,
 }
 
-/// Parameters of one simulated function (see [`super::simulator`] for the formulas).
+/// Parameters of one simulated function (see [`crate::simulator`] for the formulas).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs)] // the names of the schema
 pub struct Performance {
@@ -80,18 +77,14 @@ pub struct Oracle {
 }
 
 impl WorkflowFile {
-    /// Read and check a file.
-    pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| {
-            Error::io(path, source, "name a workflow file of schema aquatope-workflow/1")
-        })?;
-        Self::parse(&path.display().to_string(), &text)
-    }
-
     /// Check the text of a file; `source` names it in errors.
     pub fn parse(source: &str, text: &str) -> Result<Self> {
         let document = json::parse(source, text)?;
-        let root = Field::root(source, &document);
+        Self::read(&Field::root(source, &document))
+    }
+
+    /// Check a document.
+    pub fn read(root: &Field) -> Result<Self> {
         root.object()?;
         let schema = root.get("schema");
         if schema.text()? != SCHEMA {
@@ -99,7 +92,7 @@ impl WorkflowFile {
                 schema.fault(format!("is {:?}", schema.text()?), format!("this version reads {SCHEMA:?}"))
             );
         }
-        let workflow = Workflow::read(&root)?;
+        let workflow = Workflow::read(root)?;
         let functions = root.get("functions").items()?;
         let simulated = functions.iter().any(|function| function.get("serial_s").present().is_some());
         let performance = if simulated {
