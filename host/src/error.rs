@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aquatope_shared::fault::Fault;
+use aquatope_workflow::fault::Fault;
 
 /// Why a command stopped. `Input` ends the process with code 2, everything else with 1.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS, Search};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::gp::{GpError, Noise, Prior};
-use aquatope_shared::fault;
+use aquatope_workflow::fault;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 use serde_json::{Value, json};

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use aquatope_core::workflow::Configuration;
-use aquatope_shared::fault;
+use aquatope_workflow::fault;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 

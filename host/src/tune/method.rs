@@ -4,7 +4,7 @@ use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::space::Axis;
 use aquatope_core::bo::surrogates::Surrogates;
 use aquatope_core::structured::StructuredScratch;
-use aquatope_shared::models;
+use aquatope_workflow::models;
 
 use crate::error::{Error, Result};
 

@@ -25,4 +25,4 @@ pub mod study;
 pub mod summary;
 pub mod trial;
 
-pub use aquatope_shared::{counter_random, json, oracle, simulator, space, workflow, workflow_file};
+pub use aquatope_workflow::{counter_random, json, oracle, simulator, space, workflow, workflow_file};

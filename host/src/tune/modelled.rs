@@ -7,7 +7,7 @@ use aquatope_core::bo::space::{self, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::trial::{self, TrialId};
 use aquatope_core::math::normal::Normal;
-use aquatope_shared::models;
+use aquatope_workflow::models;
 use rand_core::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

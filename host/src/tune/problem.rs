@@ -1,6 +1,6 @@
 //! What is to be solved: the grid, the QoS, what is known beforehand, and how trials are asked.
 
-pub use aquatope_shared::models::{Effort, MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS};
+pub use aquatope_workflow::models::{Effort, MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS};
 
 use crate::error::{Error, Result};
 

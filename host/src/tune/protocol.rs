@@ -20,7 +20,7 @@
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 
-use aquatope_shared::fault;
+use aquatope_workflow::fault;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};

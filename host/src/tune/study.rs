@@ -1,6 +1,6 @@
 //! A study on disk: ask, tell and fail, every one recorded before it takes effect outside.
 
-use aquatope_shared::models;
+use aquatope_workflow::models;
 
 use crate::error::{Error, Result};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use aquatope_shared::outcome::Outcome;
+pub use aquatope_workflow::outcome::Outcome;
 
 use super::space::Point;
 
