@@ -26,11 +26,13 @@ mod controller;
 mod hysteresis;
 mod light;
 mod plan;
+mod stage;
 mod upstream;
 
 pub use capacity::{Candidate, Fit, fit};
-pub use controller::{Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
+pub use controller::{EdgeError, Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
 pub use hysteresis::{Damper, Hysteresis};
 pub use light::LightFleet;
 pub use plan::{Prices, Rule, containers, probability, quantile};
+pub use stage::{MAX_EDGES, MEMORY};
 pub use upstream::{Upstream, combine, implied};

@@ -9,9 +9,8 @@
 //! Eick, Massey and Whitt, *The Physics of the M_t/G/infinity Queue*, Operations Research 1993), and the *peak* of the
 //! minute as the largest of a few independent looks per run that fits into it, at the expected course's highest instant.
 //!
-//! A stage's own history says the same thing in another way, so the two forecasts are averaged quantile by quantile
-//! ([`combine`]; Ratcliff, *Group reaction time distributions*, Psychological Bulletin 1979), weighted by how narrow
-//! each is.
+//! A stage's own history says the same thing in another way: the two forecasts are averaged quantile by quantile
+//! ([`combine`]; Ratcliff, *Group reaction time distributions*, Psychological Bulletin 1979).
 
 use crate::forecast::{Forecast, LEVELS};
 use crate::math::float;
@@ -93,16 +92,10 @@ fn largest_of_poisson(mean: f64, looks: f64) -> Forecast {
     forecast
 }
 
-/// Average two forecasts of the same thing, each weighted by the inverse square of its 90 % interval's width (at least
-/// one container). Quantiles stay in order. Work: O(1).
-pub fn combine(a: &Forecast, b: &Forecast) -> Forecast {
-    let precision = |forecast: &Forecast| {
-        let width = (forecast.quantile(0.95) - forecast.quantile(0.05)).max(1.0);
-        1.0 / (width * width)
-    };
-    let (of_a, of_b) = (precision(a), precision(b));
-    let share = of_a / (of_a + of_b);
-    let share = if share.is_finite() { share } else { 0.5 };
+/// Average two forecasts of the same thing, `share_of_a` of the first; half of each when it is no number of `[0, 1]`.
+/// Quantiles stay in order. Work: O(1).
+pub fn combine(a: &Forecast, b: &Forecast, share_of_a: f32) -> Forecast {
+    let share = if (0.0..=1.0).contains(&share_of_a) { share_of_a } else { 0.5 };
     let mix = |x: f32, y: f32| share * x + (1.0 - share) * y;
     Forecast {
         mean: mix(a.mean, b.mean),
@@ -192,14 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn the_narrower_forecast_counts_more() {
+    fn quantiles_are_averaged() {
         let wide =
             Forecast { mean: 10.0, quantiles: core::array::from_fn(|i| 2.0 * i as f32), epistemic: 0.0 };
-        let narrow = Forecast { mean: 4.0, quantiles: [4.0; LEVELS.len()], epistemic: 0.0 };
-        let both = combine(&wide, &narrow);
-        // Widths 12 and (at least) 1: weights 1 / 145 and 144 / 145.
-        assert!((both.mean - (10.0 + 4.0 * 144.0) / 145.0).abs() < 1e-5);
-        assert!(both.quantiles.is_sorted());
+        let narrow = Forecast { mean: 4.0, quantiles: [4.0; LEVELS.len()], epistemic: 2.0 };
+        let both = combine(&wide, &narrow, 0.25);
+        assert_eq!((both.mean, both.epistemic, both.quantiles[0], both.quantiles[10]), (5.5, 1.5, 3.0, 8.0));
+        assert_eq!(combine(&wide, &narrow, f32::NAN).mean, 7.0);
     }
 
     proptest! {
