@@ -3,8 +3,8 @@
 
 use aquatope_core::anomaly::Verdict;
 use aquatope_core::bo::MAX_BATCH;
-use aquatope_core::bo::model::{Evidence, Model, ModelError, Objective, Proposal, Recommendation};
-use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
+use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::trial::Outcome;
 use aquatope_core::math::float;
@@ -51,6 +51,15 @@ impl Model<D, FUNCTIONS> for Never {
         evidence: &Evidence<'_, D, FUNCTIONS>,
         (): &mut (),
     ) -> Result<Recommendation<D>, ModelError> {
+        Err(refusal(evidence))
+    }
+    fn posterior(
+        &self,
+        evidence: &Evidence<'_, D, FUNCTIONS>,
+        _: &[Point<D>],
+        _: &mut [Posterior],
+        (): &mut (),
+    ) -> Result<(), ModelError> {
         Err(refusal(evidence))
     }
 }

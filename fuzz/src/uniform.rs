@@ -2,7 +2,8 @@
 
 use aquatope_core::anomaly::Verdict;
 use aquatope_core::bo::MAX_BATCH;
-use aquatope_core::bo::model::{Evidence, Model, ModelError, Proposal, Recommendation};
+use aquatope_core::bo::model::{Evidence, Model, ModelError, Posterior, Proposal, Recommendation};
+use aquatope_core::bo::space::Point;
 use aquatope_core::bo::trial::Expectation;
 use aquatope_core::math::normal::Normal;
 use aquatope_core::random;
@@ -58,5 +59,16 @@ impl<const D: usize, const F: usize> Model<D, F> for Uniform {
         let first = evidence.trials.first().ok_or(ModelError::TooFewTrials { complete: 0, needed: 1 })?;
         let (ln_cost, ln_latency) = (Normal::default(), Normal::default());
         Ok(Recommendation { point: first.point.clone(), ln_cost, ln_latency, feasible: 1.0, qualified: true })
+    }
+
+    fn posterior(
+        &self,
+        _: &Evidence<'_, D, F>,
+        _: &[Point<D>],
+        posteriors: &mut [Posterior],
+        _: &mut (),
+    ) -> Result<(), ModelError> {
+        posteriors.fill(Posterior::default());
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::MAX_BATCH;
 use super::acquisition::{Acquisition, Improvement};
-use super::model::{Evidence, Model, ModelError, Proposal, Recommendation};
+use super::model::{Evidence, Model, ModelError, Posterior, Proposal, Recommendation};
 use super::space::{Point, SearchSpace};
 use super::surrogates::{Sampling, Surrogates};
 use super::trial::{Expectation, Trial};
@@ -203,6 +203,40 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         self.fit(evidence, verdicts, scratch)?;
         best_measured(evidence, &[], scratch)?.ok_or(ModelError::TooFewTrials { complete: 0, needed: NEEDED })
     }
+
+    fn posterior(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        points: &[Point<D>],
+        posteriors: &mut [Posterior],
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<(), ModelError> {
+        let mut verdicts = [Verdict::Untested; N];
+        let verdicts =
+            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
+        self.fit(evidence, verdicts, scratch)?;
+        for (point, posterior) in points.iter().zip(posteriors) {
+            *posterior = posterior_at(evidence, point, scratch)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the fitted processes believe of `point`. They are of minus ln cost, and of ln latency over the limit.
+fn posterior_at<const D: usize, const N: usize, const S: usize, const F: usize>(
+    evidence: &Evidence<'_, D, F>,
+    point: &Point<D>,
+    scratch: &Surrogates<N, D, S>,
+) -> Result<Posterior, GpError> {
+    let mut x = [0.0; D];
+    evidence.space.encode(point, &mut x);
+    let x = &x[..evidence.space.dimensions()];
+    let (cost, latency) = (scratch.objective.posterior(x)?, scratch.constraint.posterior(x)?);
+    let limit = float::ln(evidence.objective.latency_limit);
+    Ok(Posterior {
+        ln_cost: Normal { mean: -cost.mean, ..cost },
+        ln_latency: Normal { mean: latency.mean + limit, ..latency },
+    })
 }
 
 /// The measured configuration to use, by the posterior of the fitted processes; `except` are left out.

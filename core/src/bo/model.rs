@@ -62,6 +62,15 @@ pub struct Recommendation<const D: usize> {
     pub qualified: bool,
 }
 
+/// What is believed of one configuration, without noise.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Posterior {
+    /// Of its ln cost.
+    pub ln_cost: Normal,
+    /// Of its ln latency.
+    pub ln_latency: Normal,
+}
+
 /// A surrogate with its way of choosing trials.
 ///
 /// Every call does bounded work and depends only on its arguments and `self`; what must survive a restart (warm
@@ -107,6 +116,19 @@ pub trait Model<const D: usize, const F: usize> {
         evidence: &Evidence<'_, D, F>,
         scratch: &mut Self::Scratch,
     ) -> Result<Recommendation<D>, ModelError>;
+
+    /// Writes the posterior at every one of `points`, which are points of the evidence's space; `posteriors` has one
+    /// place each. One fit, and then the posterior of every point.
+    ///
+    /// # Errors
+    /// [`ModelError`]; what was written then is of no use.
+    fn posterior(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        points: &[Point<D>],
+        posteriors: &mut [Posterior],
+        scratch: &mut Self::Scratch,
+    ) -> Result<(), ModelError>;
 }
 
 /// Why a model cannot answer.

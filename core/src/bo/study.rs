@@ -5,7 +5,7 @@
 //! model, the behaviour has changed: older trials leave the window that the models see, and a new design begins.
 
 use super::MAX_BATCH;
-use super::model::{Evidence, Model, ModelError, Objective, Proposal, Recommendation};
+use super::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
 use super::profile::Profile;
 use super::space::{Point, SearchSpace};
 use super::trial::{Expectation, Outcome, Trial, TrialId, TrialState};
@@ -224,6 +224,26 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         self.model.recommend(&self.evidence(), scratch)
     }
 
+    /// Writes what is believed of each of `points` into `posteriors`, which has one place each: noise-free ln cost and
+    /// ln latency. Changes nothing. Work: one fit, and then the posterior of every point.
+    ///
+    /// # Errors
+    /// [`PosteriorError`]; what was written then is of no use.
+    pub fn posterior(
+        &self,
+        points: &[Point<D>],
+        posteriors: &mut [Posterior],
+        scratch: &mut M::Scratch,
+    ) -> Result<(), PosteriorError> {
+        if points.len() != posteriors.len() {
+            return Err(PosteriorError::Length { points: points.len(), posteriors: posteriors.len() });
+        }
+        if let Some(index) = points.iter().position(|point| !self.space.contains(point)) {
+            return Err(PosteriorError::Point { index });
+        }
+        Ok(self.model.posterior(&self.evidence(), points, posteriors, scratch)?)
+    }
+
     /// The trials kept, by ascending id. Trials from before a change of behaviour and failed ones are forgotten,
     /// oldest first, when room is needed.
     pub fn trials(&self) -> &[Trial<D, F>] {
@@ -383,6 +403,46 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+/// Why there is no posterior.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PosteriorError {
+    /// Not one place a point.
+    Length {
+        /// Points given.
+        points: usize,
+        /// Places given.
+        posteriors: usize,
+    },
+    /// A point is not one of the study's space.
+    Point {
+        /// Which one.
+        index: usize,
+    },
+    /// The model cannot answer.
+    Model(ModelError),
+}
+
+impl From<ModelError> for PosteriorError {
+    fn from(error: ModelError) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl fmt::Display for PosteriorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { points, posteriors } => {
+                write!(f, "{posteriors} places for the posterior of {points} points; give one each")
+            }
+            Self::Point { index } => write!(f, "point {index} is not one of the study's search space"),
+            Self::Model(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PosteriorError {}
 
 /// Why no trial can be asked for or added.
 #[derive(Clone, Copy, Debug, PartialEq)]

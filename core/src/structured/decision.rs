@@ -2,13 +2,13 @@
 
 use super::composition::Composition;
 use super::front::Choice;
-use super::kernel::Place;
+use super::kernel::{AXES, Place};
 use super::noise::Noise;
 use super::observations::Observations;
 use super::surface::{Grid, Surfaces};
 use super::{Resource, StructuredModel, StructuredScratch};
 use crate::bo::MAX_BATCH;
-use crate::bo::model::{Evidence, Proposal, Recommendation};
+use crate::bo::model::{Evidence, Posterior, Proposal, Recommendation};
 use crate::bo::space::{Point, SearchSpace};
 use crate::bo::trial::Expectation;
 use crate::math::normal::{self, Normal};
@@ -79,6 +79,29 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         let feasible = ln_latency.cdf(float::ln(evidence.objective.latency_limit));
         let point = self.point(evidence.space, &scratch.workbench.grids, &decision.configuration);
         Recommendation { point, ln_cost, ln_latency, feasible, qualified }
+    }
+
+    /// The posterior of every one of `points`, on the grid of candidates or off it.
+    pub(super) fn believe<const D: usize, S>(
+        &self,
+        space: &SearchSpace<D>,
+        points: &[Point<D>],
+        posteriors: &mut [Posterior],
+        scratch: &mut StructuredScratch<S, F, N, L>,
+    ) {
+        self.prepare(space, scratch);
+        for (point, posterior) in points.iter().zip(posteriors) {
+            let (mut places, mut rates): ([Place; F], _) = ([[0.0; AXES]; F], [0.0; F]);
+            for stage in 0..self.workflow.len() {
+                places[stage] = self.place(space, point, stage);
+                let levels = self.resources[stage].all().map(|resource| match resource {
+                    Resource::Axis(axis) => point.indices().get(usize::from(axis)).copied().unwrap_or(0),
+                    Resource::Fixed(_) => 0,
+                });
+                rates[stage] = self.prices.per_second(&self.configuration(space, stage, levels));
+            }
+            *posterior = self.predict_at(&places, &rates, None, scratch);
+        }
     }
 
     /// One exploiting proposal, unless it is pending already, and draws from the posterior (Thompson), each of them
@@ -236,17 +259,29 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         noise: Option<&Noise<F>>,
         scratch: &StructuredScratch<S, F, N, L>,
     ) -> Decision<F> {
-        let data: &Observations<F, N> = &scratch.observations;
         let bench = &scratch.workbench;
-        let stages = self.workflow.len();
-        let mut places: [Place; F] = [[0.0; 3]; F];
-        let mut rates = [0.0; F];
-        for i in 0..stages {
+        let (mut places, mut rates): ([Place; F], _) = ([[0.0; AXES]; F], [0.0; F]);
+        for i in 0..self.workflow.len() {
             places[i] = bench.grids[i].place(usize::from(configuration[i]));
             rates[i] = bench.rates[i][usize::from(configuration[i]).min(L - 1)];
         }
+        let Posterior { ln_cost, ln_latency } = self.predict_at(&places, &rates, noise, scratch);
+        Decision { configuration: *configuration, ln_cost, ln_latency }
+    }
+
+    /// The same for functions at these places, with these costs per second.
+    fn predict_at<S>(
+        &self,
+        places: &[Place; F],
+        rates: &[f64; F],
+        noise: Option<&Noise<F>>,
+        scratch: &StructuredScratch<S, F, N, L>,
+    ) -> Posterior {
+        let data: &Observations<F, N> = &scratch.observations;
+        let bench = &scratch.workbench;
+        let stages = self.workflow.len();
         let (mut mean, mut covariance) = ([0.0; F], [[0.0; F]; F]);
-        scratch.joint.posterior(data, &self.kernel, &places, &mut mean, &mut covariance);
+        scratch.joint.posterior(data, &self.kernel, places, &mut mean, &mut covariance);
         if let Some(noise) = noise {
             for i in 0..stages {
                 covariance[i][i] += noise.own.get(i).copied().unwrap_or(0.0);
@@ -285,8 +320,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             }
         }
         let level = if noise.is_some() { 0.0 } else { self.noise.mean_over_median_variance() };
-        let (ln_cost, ln_latency) = (costs.normal(level), latencies.normal(level));
-        Decision { configuration: *configuration, ln_cost, ln_latency }
+        Posterior { ln_cost: costs.normal(level), ln_latency: latencies.normal(level) }
     }
 
     /// The point of the search space for a candidate of every function.

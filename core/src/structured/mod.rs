@@ -39,7 +39,7 @@ pub use misfit::Status;
 
 use crate::anomaly::Verdict;
 use crate::bo::MAX_BATCH;
-use crate::bo::model::{Evidence, Model, ModelError, Proposal, Recommendation};
+use crate::bo::model::{Evidence, Model, ModelError, Posterior, Proposal, Recommendation};
 use crate::bo::space::{Point, SearchSpace};
 use crate::bo::trial::Outcome;
 use crate::math::float;
@@ -339,6 +339,20 @@ where
             return self.fallback.recommend(evidence, &mut scratch.fallback);
         }
         Ok(self.decide(evidence, scratch))
+    }
+
+    fn posterior(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        points: &[Point<D>],
+        posteriors: &mut [Posterior],
+        scratch: &mut Self::Scratch,
+    ) -> Result<(), ModelError> {
+        if self.learn(evidence, &self.kernel, &self.noise, scratch) != Status::Structured {
+            return self.fallback.posterior(evidence, points, posteriors, &mut scratch.fallback);
+        }
+        self.believe(evidence.space, points, posteriors, scratch);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::bo::model::Objective;
 use crate::bo::space::Axis;
 use crate::bo::study::{Study, StudyConfig};
 use crate::bo::trial::{Outcome, Trial, TrialId, TrialState};
+use crate::math::normal::Normal;
 use crate::random::{SplitMix64, standard_normal, uniform};
 use crate::workflow::{StageId, WorkflowBuilder};
 use proptest::prelude::*;
@@ -43,6 +44,15 @@ impl Model<D, F> for Called {
         Err(CALLED)
     }
     fn recommend(&self, _: &Evidence<'_, D, F>, (): &mut ()) -> Result<Recommendation<D>, ModelError> {
+        Err(CALLED)
+    }
+    fn posterior(
+        &self,
+        _: &Evidence<'_, D, F>,
+        _: &[Point<D>],
+        _: &mut [Posterior],
+        (): &mut (),
+    ) -> Result<(), ModelError> {
         Err(CALLED)
     }
 }
@@ -395,6 +405,26 @@ fn concurrency_is_a_third_axis_when_it_is_free() {
     // Three requests share a container for 1.4 times the duration: always worth it here.
     let concurrency: StdVec<u16> = (0..F).map(|i| best.point.indices()[3 * i + 2]).collect();
     assert_eq!(concurrency, [2, 2, 2]);
+}
+
+#[test]
+fn the_posterior_is_that_of_the_recommendation_and_holds_the_truth() {
+    let mut world = World::new(0.02, 0.02, false);
+    world.learn_baseline();
+    let trials = world.trials(40, |_| 1.0);
+    let mut scratch = scratch();
+    let best = world.model.recommend(&world.evidence(&trials), &mut scratch).unwrap();
+    let mut points: StdVec<Point<D>> = (0..100).map(|_| world.any()).collect();
+    points.insert(0, best.point);
+    let mut posteriors = [Posterior::default(); 101];
+    world.model.posterior(&world.evidence(&trials), &points, &mut posteriors, &mut scratch).unwrap();
+    assert_eq!((posteriors[0].ln_cost, posteriors[0].ln_latency), (best.ln_cost, best.ln_latency));
+    let truths = points.iter().map(|point| world.outcome(point, &world.durations(point)));
+    let within = |p: &Normal, truth: f64| (truth.ln() - p.mean).abs() < 4.0 * p.standard_deviation();
+    let held = truths.zip(&posteriors).filter(|(truth, posterior)| {
+        within(&posterior.ln_cost, truth.cost()) && within(&posterior.ln_latency, truth.latency())
+    });
+    assert!(held.count() > 85);
 }
 
 #[test]

@@ -2,9 +2,9 @@ use aquatope_core::anomaly::{AnomalyTest, Verdict};
 use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::acquisition::maximise::Search;
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
-use aquatope_core::bo::model::Objective;
+use aquatope_core::bo::model::{Objective, Posterior};
 use aquatope_core::bo::space::{Axis, Point, SearchSpace};
-use aquatope_core::bo::study::{Study, StudyConfig};
+use aquatope_core::bo::study::{PosteriorError, Study, StudyConfig};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::bo::trial::{Outcome, TrialId};
 use aquatope_core::random::{SplitMix64, standard_normal};
@@ -112,6 +112,34 @@ fn nothing_feasible() {
     let (_, latency, qualified) = run(0.5, config(Improvement::LogNei, true), 8);
     let fastest = truth(4.0, 8.0).1;
     assert!(!qualified && latency <= 1.1 * fastest, "{latency}, fastest {fastest}");
+}
+
+/// At a measured configuration the posterior is that of the recommendation; anywhere it is near the truth.
+#[test]
+fn the_posterior_agrees_with_the_recommendation_and_the_truth() {
+    let (mut study, mut scratch, mut rng) =
+        (study(1.6, config(Improvement::LogNei, true)), scratch(), SplitMix64(11));
+    for _ in 0..3 {
+        for id in study.ask(8, &mut rng, &mut scratch).unwrap() {
+            evaluate(&mut study, id, &mut rng);
+        }
+    }
+    let best = study.recommendation(&mut scratch).unwrap();
+    let before = study.clone();
+    let points = [best.point.clone(), study.space().point(&[20, 4, 0]).unwrap()];
+    let mut posteriors = [Posterior::default(); 2];
+    study.posterior(&points, &mut posteriors, &mut scratch).unwrap();
+    assert_eq!((posteriors[0].ln_cost, posteriors[0].ln_latency), (best.ln_cost, best.ln_latency));
+    let (cost, latency) = truth_at(&study, &points[1]);
+    assert!((posteriors[1].ln_cost.mean - cost.ln()).abs() < 0.1, "{posteriors:?}");
+    assert!((posteriors[1].ln_latency.mean - latency.ln()).abs() < 0.1, "{posteriors:?}");
+    assert_eq!(study, before);
+
+    let few = study.posterior(&points, &mut posteriors[1..], &mut scratch);
+    assert_eq!(few, Err(PosteriorError::Length { points: 2, posteriors: 1 }));
+    let foreign = [best.point, SearchSpace::new(&[Axis::fixed(2.0).unwrap()]).unwrap().point(&[0]).unwrap()];
+    let foreign = study.posterior(&foreign, &mut posteriors, &mut scratch);
+    assert_eq!(foreign, Err(PosteriorError::Point { index: 1 }));
 }
 
 /// Restoring a snapshot and asking gives what asking gives; a recommendation in between changes nothing.

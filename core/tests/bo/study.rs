@@ -1,7 +1,7 @@
 use aquatope_core::anomaly::Verdict;
 use aquatope_core::bo::MAX_BATCH;
-use aquatope_core::bo::model::{Evidence, Model, ModelError, Objective, Proposal, Recommendation};
-use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
+use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{AskError, ConfigError, Study, StudyConfig, TellError};
 use aquatope_core::bo::trial::{Expectation, Outcome, TrialId, TrialState};
 use aquatope_core::error::CapacityError;
@@ -62,6 +62,17 @@ impl<const D: usize, const F: usize> Model<D, F> for Uniform {
         let first = evidence.trials.first().ok_or(ModelError::TooFewTrials { complete: 0, needed: 1 })?;
         let (ln_cost, ln_latency) = (Normal::default(), Normal::default());
         Ok(Recommendation { point: first.point.clone(), ln_cost, ln_latency, feasible: 1.0, qualified: true })
+    }
+
+    fn posterior(
+        &self,
+        _: &Evidence<'_, D, F>,
+        _: &[Point<D>],
+        posteriors: &mut [Posterior],
+        _: &mut (),
+    ) -> Result<(), ModelError> {
+        posteriors.fill(Posterior::default());
+        Ok(())
     }
 }
 
