@@ -13,7 +13,7 @@ fn simulator(criterion: &mut Criterion) {
         bencher.iter(|| simulation.run(&mut KeepAlive::new(600.0)));
     });
     group.bench_function("targets", |bencher| {
-        bencher.iter(|| simulation.run(&mut Targets::new("oracle", 0, &trace.peaks)));
+        bencher.iter(|| simulation.run(&mut Targets::new(0, &trace.peaks)));
     });
     group.finish();
 }

@@ -124,10 +124,6 @@ impl<'a> Controlled<'a> {
 }
 
 impl Policy for Controlled<'_> {
-    fn name(&self) -> &str {
-        "controller"
-    }
-
     /// From the start of the trace: the controller has to see what it forecasts from.
     fn warm_up_s(&self) -> f64 {
         f64::INFINITY
@@ -169,7 +165,7 @@ impl Policy for Controlled<'_> {
         }
         self.history.push(self.targets.clone());
         for (function, &target) in self.targets.iter().enumerate() {
-            pool.evict_surplus(function, target, 0.0);
+            pool.evict_surplus(function, target);
             while pool.alive(function) < target {
                 pool.launch(function);
             }

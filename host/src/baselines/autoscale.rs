@@ -10,7 +10,6 @@ use crate::sim::{Policy, Pool};
 /// The largest peak of the last minutes is this minute's target.
 #[derive(Clone, Debug)]
 pub struct Autoscale {
-    name: String,
     minutes: usize,
     functions: Vec<MovingMax>,
 }
@@ -18,15 +17,11 @@ pub struct Autoscale {
 impl Autoscale {
     /// Look back `minutes` (at least one).
     pub fn new(minutes: usize) -> Self {
-        Self { name: format!("autoscale {minutes} min"), minutes, functions: vec![] }
+        Self { minutes, functions: vec![] }
     }
 }
 
 impl Policy for Autoscale {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn warm_up_s(&self) -> f64 {
         60.0 * self.minutes as f64 + 3600.0
     }
@@ -39,7 +34,7 @@ impl Policy for Autoscale {
         for (function, (recent, observation)) in self.functions.iter_mut().zip(last).enumerate() {
             recent.observe(observation.peak);
             let target = recent.predict() as u32;
-            pool.evict_surplus(function, target, 0.0);
+            pool.evict_surplus(function, target);
             while pool.alive(function) < target {
                 pool.launch(function);
             }

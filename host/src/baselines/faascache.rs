@@ -13,7 +13,6 @@ use crate::sim::{Policy, Pool};
 /// Greedy-dual caching in a fixed memory.
 #[derive(Clone, Debug)]
 pub struct FaasCache {
-    name: String,
     capacity_mb: f64,
     clock: f64,
     functions: Vec<Cached>,
@@ -29,8 +28,7 @@ struct Cached {
 impl FaasCache {
     /// Hold at most `capacity_mb` of containers.
     pub fn new(capacity_mb: f64) -> Self {
-        let name = format!("FaasCache {:.1} GB", capacity_mb / 1024.0);
-        Self { name, capacity_mb, clock: 0.0, functions: vec![] }
+        Self { capacity_mb, clock: 0.0, functions: vec![] }
     }
 
     /// The function whose longest idle container has the least priority, with the priority.
@@ -45,10 +43,6 @@ impl FaasCache {
 }
 
 impl Policy for FaasCache {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Two days: a cache needs longer to fill than a pool.
     fn warm_up_s(&self) -> f64 {
         2.0 * 86_400.0

@@ -113,10 +113,6 @@ impl Idleness {
 }
 
 impl Policy for HybridHistogram {
-    fn name(&self) -> &str {
-        "hybrid histogram"
-    }
-
     /// The histogram learns from the first invocation on.
     fn warm_up_s(&self) -> f64 {
         f64::INFINITY
@@ -147,7 +143,7 @@ impl Policy for HybridHistogram {
         idleness.plan = idleness.plan();
         pool.set_keep_alive(function, idleness.plan.until_s);
         if idleness.plan.prewarm_s > 0.0 {
-            pool.evict_surplus(function, 0, 0.0);
+            pool.evict_surplus(function, 0);
             pool.wake_at(function, pool.now_s() + idleness.plan.prewarm_s);
         }
     }

@@ -43,11 +43,6 @@ impl Linear {
         Self::fit_form(form, train)
     }
 
-    /// Ridge autoregression of order 48.
-    pub fn autoregression(train: &[u32]) -> Self {
-        Self::fit_form(Form::Autoregression, train)
-    }
-
     fn fit_form(form: Form, train: &[u32]) -> Self {
         let mut model = Self {
             form,
@@ -158,7 +153,7 @@ mod tests {
     #[test]
     fn shrinks_as_the_normal_equations_say() {
         // Constant 1 for 58 minutes: ten equal rows of 49 ones. (10 J + 10 I) w = 10 gives w = 1 / 50 each.
-        let mut model = Linear::autoregression(&[1; 58]);
+        let mut model = Linear::fit(&[1; 58]);
         assert!(model.weights.iter().all(|weight| (weight - 0.02).abs() < 1e-12));
         assert!((model.predict() - 0.98).abs() < 1e-12);
     }

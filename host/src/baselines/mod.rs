@@ -20,7 +20,7 @@ use realfft::RealFftPlanner;
 
 use crate::trace::{Split, Trace};
 use arima::Arima;
-use conformal::ConformalForecaster;
+use conformal::{Conformal, ConformalForecaster};
 use harmonics::Harmonics;
 use holt_winters::HoltWinters;
 use linear::Linear;
@@ -47,8 +47,6 @@ pub enum Classical {
     HoltWinters,
     /// [`Linear::fit`]: NLinear, an autoregression on short histories.
     Linear,
-    /// [`Linear::autoregression`].
-    Autoregression,
     /// [`Harmonics`], IceBreaker's forecast.
     Harmonics {
         /// Minutes looked back on.
@@ -73,6 +71,11 @@ impl Classical {
         ConformalForecaster::new(self.to_string(), functions)
     }
 
+    /// The model of one series, fitted on `train` and calibrated on `valid`, at whose end it stands.
+    pub fn of_series(self, train: &[u32], valid: &[u32]) -> Conformal {
+        Conformal::calibrate(self.fit(train, valid, &mut RealFftPlanner::new()), valid)
+    }
+
     fn fit(
         self,
         train: &[u32],
@@ -83,7 +86,6 @@ impl Classical {
             Self::MovingMax { minutes } => Box::new(MovingMax::new(minutes, train)),
             Self::HoltWinters => Box::new(HoltWinters::fit(train, valid)),
             Self::Linear => Box::new(Linear::fit(train)),
-            Self::Autoregression => Box::new(Linear::autoregression(train)),
             Self::Harmonics { window, harmonics } => {
                 Box::new(Harmonics::new(window, harmonics, train, planner))
             }
@@ -99,7 +101,6 @@ impl fmt::Display for Classical {
             Self::MovingMax { minutes } => write!(f, "moving max {minutes} min"),
             Self::HoltWinters => f.write_str("Holt-Winters"),
             Self::Linear => f.write_str("NLinear"),
-            Self::Autoregression => f.write_str("autoregression"),
             Self::Harmonics { window, harmonics } => write!(f, "FFT {harmonics} of {window} min"),
             Self::Arima => f.write_str("ARIMA"),
         }
@@ -177,7 +178,6 @@ mod tests {
             Classical::MovingMax { minutes: 5 },
             Classical::HoltWinters,
             Classical::Linear,
-            Classical::Autoregression,
             Classical::Harmonics { window: 120, harmonics: 10 },
             Classical::Arima,
         ] {

@@ -52,10 +52,6 @@ impl Reactive {
 }
 
 impl Policy for OpenWhisk {
-    fn name(&self) -> &str {
-        "OpenWhisk"
-    }
-
     fn warm_up_s(&self) -> f64 {
         2.0 * self.keep_alive_s.max(3600.0)
     }

@@ -3,6 +3,7 @@
 pub mod hybrid;
 pub mod light;
 pub mod models;
+pub mod score;
 pub mod selection;
 pub mod stream;
 

@@ -6,6 +6,8 @@
 use aquatope_core::forecast::{Forecast, LEVELS, MEDIAN};
 use serde::Serialize;
 
+use crate::forecast::score::crps;
+
 /// Forecast errors of one function, or their mean over functions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Errors {
@@ -30,20 +32,16 @@ const Q99: usize = 9;
 impl Errors {
     /// The errors of `forecasts` against what happened, minute by minute; `scale` is the mean of the training part.
     pub fn of(forecasts: &[Forecast], actual: &[u32], scale: f64) -> Self {
-        let weights = grid_weights();
         let mut sum = Self::default();
         for (forecast, &actual) in forecasts.iter().zip(actual) {
             let y = f64::from(actual);
             let quantile = |level: usize| f64::from(forecast.quantiles[level]);
-            let pinball = |level: usize| {
-                let (tau, error) = (f64::from(LEVELS[level]), y - quantile(level));
-                (tau * error).max((tau - 1.0) * error)
-            };
+            let (tau, error) = (f64::from(LEVELS[Q99]), y - quantile(Q99));
             let median = whole(quantile(MEDIAN));
-            sum.crps_scaled += 2.0 * (0..LEVELS.len()).map(|i| weights[i] * pinball(i)).sum::<f64>();
+            sum.crps_scaled += crps(forecast, actual);
             sum.smape_int += if y + median > 0.0 { 200.0 * (y - median).abs() / (y + median) } else { 0.0 };
             sum.mase += (y - quantile(MEDIAN)).abs();
-            sum.pinball_99_scaled += pinball(Q99);
+            sum.pinball_99_scaled += (tau * error).max((tau - 1.0) * error);
             sum.coverage_90 += f64::from(y >= whole(quantile(Q05)) && y <= whole(quantile(Q95)));
             sum.below_q99 += f64::from(y <= whole(quantile(Q99)));
         }
@@ -87,19 +85,6 @@ impl Errors {
 /// Whole containers: rounded half up.
 fn whole(quantile: f64) -> f64 {
     (quantile.max(0.0) + 0.5).floor()
-}
-
-/// The share of (0, 1) each of [`LEVELS`] stands for: half the distance between its neighbours, normalised.
-fn grid_weights() -> [f64; LEVELS.len()] {
-    let level = |i: usize| f64::from(LEVELS[i]);
-    let last = LEVELS.len() - 1;
-    let mut weights = [0.0; LEVELS.len()];
-    for (i, weight) in weights.iter_mut().enumerate() {
-        let (below, above) = (i.saturating_sub(1), (i + 1).min(last));
-        *weight = (level(above) - level(below)) / (above - below) as f64;
-    }
-    let sum: f64 = weights.iter().sum();
-    weights.map(|weight| weight / sum)
 }
 
 #[cfg(test)]

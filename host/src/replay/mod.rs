@@ -141,8 +141,7 @@ const HEADROOM: u32 = 4;
 /// A trace that nothing was invoked in during the test, and whatever a trainer refuses.
 pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) -> Result<Comparison> {
     let simulation = Simulation::new(trace, split.valid_end..split.end);
-    let peaks: Vec<Vec<u32>> = trace.peaks.clone();
-    let oracle = simulation.run(&mut Targets::new("oracle", 0, &peaks).ready_at_once());
+    let oracle = simulation.run(&mut Targets::new(0, &trace.peaks).ready_at_once());
     if oracle.invocations() == 0 {
         return Err(Error::input(
             format!("test part [{}, {}) min", split.valid_end, split.end),
@@ -150,13 +149,15 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
             "choose another --split",
         ));
     }
+    let past = trace.before(split.valid_end);
     let replay = Replay {
         trace,
+        past: &past,
         split,
         options,
         progress,
         simulation,
-        models: Models::new(trace, split, options.seed, options.models.clone(), *progress),
+        models: Models::new(&past, split, options.seed, options.models.clone(), *progress),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
     };
@@ -183,6 +184,8 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
 
 struct Replay<'a> {
     trace: &'a Trace,
+    /// What the policies may know beforehand.
+    past: &'a Trace,
     split: Split,
     options: &'a Options,
     progress: &'a Progress,
@@ -196,7 +199,8 @@ impl Replay<'_> {
     fn policy(&self, name: PolicyName) -> Result<PolicyResult> {
         let started = Instant::now();
         let context = policies::Context {
-            trace: self.trace,
+            past: self.past,
+            peaks: &self.trace.peaks,
             split: self.split,
             models: &self.models,
             oracle_memory_mb: self.oracle_memory_gb_s * 1024.0
@@ -221,7 +225,7 @@ impl Replay<'_> {
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
                 let policies = targets.iter().map(|targets| -> policies::BoxedPolicy<'_> {
-                    Box::new(Targets::new(name.label(), self.split.valid_end, targets))
+                    Box::new(Targets::new(self.split.valid_end, targets))
                 });
                 let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, &simulating);
                 let settings = plans.into_iter().map(|plan| (plan.label, plan.sweep)).collect();

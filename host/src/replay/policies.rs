@@ -113,10 +113,12 @@ impl PolicyName {
     }
 }
 
-/// What a policy may know when it is built: the trace up to the end of validation.
+/// What a policy may know when it is built.
 pub struct Context<'a> {
-    /// The trace.
-    pub trace: &'a Trace,
+    /// The trace up to the end of validation.
+    pub past: &'a Trace,
+    /// What only a clairvoyant knows: the peaks of the whole trace, `[function][minute]`.
+    pub peaks: &'a [Vec<u32>],
     /// Its division.
     pub split: Split,
     /// The trained models.
@@ -161,13 +163,13 @@ impl<'a> Contender<'a> {
 /// Whatever a trainer refuses.
 pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a>> {
     let classical = |model: Classical| -> Contender<'a> {
-        Contender::Forecaster(Box::new(model.forecaster(context.trace, context.split)))
+        Contender::Forecaster(Box::new(model.forecaster(context.past, context.split)))
     };
     let valid_end = context.split.valid_end;
     Ok(match name {
-        PolicyName::Oracle => Contender::reactive([()], 0, |()| {
-            ("peak".into(), Targets::new("oracle", 0, &context.trace.peaks))
-        }),
+        PolicyName::Oracle => {
+            Contender::reactive([()], 0, |()| ("peak".into(), Targets::new(0, context.peaks)))
+        }
         // Ten minutes: OpenWhisk's default, and the usual comparison.
         PolicyName::KeepAlive => {
             let minutes = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0];
@@ -216,10 +218,10 @@ fn icebreaker(context: &Context<'_>) -> Classical {
     let calibrated_from = train_end.saturating_sub(valid_end - train_end);
     let error = |model: Classical| -> f64 {
         let inner = Split { train_end: calibrated_from, valid_end: train_end, end: valid_end };
-        let mut forecaster = model.forecaster(context.trace, inner);
+        let mut forecaster = model.forecaster(context.past, inner);
         let bar = context.progress.minutes("IceBreaker: choosing a window", valid_end - train_end);
-        let forecasts = drive(&mut forecaster, context.trace, train_end..valid_end, &bar);
-        Errors::mean(&forecasts.errors(context.trace, inner)).crps_scaled
+        let forecasts = drive(&mut forecaster, context.past, train_end..valid_end, &bar);
+        Errors::mean(&forecasts.errors(context.past, inner)).crps_scaled
     };
     let measured = candidates.map(|model| (error(model), model));
     let best = measured.min_by(|a, b| a.0.total_cmp(&b.0));

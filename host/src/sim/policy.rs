@@ -9,9 +9,6 @@ use crate::forecast::Observation;
 ///
 /// Functions are indices into the trace's functions.
 pub trait Policy {
-    /// The name shown in tables.
-    fn name(&self) -> &str;
-
     /// Seconds of load to simulate before the scored part, so that it starts with a filled pool and a policy that
     /// has learnt (`f64::INFINITY`: from the start of the trace).
     fn warm_up_s(&self) -> f64 {
@@ -48,22 +45,17 @@ pub trait Policy {
 /// Fixed keep-alive: an idle container is evicted after the same time for every function.
 #[derive(Clone, Debug)]
 pub struct KeepAlive {
-    name: String,
     seconds: f64,
 }
 
 impl KeepAlive {
     /// Keep idle containers for `seconds`.
     pub fn new(seconds: f64) -> Self {
-        Self { name: format!("keep-alive {} min", seconds / 60.0), seconds }
+        Self { seconds }
     }
 }
 
 impl Policy for KeepAlive {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Twice the keep-alive, at least two hours.
     fn warm_up_s(&self) -> f64 {
         2.0 * self.seconds.max(3600.0)
@@ -80,17 +72,15 @@ impl Policy for KeepAlive {
 /// are launched and surplus idle ones evicted, oldest first. Before the first stated minute, the last minute's peak.
 #[derive(Clone, Debug)]
 pub struct Targets<'a> {
-    name: String,
     first_minute: usize,
     targets: &'a [Vec<u32>],
     ready_at_once: bool,
-    spare_idle_s: f64,
 }
 
 impl<'a> Targets<'a> {
     /// `targets[function][i]` containers in minute `first_minute + i`.
-    pub fn new(name: impl Into<String>, first_minute: usize, targets: &'a [Vec<u32>]) -> Self {
-        Self { name: name.into(), first_minute, targets, ready_at_once: false, spare_idle_s: 0.0 }
+    pub fn new(first_minute: usize, targets: &'a [Vec<u32>]) -> Self {
+        Self { first_minute, targets, ready_at_once: false }
     }
 
     /// Launched containers can serve at once instead of after the function's cold-start time: the clairvoyant
@@ -99,26 +89,16 @@ impl<'a> Targets<'a> {
         self.ready_at_once = true;
         self
     }
-
-    /// Spare containers that have been idle for less than `seconds`.
-    pub fn spare_idle_s(mut self, seconds: f64) -> Self {
-        self.spare_idle_s = seconds;
-        self
-    }
 }
 
 impl Policy for Targets<'_> {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
     fn minute(&mut self, minute: usize, last: &[Observation], pool: &mut Pool<'_>) {
         for function in 0..pool.functions().len() {
             let stated = minute
                 .checked_sub(self.first_minute)
                 .and_then(|index| self.targets.get(function)?.get(index).copied());
             let target = stated.unwrap_or(last[function].peak);
-            pool.evict_surplus(function, target, self.spare_idle_s);
+            pool.evict_surplus(function, target);
             let delay_s = if self.ready_at_once { 0.0 } else { pool.functions()[function].cold_start_s };
             while pool.alive(function) < target {
                 pool.launch_within(function, delay_s);

@@ -8,7 +8,9 @@ use crate::trace::Function;
 
 /// All containers at one instant of virtual time.
 ///
-/// Every call does constant work beside the containers it launches or evicts and one heap operation each.
+/// A call costs a heap operation for every container it launches, evicts or serves by, and nothing that grows with the
+/// number of containers but this: a function that serves several invocations in one container looks through its
+/// containers with a free slot when one of them falls idle.
 #[derive(Debug)]
 pub struct Pool<'t> {
     functions: &'t [Function],
@@ -115,12 +117,6 @@ impl<'t> Pool<'t> {
         fleet.alive - fleet.idle.len() as u32 - fleet.starting
     }
 
-    /// How long the longest idle container of `function` has been idle, in seconds.
-    pub fn longest_idle_s(&self, function: usize) -> Option<f64> {
-        let oldest = *self.fleets[function].idle.front()?;
-        Some(self.now_s - self.containers[oldest as usize].idle_since_s)
-    }
-
     /// Memory of all containers alive, MB.
     pub fn memory_mb(&self) -> f64 {
         self.memory_mb
@@ -148,14 +144,9 @@ impl<'t> Pool<'t> {
         true
     }
 
-    /// Evict idle containers of `function`, the longest idle first, while more than `target` are alive and the
-    /// container has been idle for at least `min_idle_s`.
-    pub fn evict_surplus(&mut self, function: usize, target: u32, min_idle_s: f64) {
-        while self.alive(function) > target
-            && self.longest_idle_s(function).is_some_and(|idle_s| idle_s >= min_idle_s)
-        {
-            self.evict_oldest(function);
-        }
+    /// Evict idle containers of `function`, the longest idle first, while more than `target` are alive.
+    pub fn evict_surplus(&mut self, function: usize, target: u32) {
+        while self.alive(function) > target && self.evict_oldest(function) {}
     }
 
     /// From now on evict containers of `function` once they are idle for `seconds` (`f64::INFINITY`: never, the

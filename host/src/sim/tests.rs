@@ -30,11 +30,7 @@ fn trace(minutes: usize, concurrency: u32, invocations: &[(f64, f64)]) -> Trace 
 /// Nothing is ever evicted or pre-warmed.
 struct Never;
 
-impl Policy for Never {
-    fn name(&self) -> &str {
-        "never"
-    }
-}
+impl Policy for Never {}
 
 #[test]
 fn a_keep_alive_evicts_after_its_time_and_restarts_at_every_use() {
@@ -70,8 +66,7 @@ fn targets_launch_at_the_boundary_and_are_usable_after_the_cold_start_time() {
     // those at 63 and 64 are warm. At 120 the target is 1: of three idle containers two are evicted.
     let trace = trace(3, 1, &[(61.0, 1.0), (63.0, 5.0), (64.0, 5.0)]);
     let targets = [vec![0, 2, 1]];
-    let outcome =
-        Simulation::new(&trace, 0..3).record_provisioned().run(&mut Targets::new("given", 0, &targets));
+    let outcome = Simulation::new(&trace, 0..3).record_provisioned().run(&mut Targets::new(0, &targets));
     assert_eq!(outcome.functions[0].cold_starts, 1);
     assert_eq!(outcome.functions[0].launches, 3);
     assert_eq!(outcome.functions[0].alive_s, 2.0 * 60.0 + 59.0 + 60.0);
@@ -82,23 +77,19 @@ fn targets_launch_at_the_boundary_and_are_usable_after_the_cold_start_time() {
 fn the_oracle_keeps_exactly_the_peak_of_every_minute() {
     let trace = trace(3, 1, &[(5.0, 70.0), (10.0, 3.0), (70.0, 4.0), (130.0, 1.0)]);
     assert_eq!(trace.peaks[0], [2, 2, 1]);
-    let outcome = Simulation::new(&trace, 0..3)
-        .run(&mut Targets::new("oracle", 0, &trace.peaks.clone()).ready_at_once());
+    let outcome =
+        Simulation::new(&trace, 0..3).run(&mut Targets::new(0, &trace.peaks.clone()).ready_at_once());
     assert_eq!(outcome.cold_percent(), 0.0);
     assert_eq!(outcome.memory_gb_s(), 60.0 * (2.0 + 2.0 + 1.0));
 }
 
 #[test]
-fn busy_and_recently_idled_containers_outlive_a_lower_target() {
-    // At 60 the target is 0: the first container is busy until 70, the second has been idle for 55 s, and with a
-    // minimum of 56 s it stays as well.
+fn busy_containers_outlive_a_lower_target() {
+    // At 60 the target is 0: the first container is busy until 70 and stays, the second has been idle for 55 s.
     let trace = trace(2, 1, &[(0.0, 68.0), (1.0, 2.0)]);
     let targets = [vec![0, 0]];
-    let outcome =
-        Simulation::new(&trace, 0..2).run(&mut Targets::new("given", 0, &targets).spare_idle_s(56.0));
-    assert_eq!(outcome.functions[0].alive_s, 120.0 + 119.0);
-    let strict = Simulation::new(&trace, 0..2).run(&mut Targets::new("given", 0, &targets));
-    assert_eq!(strict.functions[0].alive_s, 120.0 + 59.0);
+    let outcome = Simulation::new(&trace, 0..2).run(&mut Targets::new(0, &targets));
+    assert_eq!(outcome.functions[0].alive_s, 120.0 + 59.0);
 }
 
 #[test]
@@ -130,10 +121,6 @@ fn only_the_scored_minutes_count_but_the_pool_is_warm_before_them() {
 struct Prewarm;
 
 impl Policy for Prewarm {
-    fn name(&self) -> &str {
-        "prewarm"
-    }
-
     fn finished(&mut self, function: usize, pool: &mut Pool<'_>) {
         pool.evict_oldest(function);
         pool.wake_at(function, pool.now_s() + 30.0);
@@ -197,11 +184,10 @@ mod properties {
             load in invocations(),
             targets in prop::collection::vec(0..6u32, 10),
             concurrency in 1..4u32,
-            spare_s in 0.0..120.0f64,
         ) {
             let trace = trace(10, concurrency, &load);
             let targets = [targets];
-            let policy = || Targets::new("given", 0, &targets).spare_idle_s(spare_s);
+            let policy = || Targets::new(0, &targets);
             let outcome = Simulation::new(&trace, 0..10).record_provisioned().run(&mut policy());
             check(&trace, &outcome)?;
             for (alive, target) in outcome.provisioned[0].iter().zip(&targets[0]) {

@@ -72,6 +72,23 @@ impl Trace {
     }
 }
 
+impl Trace {
+    /// What was known at the start of `minute`.
+    pub fn before(&self, minute: usize) -> Self {
+        let minutes = minute.min(self.minutes);
+        let known =
+            |rows: &[Vec<u32>]| rows.iter().map(|row| row[..minutes.min(row.len())].to_vec()).collect();
+        let started = self.events.partition_point(|event| event.start_s < minutes as f64 * 60.0);
+        Self {
+            functions: self.functions.clone(),
+            minutes,
+            counts: known(&self.counts),
+            peaks: known(&self.peaks),
+            events: self.events[..started].to_vec(),
+        }
+    }
+}
+
 /// What the numbers of a trace without events count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Unit {
