@@ -69,7 +69,7 @@ fn load() -> Trace {
 
 fn trained(trace: &Trace) -> Trained {
     let options = Options { hidden: 32, networks: 1, rows: 1 << 17, batch: 256, rate: 4e-3, seed: 1 };
-    match train(&Series::of(trace), TRAINED, &options, None, |_| ControlFlow::Continue(())) {
+    match train(&Series::of(trace), TRAINED, &options, None, |_| ControlFlow::Continue(()), |_| {}) {
         Ok(Training::Finished(model)) => model,
         _ => panic!("training did not finish"),
     }

@@ -1,7 +1,7 @@
 //! The program on a small load: `replay`, its report and its errors.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -211,6 +211,75 @@ fn models_that_do_not_fit_are_refused_with_one_line() {
     let more = format!("{series}599,3,1,1\n");
     fs::write(folder.0.join("series.csv"), more).expect("a writable temporary folder");
     refused("light", "was trained for 3 functions and the trace has 4");
+}
+
+#[test]
+fn a_test_on_minutes_seen_in_training_is_refused() {
+    let folder = Folder::with_load("seen");
+    let models = folder.0.join("models");
+    let (trace, out) = (folder.0.to_str().expect("UTF-8"), models.to_str().expect("UTF-8"));
+    // Trained on all ten hours, for want of a split.
+    assert!(aquatope(&["train", "--trace", trace, "--out", out]).status.success());
+    let arguments = [&SPLIT[..], &["--policy", "light", "--models", out]].concat();
+    let output = replay(&folder.0, &arguments);
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{line}");
+    assert!(
+        line.contains("trained on the first 600 minutes of this trace, and the test begins at minute 400"),
+        "{line}"
+    );
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+}
+
+/// Stopped by either signal, again and again, a run ends in the model of one that was left alone.
+#[cfg(unix)]
+#[test]
+fn stopped_and_resumed_training_writes_the_same_models() {
+    // Two rounds of the light model, which stops between rounds; the hybrid model stops at any step.
+    for (model, signal, functions, minutes) in [("light", "TERM", 8, 900), ("hybrid", "INT", 3, 500)] {
+        let folder = Folder::new(&format!("stopped-{model}"));
+        let mut series = String::from("minute,func,cnt,act\n");
+        for (minute, function) in (0..minutes).flat_map(|m| (0..functions).map(move |f| (m, f))) {
+            if minute % (function + 3) == 0 {
+                series.push_str(&format!("{minute},{function},{0},{0}\n", 1 + function % 4));
+            }
+        }
+        fs::write(folder.0.join("series.csv"), series).expect("a writable temporary folder");
+        let train = |out: &str| {
+            let out = folder.0.join(out);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_aquatope"));
+            command.args(["train", "--model", model, "--trace"]).arg(&folder.0).arg("--out").arg(&out);
+            (command, out)
+        };
+        let file = format!("{model}.aqlm");
+        let (mut alone, whole) = train("whole");
+        assert!(alone.stdout(Stdio::null()).status().expect("the program starts").success());
+        let (mut stopped, parts) = train("parts");
+        stopped.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut stops = 0;
+        for patience in 1.. {
+            let mut run = stopped.spawn().expect("the program starts");
+            std::thread::sleep(std::time::Duration::from_millis(20 * patience));
+            let signalled = Command::new("kill").args([format!("-{signal}"), run.id().to_string()]).status();
+            signalled.expect("kill is part of every Unix");
+            let mut said = String::new();
+            run.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+            let status = run.wait().expect("it ends");
+            if status.success() {
+                break;
+            }
+            // Without a code it was hit before it listened for signals: nothing was begun.
+            if status.code() == Some(1) {
+                assert!(said.contains("the same command goes on from"), "{said}");
+                assert!(parts.join(format!("{model}.checkpoint")).exists());
+                stops += 1;
+            }
+        }
+        assert!(stops > 0, "{model} was never stopped in the middle");
+        let read = |folder: &Path| fs::read(folder.join(&file)).expect("a model");
+        assert!(read(&whole) == read(&parts), "{model}: another model");
+        assert!(!parts.join(format!("{model}.checkpoint")).exists());
+    }
 }
 
 fn write_split(folder: &Folder, train_end: usize, valid_end: usize) {

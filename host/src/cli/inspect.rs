@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::print;
 use crate::error::{Error, Result};
-use crate::train::model_file;
+use crate::train::model_file::{self, ModelFile, Origin};
 
 /// Check a model file and explain what it holds.
 #[derive(Args)]
@@ -35,6 +35,18 @@ struct Description {
     largest: f32,
     root_mean_square: f64,
     explanation: String,
+    /// Of a file written by `aquatope train`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trained: Option<Training>,
+}
+
+/// What is said about the training.
+#[derive(Serialize)]
+struct Training {
+    functions: usize,
+    minutes: usize,
+    /// Functions that had less than a day of history.
+    new_functions: Vec<String>,
 }
 
 /// Run the command.
@@ -43,8 +55,9 @@ struct Description {
 /// A file that cannot be read or is not a whole, sound model.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let path = &arguments.file;
-    let words = read_words(path)?;
-    let description = describe(&words).map_err(|error| refused(path, error))?;
+    let (words, origin) = read(path)?;
+    let mut description = describe(&words).map_err(|error| refused(path, error))?;
+    description.trained = origin.map(Training::of);
     if arguments.json {
         let json = serde_json::to_string_pretty(&description).map_err(|e| Error::Failed(e.to_string()))?;
         return print(&format!("{json}\n"));
@@ -57,22 +70,49 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
          window      {window_minutes} minutes\n\
          shape       {shape:?}\n\
          parameters  {parameters} ({bytes} bytes with the header of {HEADER_BYTES})\n\
-         values      {smallest} to {largest}, root mean square {root_mean_square:.4}; all finite, checksum right\n",
-        path.display()
+         values      {smallest} to {largest}, root mean square {root_mean_square:.4}; all finite, checksum right\n\
+         {}",
+        path.display(),
+        description.trained.as_ref().map_or_else(String::new, Training::explained)
     ))
 }
 
-/// The bytes of `path` at an address the weights can be viewed at.
-fn read_words(path: &Path) -> Result<Vec<u32>> {
+impl Training {
+    fn of(origin: Origin) -> Self {
+        let functions = origin.functions.len();
+        let named = origin.functions.into_iter().zip(origin.new);
+        let new_functions = named.filter_map(|(name, new)| new.then_some(name)).collect();
+        Self { functions, minutes: origin.seen_until, new_functions }
+    }
+
+    fn explained(&self) -> String {
+        let Self { functions, minutes, new_functions } = self;
+        let new = if new_functions.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "short       {}: with less than a day of history, forecast by the last value, Holt-Winters or \
+                 NLinear, whichever did best on it\n",
+                new_functions.join(", ")
+            )
+        };
+        format!("trained     on {functions} functions, the first {minutes} minutes of their trace\n{new}")
+    }
+}
+
+/// The bytes of `path` at an address the weights can be viewed at, and what they were trained on, if it says so.
+fn read(path: &Path) -> Result<(Vec<u32>, Option<Origin>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "check the path and its permissions"))?;
     if bytes.starts_with(&model_file::MAGIC) {
-        return Ok(model_file::read(path)?.0.weights);
+        let ModelFile { model, origin } = ModelFile::read(path)?;
+        return Ok((model.weights, Some(origin)));
     }
     if bytes.len() % 4 != 0 {
         let expected = bytes.len().next_multiple_of(4);
         return Err(refused(path, WeightsError::Length { expected, found: bytes.len() }));
     }
-    Ok(bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
+    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    Ok((words.collect(), None))
 }
 
 fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
@@ -110,6 +150,7 @@ fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
         largest: values.iter().copied().reduce(f32::max).unwrap_or(0.0),
         root_mean_square: (squares / values.len().max(1) as f64).sqrt(),
         explanation,
+        trained: None,
     })
 }
 

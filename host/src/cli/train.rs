@@ -4,17 +4,21 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::print;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::forecast::models;
+use crate::forecast::models::{self, HYBRID, LIGHT};
 use crate::replay::progress::Progress;
 use crate::trace::{self, ReadOptions, Trace, Unit};
 use crate::train::light::{Series, Trained};
-use crate::train::{hybrid, light, model_file};
+use crate::train::model_file::{CheckpointFile, ModelFile, Origin};
+use crate::train::{hybrid, light};
 
 /// Train a model on a trace: one network for all functions, in one file with what is the functions' own.
 #[derive(Args)]
@@ -31,8 +35,8 @@ pub(super) struct Arguments {
     /// What to train
     #[arg(long, value_enum, default_value_t = Model::Light)]
     model: Model,
-    /// Folder the models are written to, as `light.aqlm` and `hybrid.aqlm`; a run stopped with Ctrl-C leaves a
-    /// `.checkpoint` there, and the same command goes on from it
+    /// Folder the models are written to, as `light.aqlm` and `hybrid.aqlm`; a run that is stopped (Ctrl-C, SIGTERM, or
+    /// worse) leaves a `.checkpoint` there, and the same command goes on from it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Days to train on; the hybrid model stops early by the day after [default: what the trace states, or all of it,
@@ -74,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))
-        .map_err(|e| Error::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
+        .map_err(|e| Error::Failed(format!("cannot listen for signals: {e}")))?;
     let run = Run {
         trace: &trace,
         series: Series::of(&trace),
@@ -108,69 +112,102 @@ struct Run<'a> {
 impl Run<'_> {
     fn light(&self, train_end: usize) -> Result<()> {
         let options = light::Options { seed: self.seed, ..Default::default() };
-        let checkpoint = self.out.join("light.checkpoint");
-        let fits = |checkpoint: &light::Checkpoint| checkpoint.fits(&options);
-        let resume = model_file::load_checkpoint(&checkpoint, &options, &self.series, train_end, fits)?;
+        let path = self.out.join("light.checkpoint");
+        let file = CheckpointFile { path: &path, options, series: &self.series, end: train_end };
         let bar = Progress::on_terminal().bar(0, "light model: training".into(), "rounds");
-        let outcome = light::train(&self.series, train_end, &options, resume, |progress| {
+        let mut keeper = Keeper::new(&file, self.stop);
+        let resume = file.load()?;
+        let watch = |state: &_| keeper.watch(state);
+        let outcome = light::train(&self.series, train_end, &options, resume, watch, |progress| {
             bar.set_length(progress.rounds as u64);
             bar.set_position(progress.round as u64);
-            if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         bar.finish_and_clear();
-        match outcome.map_err(|why| Error::Failed(format!("training diverged: {why}")))? {
+        match outcome.map_err(|why| models::refused(LIGHT, why))? {
             light::Outcome::Finished(model) => {
-                self.finish(models::LIGHT_FILE, &model, train_end, &checkpoint)
+                self.finish(models::LIGHT_FILE, model, train_end, train_end)?;
+                file.remove();
+                Ok(())
             }
-            light::Outcome::Stopped(state) => {
-                model_file::save_checkpoint(&checkpoint, options, &self.series, train_end, state)?;
-                Err(stopped(&checkpoint))
-            }
+            light::Outcome::Stopped(state) => Err(stopped(&file, &state)),
         }
     }
 
     fn hybrid(&self, parts: hybrid::Parts) -> Result<()> {
         let options = hybrid::Options { seed: self.seed, ..hybrid::Options::REPAIRED };
-        let checkpoint = self.out.join("hybrid.checkpoint");
-        // The trainer itself refuses a checkpoint of another shape.
-        let resume = model_file::load_checkpoint(
-            &checkpoint,
-            &(options, parts),
-            &self.series,
-            parts.valid_end,
-            |_| true,
-        )?;
+        let path = self.out.join("hybrid.checkpoint");
+        let file = CheckpointFile {
+            path: &path,
+            options: (options, parts),
+            series: &self.series,
+            end: parts.valid_end,
+        };
         let bar = Progress::on_terminal().bar(0, "hybrid model: training".into(), "rounds");
-        let outcome = hybrid::train(&self.series, parts, &options, resume, self.stop, |progress| {
+        let mut keeper = Keeper::new(&file, self.stop);
+        let resume = file.load()?;
+        let watch = |state: &_| keeper.watch(state);
+        let outcome = hybrid::train(&self.series, parts, &options, resume, watch, |progress| {
             bar.set_message(format!("hybrid model: phase {} of 2", progress.phase));
             bar.set_length(progress.rounds as u64);
             bar.set_position(progress.round as u64);
         });
         bar.finish_and_clear();
-        match outcome.map_err(models::refused)? {
+        match outcome.map_err(|why| models::refused(HYBRID, why))? {
             hybrid::Outcome::Finished(model) => {
-                self.finish(models::HYBRID_FILE, &model, parts.train_end, &checkpoint)
+                self.finish(models::HYBRID_FILE, model, parts.train_end, parts.valid_end)?;
+                file.remove();
+                Ok(())
             }
-            hybrid::Outcome::Stopped(state) => {
-                let of = (options, parts);
-                model_file::save_checkpoint(&checkpoint, of, &self.series, parts.valid_end, state)?;
-                Err(stopped(&checkpoint))
-            }
+            hybrid::Outcome::Stopped(state) => Err(stopped(&file, &state)),
         }
     }
 
-    fn finish(&self, file: &str, model: &Trained, train_end: usize, checkpoint: &Path) -> Result<()> {
-        let names: Vec<String> = self.trace.functions.iter().map(|f| f.name.clone()).collect();
+    fn finish(&self, file: &str, model: Trained, train_end: usize, seen_until: usize) -> Result<()> {
         let path = self.out.join(file);
-        model_file::write(&path, model, &names)?;
-        // The run is complete; a checkpoint of it would only be in the way of the next one.
-        let _ = std::fs::remove_file(checkpoint);
-        print(&format!("{}: {} functions, {train_end} minutes\n", path.display(), names.len()))
+        ModelFile { model, origin: Origin::of(self.trace, seen_until) }.write(&path)?;
+        let functions = self.trace.functions.len();
+        print(&format!("{}: {functions} functions, {train_end} minutes\n", path.display()))
     }
 }
 
-fn stopped(checkpoint: &Path) -> Error {
-    Error::Failed(format!("stopped; the same command goes on from {}", checkpoint.display()))
+/// Saves a run every so often, for the case that it is killed, and tells it to stop when that is asked for.
+struct Keeper<'a, O> {
+    file: &'a CheckpointFile<'a, O>,
+    stop: &'a AtomicBool,
+    saved: Instant,
+}
+
+/// Between two checkpoints of a run: what is lost at most when the machine goes down.
+const BETWEEN_CHECKPOINTS: Duration = Duration::from_secs(30);
+
+impl<'a, O: Serialize + DeserializeOwned + PartialEq> Keeper<'a, O> {
+    fn new(file: &'a CheckpointFile<'a, O>, stop: &'a AtomicBool) -> Self {
+        Self { file, stop, saved: Instant::now() }
+    }
+
+    fn watch(&mut self, state: &impl Serialize) -> ControlFlow<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        if self.saved.elapsed() >= BETWEEN_CHECKPOINTS {
+            // A full disk may have room again by the end of the run: go on, but say so.
+            if let Err(refused) = self.file.save(state) {
+                eprintln!("warning: no checkpoint: {refused}");
+            }
+            self.saved = Instant::now();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Save a run that was asked to stop; the error that says so.
+fn stopped<O: Serialize + DeserializeOwned + PartialEq>(
+    file: &CheckpointFile<'_, O>,
+    state: &impl Serialize,
+) -> Error {
+    let saved = file.save(state);
+    let again = || Error::Failed(format!("stopped; the same command goes on from {}", file.path.display()));
+    saved.err().unwrap_or_else(again)
 }
 
 const DAY: usize = 1440;

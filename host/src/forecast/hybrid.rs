@@ -148,15 +148,15 @@ impl Forecaster for HybridForecaster {
 mod tests {
     use super::*;
     use crate::train::hybrid::{Options, Outcome, Parts, train};
-    use std::sync::atomic::AtomicBool;
+    use std::ops::ControlFlow;
 
     #[test]
     fn a_trained_model_forecasts_a_timer() {
         let peaks: Vec<u32> = (0..900u32).map(|m| if m % 6 == 2 { 4 } else { 0 }).collect();
         let series = [Series { counts: &peaks, peaks: &peaks, parent: None }];
         let options = Options { rounds: [0, 15], samples: 1 << 9, batch: 16, ..Options::REPAIRED };
-        let (parts, never) = (Parts { train_end: 700, valid_end: 800 }, AtomicBool::new(false));
-        let outcome = train(&series, parts, &options, None, &never, |_| {}).unwrap();
+        let parts = Parts { train_end: 700, valid_end: 800 };
+        let outcome = train(&series, parts, &options, None, |_| ControlFlow::Continue(()), |_| {}).unwrap();
         let Outcome::Finished(model) = outcome else { panic!("nobody stopped it") };
         let mut forecaster = HybridForecaster::new(model.clone(), vec![None], 16, 1).unwrap();
         let mut lite = HybridForecaster::aqualite(model, vec![None]).unwrap();

@@ -5,6 +5,7 @@ pub mod light;
 pub mod models;
 pub mod score;
 pub mod selection;
+pub mod short_history;
 pub mod stream;
 
 use aquatope_core::forecast::Forecast;

@@ -2,8 +2,7 @@
 
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::PathBuf;
 
 use aquatope_core::nn::weights::WeightsError;
 
@@ -11,13 +10,15 @@ use super::Forecaster;
 use super::hybrid::HybridForecaster;
 use super::light::LightForecaster;
 use super::selection::Selection;
+use super::short_history::ShortHistory;
 use crate::baselines::Classical;
 use crate::error::{Error, Result};
 use crate::replay::progress::Progress;
 use crate::trace::{Split, Trace};
-use crate::train::hybrid::{Parts, TrainError};
+use crate::train::hybrid::Parts;
 use crate::train::light::{Series, Trained};
-use crate::train::{self, hybrid, model_file};
+use crate::train::model_file::ModelFile;
+use crate::train::{TrainError, hybrid, light};
 
 /// Stochastic passes of a forecast of the hybrid model: the spread of 16 is known to about 18 %, and it is added to a
 /// larger count noise.
@@ -51,16 +52,16 @@ impl<'a> Models<'a> {
         Self { trace, split, seed, folder, progress, light: OnceCell::new(), hybrid: OnceCell::new() }
     }
 
-    /// The light model, having observed the minutes before `minute`.
+    /// The light model, having observed the minutes before `minute`; new functions are forecast by other means.
     ///
     /// # Errors
     /// A model file that cannot be read or is of other functions, and training that diverged.
-    pub fn light(&self, minute: usize) -> Result<LightForecaster> {
+    pub fn light(&self, minute: usize) -> Result<ShortHistory<LightForecaster>> {
         let model = cached(&self.light, || self.read(LIGHT_FILE).unwrap_or_else(|| self.train_light()))?;
         let mut forecaster =
             LightForecaster::new(model, self.parents()).map_err(|why| self.unfit(LIGHT_FILE, why))?;
         forecaster.replay(&Series::of(self.trace), minute);
-        Ok(forecaster)
+        Ok(ShortHistory::new(forecaster, self.trace, minute))
     }
 
     /// The hybrid Bayesian model, having observed the minutes before `minute`.
@@ -132,25 +133,11 @@ impl<'a> Models<'a> {
     /// The model of the folder, if there is a folder.
     fn read(&self, file: &str) -> Option<Result<Trained>> {
         let path = self.folder.as_ref()?.join(file);
-        Some(model_file::read(&path).and_then(|(model, names)| {
-            self.same_functions(&path, &names)?;
+        Some(ModelFile::read(&path).and_then(|ModelFile { model, origin }| {
+            let unfit = |(what, mend)| Error::input(path.display().to_string(), what, mend);
+            origin.suits(self.trace, self.split.valid_end).map_err(unfit)?;
             Ok(model)
         }))
-    }
-
-    fn same_functions(&self, path: &Path, names: &[String]) -> Result<()> {
-        let functions = &self.trace.functions;
-        let other = names.iter().zip(functions).find(|(name, function)| **name != function.name);
-        let what = match other {
-            Some((name, function)) => {
-                format!("was trained for function `{name}` where the trace has `{}`", function.name)
-            }
-            None if names.len() != functions.len() => {
-                format!("was trained for {} functions and the trace has {}", names.len(), functions.len())
-            }
-            None => return Ok(()),
-        };
-        Err(Error::input(path.display().to_string(), what, "train the model on this trace"))
     }
 
     /// A weight file of another kind of model, or training that left no sound one.
@@ -167,17 +154,17 @@ impl<'a> Models<'a> {
 
     fn train_light(&self) -> Result<Trained> {
         let series = Series::of(self.trace);
-        let options = train::light::Options { seed: self.seed, ..Default::default() };
+        let options = light::Options { seed: self.seed, ..Default::default() };
         let bar = self.progress.bar(0, "light: training".into(), "rounds");
-        let outcome = train::light::train(&series, self.split.train_end, &options, None, |progress| {
+        let watch = |_: &_| ControlFlow::Continue(());
+        let outcome = light::train(&series, self.split.train_end, &options, None, watch, |progress| {
             bar.set_length(progress.rounds as u64);
             bar.set_position(progress.round as u64);
-            ControlFlow::Continue(())
         });
         bar.finish_and_clear();
-        match outcome.map_err(|why| Error::Failed(format!("training diverged: {why}")))? {
-            train::light::Outcome::Finished(model) => Ok(model),
-            train::light::Outcome::Stopped(_) => Err(Error::Failed("training was stopped".into())),
+        match outcome.map_err(|why| refused(LIGHT, why))? {
+            light::Outcome::Finished(model) => Ok(model),
+            light::Outcome::Stopped(_) => Err(Error::Failed("training was stopped".into())),
         }
     }
 
@@ -185,28 +172,32 @@ impl<'a> Models<'a> {
         let series = Series::of(self.trace);
         let options = hybrid::Options { seed: self.seed, ..hybrid::Options::BRIEF };
         let bar = self.progress.bar(0, "hybrid: training".into(), "rounds");
-        let never = AtomicBool::new(false);
-        let outcome = hybrid::train(&series, self.parts(), &options, None, &never, |progress| {
+        let watch = |_: &_| ControlFlow::Continue(());
+        let outcome = hybrid::train(&series, self.parts(), &options, None, watch, |progress| {
             bar.set_length(progress.rounds as u64);
             bar.set_position(progress.round as u64);
         });
         bar.finish_and_clear();
-        match outcome.map_err(refused)? {
+        match outcome.map_err(|why| refused(HYBRID, why))? {
             hybrid::Outcome::Finished(model) => Ok(model),
             hybrid::Outcome::Stopped(_) => Err(Error::Failed("training was stopped".into())),
         }
     }
 }
 
-/// What the trainer of the hybrid model refused, and how to mend it.
-pub fn refused(why: TrainError) -> Error {
+/// The light model, in messages.
+pub const LIGHT: &str = "light model";
+/// The hybrid model, in messages.
+pub const HYBRID: &str = "hybrid model";
+
+/// What the trainer of `model` refused, and how to mend it.
+pub fn refused(model: &str, why: TrainError) -> Error {
     match why {
-        TrainError::TooShort { .. } => Error::input(
-            "hybrid model",
-            why.to_string(),
-            "give a longer trace or another split, or leave the hybrid model out",
-        ),
-        other => Error::Failed(other.to_string()),
+        TrainError::TooShort { .. } => {
+            let mend = format!("give a longer trace or another split, or leave the {model} out");
+            Error::input(model, why.to_string(), mend)
+        }
+        other => Error::Failed(format!("{model}: {other}")),
     }
 }
 

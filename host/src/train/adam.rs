@@ -16,6 +16,11 @@ impl<R: Number> Adam<R> {
         Self { first: vec![R::ZERO; parameters], second: vec![R::ZERO; parameters], steps: 0 }
     }
 
+    /// The number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.first.len().min(self.second.len())
+    }
+
     /// One step against `gradient` at `rate`.
     pub fn step(&mut self, rate: f64, parameters: &mut [R], gradient: &[R]) {
         const BETA: [f64; 2] = [0.9, 0.999];

@@ -8,7 +8,7 @@
 //! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
 //! their numbers, so a run that was stopped resumes bit for bit.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ops::ControlFlow;
 
 use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
@@ -22,6 +22,7 @@ use aquatope_core::random;
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::TrainError;
 use super::adam::{Adam, clip, one_cycle};
 use super::light::{Series, Trained};
 use super::network::{Architecture, BatchMasks, Workspace};
@@ -182,31 +183,12 @@ pub struct Checkpoint {
 pub enum Outcome {
     /// The model.
     Finished(Trained),
-    /// `stop` was set.
+    /// The caller broke off.
     Stopped(Box<Checkpoint>),
 }
 
-/// Why there is no model.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum TrainError {
-    /// There is nothing to learn from or to validate on.
-    #[error("{minutes} minutes are too few to train on; give at least {needed}")]
-    TooShort {
-        /// Minutes of the shorter part.
-        minutes: usize,
-        /// Minutes needed.
-        needed: usize,
-    },
-    /// The checkpoint belongs to another run.
-    #[error("the checkpoint was written with other options or another model; delete it to start anew")]
-    ForeignCheckpoint,
-    /// The weights are not finite.
-    #[error("training diverged: {0}")]
-    Diverged(WeightsError),
-}
-
 /// Train one model for all of `series` on the minutes before `parts.train_end`, stopping early by the loss on the minutes
-/// after. `stop` is looked at before every step.
+/// after. `watch` is shown the run before every step, to save it now and then, and may break off.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -215,7 +197,7 @@ pub fn train(
     parts: Parts,
     options: &Options,
     resume: Option<Checkpoint>,
-    stop: &AtomicBool,
+    watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
     progress: impl FnMut(Progress),
 ) -> Result<Outcome, TrainError> {
     parts.check()?;
@@ -234,7 +216,7 @@ pub fn train(
         Some(_) => return Err(TrainError::ForeignCheckpoint),
         None => trainer.start(),
     };
-    match trainer.run(state, stop, progress) {
+    match trainer.run(state, watch, progress) {
         Ok(parameters) => {
             let weights = trainer.weight_file(&parameters).map_err(TrainError::Diverged)?;
             Ok(Outcome::Finished(Trained { weights, profiles }))
@@ -328,11 +310,11 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// All phases from `state`: the best parameters, or where `stop` was seen.
+    /// All phases from `state`: the best parameters, or where `watch` broke off.
     fn run(
         &mut self,
         mut state: Checkpoint,
-        stop: &AtomicBool,
+        mut watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
         mut progress: impl FnMut(Progress),
     ) -> Result<Vec<f32>, Box<Checkpoint>> {
         let batch = self.options.batch.clamp(1, self.train.len());
@@ -344,7 +326,7 @@ impl<'a> Trainer<'a> {
                 let round = state.step / per_round;
                 let order = self.order(state.phase, round);
                 for rows in order.chunks_exact(batch).skip(state.step % per_round) {
-                    if stop.load(Ordering::Relaxed) {
+                    if watch(&state).is_break() {
                         return Err(Box::new(state));
                     }
                     let Checkpoint { phase, step, parameters, adam, .. } = &mut state;
@@ -462,7 +444,7 @@ impl<'a> Trainer<'a> {
         std::thread::scope(|scope| {
             let other = scope.spawn(|| if second.is_empty() { 0.0 } else { run(self, two, 1, second) });
             let here = run(self, one, 0, first);
-            here + other.join().unwrap_or(f64::NAN)
+            here + other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 

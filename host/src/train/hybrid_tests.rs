@@ -1,5 +1,7 @@
 //! Training on small made-up series: it learns, it repeats, it resumes.
 
+use std::cell::Cell;
+
 use aquatope_core::forecast::hybrid::HybridModel;
 use aquatope_core::nn::Weights;
 
@@ -19,6 +21,10 @@ const PARTS: Parts = Parts { train_end: 400, valid_end: 500 };
 const SHORT: Options =
     Options { samples: 256, validation: 64, batch: 64, rounds: [1, 2], ..Options::REPAIRED };
 
+fn never(_: &Checkpoint) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 fn finished(outcome: Outcome) -> Trained {
     match outcome {
         Outcome::Finished(trained) => trained,
@@ -31,9 +37,8 @@ fn both_recipes_train_and_make_readable_files() {
     let peaks = peaks();
     for options in [SHORT, Options { samples: 256, validation: 64, rounds: [2, 2], ..Options::RELEASE }] {
         let mut losses = Vec::new();
-        let never = AtomicBool::new(false);
         let outcome =
-            train(&series(&peaks), PARTS, &options, None, &never, |p| losses.push((p.phase, p.loss)));
+            train(&series(&peaks), PARTS, &options, None, never, |p| losses.push((p.phase, p.loss)));
         let trained = finished(outcome.unwrap());
         let weights = Weights::parse(trained.weight_file()).unwrap();
         assert_eq!(*HybridModel::new(&weights).unwrap().shape(), options.shape());
@@ -47,8 +52,7 @@ fn a_timer_is_learnt() {
     let peaks = peaks();
     let options = Options { rounds: [0, 8], samples: 1 << 9, batch: 16, ..SHORT };
     let mut validation = Vec::new();
-    let never = AtomicBool::new(false);
-    train(&series(&peaks), PARTS, &options, None, &never, |p| validation.push(p.validation)).unwrap();
+    train(&series(&peaks), PARTS, &options, None, never, |p| validation.push(p.validation)).unwrap();
     let (first, last) = (validation[0], validation.iter().copied().fold(f64::INFINITY, f64::min));
     assert!(last < 0.5 * first, "{validation:?}");
 }
@@ -56,25 +60,24 @@ fn a_timer_is_learnt() {
 #[test]
 fn stopping_and_resuming_changes_no_bit() {
     let peaks = peaks();
-    let never = AtomicBool::new(false);
-    let whole = finished(train(&series(&peaks), PARTS, &SHORT, None, &never, |_| {}).unwrap());
-    // Stop in the middle: the flag is set from the progress of phase 1, so the run ends before the first step of phase 2.
-    let stop = AtomicBool::new(false);
-    let outcome = train(&series(&peaks), PARTS, &SHORT, None, &stop, |_| stop.store(true, Ordering::Relaxed));
+    let whole = finished(train(&series(&peaks), PARTS, &SHORT, None, never, |_| {}).unwrap());
+    // Stop in the middle: the flag is set by the progress of phase 1, so the run ends before the first step of phase 2.
+    let stop = Cell::new(false);
+    let watch = |_: &Checkpoint| if stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let outcome = train(&series(&peaks), PARTS, &SHORT, None, watch, |_| stop.set(true));
     let Outcome::Stopped(checkpoint) = outcome.unwrap() else { panic!("it was stopped") };
-    let resumed = train(&series(&peaks), PARTS, &SHORT, Some(*checkpoint.clone()), &never, |_| {}).unwrap();
+    let resumed = train(&series(&peaks), PARTS, &SHORT, Some(*checkpoint.clone()), never, |_| {}).unwrap();
     assert_eq!(finished(resumed), whole);
     let other = Options { seed: 2, ..SHORT };
-    let refused = train(&series(&peaks), PARTS, &other, Some(*checkpoint), &never, |_| {}).unwrap_err();
+    let refused = train(&series(&peaks), PARTS, &other, Some(*checkpoint), never, |_| {}).unwrap_err();
     assert_eq!(refused, TrainError::ForeignCheckpoint);
 }
 
 #[test]
 fn too_short_a_history_is_refused() {
     let peaks = peaks();
-    let never = AtomicBool::new(false);
     for parts in [Parts { train_end: 60, valid_end: 500 }, Parts { train_end: 400, valid_end: 401 }] {
-        let refused = train(&series(&peaks), parts, &SHORT, None, &never, |_| {});
+        let refused = train(&series(&peaks), parts, &SHORT, None, never, |_| {});
         assert!(matches!(refused, Err(TrainError::TooShort { .. })));
     }
 }

@@ -9,3 +9,24 @@ pub mod model_file;
 pub mod network;
 pub mod profile;
 pub mod samples;
+
+use aquatope_core::nn::weights::WeightsError;
+
+/// Why there is no model.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// There is nothing to learn from or to validate on.
+    #[error("{minutes} minutes are too few to train on; give at least {needed}")]
+    TooShort {
+        /// Minutes of the shorter part.
+        minutes: usize,
+        /// Minutes needed.
+        needed: usize,
+    },
+    /// The checkpoint belongs to another run.
+    #[error("the checkpoint was written with other options or another model; delete it to start anew")]
+    ForeignCheckpoint,
+    /// The weights are not finite.
+    #[error("training diverged: {0}")]
+    Diverged(WeightsError),
+}
