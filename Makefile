@@ -11,7 +11,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit targets docs bench clean fuzz miri"
+	@echo "also: build lint unit targets wasm docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -57,6 +57,15 @@ firmware: setup
 	@grep ^memory $(FIRMWARE)/microcontroller
 	@grep -v ^memory $(FIRMWARE)/microcontroller | diff - $(FIRMWARE)/native && \
 	  echo "the microcontroller's answers are the native ones, bit for bit"
+
+# The npm package, into wasm/pkg. The command line of wasm-bindgen must be of the version that Cargo.lock has.
+WASM_BINDGEN := 0.2.130
+wasm: setup
+	@command -v npm >/dev/null || { echo "installing Node"; $(call apt,nodejs npm); }
+	@wasm-bindgen --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || \
+	  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(CARGO) install wasm-bindgen-cli --version $(WASM_BINDGEN)
+	cd wasm && npm ci --no-progress
+	CARGO=$(CARGO) wasm/build.sh
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
