@@ -17,7 +17,7 @@ pub enum Verdict {
         /// Standard deviations from what the other trials predict.
         z: f64,
     },
-    /// Out of line; left out of the fit at this step.
+    /// Out of line; left out of the fit at this step, unless the model is set to keep everything.
     Anomalous {
         /// Standard deviations from what the other trials predict.
         z: f64,
@@ -25,7 +25,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the trial is left out of the fit.
+    /// Whether the outcome is out of line.
     pub const fn is_anomalous(&self) -> bool {
         matches!(self, Self::Anomalous { .. })
     }

@@ -22,7 +22,7 @@ pub struct BlackBoxConfig {
     pub prior: Prior,
     /// How batches are chosen.
     pub sampling: Sampling,
-    /// Which outcomes are left out of the fit; `None` keeps all.
+    /// Which outcomes are left out of the fit; `None` keeps all, and the verdicts are those of the default test.
     pub anomalies: Option<AnomalyTest>,
 }
 
@@ -73,7 +73,9 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         load(evidence, verdicts, [0.0; 2], scratch)?;
         let starts = self.warm.as_ref().map_or([None; 2], |[cost, latency]| [Some(cost), Some(latency)]);
         scratch.fit(prior, noise, starts)?;
-        let Some(test) = &self.config.anomalies else { return Ok(()) };
+        let Some(test) = &self.config.anomalies else {
+            return Ok(judge_all(evidence, &AnomalyTest::default(), verdicts, scratch)?);
+        };
 
         judge_all(evidence, test, verdicts, scratch)?;
         if !verdicts.iter().any(Verdict::is_anomalous) {

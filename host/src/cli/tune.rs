@@ -13,7 +13,7 @@ use crate::files;
 use crate::tune::compare::{self, Comparison};
 use crate::tune::evaluator::{Evaluator, Program, Simulated};
 use crate::tune::method::Method;
-use crate::tune::problem::{Effort, MAX_PATHS, Problem};
+use crate::tune::problem::{Anomalies, Effort, MAX_PATHS, Problem};
 use crate::tune::progress::{self, Progress};
 use crate::tune::protocol::Session;
 use crate::tune::report;
@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     ask_tell: bool,
     /// Compare all methods on simulated workflows: by trials, functions, noise, outliers, after a change
     #[arg(long, conflicts_with_all = ["ask_tell", "evaluator", "evaluator_timeout", "state", "budget_cost",
-        "budget_time", "sampler", "model", "mc_samples", "restarts", "raw_samples", "batch", "confidence", "seed",
+        "budget_time", "sampler", "model", "mc_samples", "restarts", "raw_samples", "batch", "confidence", "seed", "anomalies",
         "profile", "noise", "outliers"])]
     compare: bool,
     /// Runs of every method in every setting of --compare
@@ -66,6 +66,9 @@ pub(super) struct Arguments {
     /// Black box: raw samples from which the starts are chosen
     #[arg(long, value_name = "K", default_value_t = Effort::default().raw_samples)]
     raw_samples: u16,
+    /// Black box: which trials are left out as anomalous [default: those above a 99 % interval]
+    #[arg(long, value_enum, value_name = "TEST")]
+    anomalies: Option<AnomalyTest>,
     /// Trials in all
     #[arg(long, value_name = "N", default_value_t = 70)]
     trials: usize,
@@ -132,6 +135,16 @@ enum Sampler {
     Autoscaling,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum AnomalyTest {
+    /// Above the 99 % interval that the other trials predict
+    Default,
+    /// Outside of the central 95 % interval: the paper
+    Paper,
+    /// Report them, but leave none out
+    Off,
+}
+
 /// Trials of the first ask, spread over the whole space.
 const INITIAL: usize = 10;
 
@@ -155,8 +168,11 @@ impl Arguments {
         }
         let method = self.method()?;
         match self.workflow.as_slice() {
-            [] => Session::new(method, self.confidence, self.effort(), self.state.clone())
-                .run(stdin().lock(), stdout()),
+            [] => {
+                let (effort, anomalies) = (self.effort(), self.anomalies(method)?);
+                Session::new(method, self.confidence, effort, anomalies, self.state.clone())
+                    .run(stdin().lock(), stdout())
+            }
             [path] => self.tune(method, &path.display().to_string(), &shipped::load(path)?),
             _ => Err(Error::input("--workflow", "names several files", "name one, or add --compare")),
         }
@@ -179,6 +195,19 @@ impl Arguments {
 
     fn effort(&self) -> Effort {
         Effort { mc_samples: self.mc_samples, restarts: self.restarts, raw_samples: self.raw_samples }
+    }
+
+    fn anomalies(&self, method: Method) -> Result<Anomalies> {
+        let Some(test) = self.anomalies else { return Ok(Anomalies::default()) };
+        if !matches!(method, Method::Qlognei | Method::Qnei) {
+            let what = format!("the {} method leaves no trial out", method.name());
+            return Err(Error::input("--anomalies", what, "leave it out, or take --model blackbox"));
+        }
+        Ok(match test {
+            AnomalyTest::Default => Anomalies::Default,
+            AnomalyTest::Paper => Anomalies::Paper,
+            AnomalyTest::Off => Anomalies::Off,
+        })
     }
 
     fn check(&self) -> Result<()> {
@@ -283,6 +312,7 @@ impl Arguments {
             trials: self.trials,
             seed: self.seed,
             effort: self.effort(),
+            anomalies: self.anomalies(method)?,
         };
         problem.check_capacity(at)?;
         let state = self.state.as_ref().map(|path| path.display().to_string()).unwrap_or_default();

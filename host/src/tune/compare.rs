@@ -15,7 +15,7 @@ use crate::table::aligned;
 use super::evaluator::{Evaluator, Failure, Sample, Simulated};
 use super::method::Method;
 use super::oracle;
-use super::problem::{Effort, Problem};
+use super::problem::{Anomalies, Effort, Problem};
 use super::simulator::{Scenario, Simulator};
 use super::store::Record;
 use super::study::Study;
@@ -243,6 +243,7 @@ impl Comparison {
             trials: self.trials,
             seed: 0,
             effort: Effort::default(),
+            anomalies: Anomalies::default(),
         };
         problem.check_capacity(&file.name)?;
         let name = format!("{} noise {} outliers {}", file.name, scenario.noise, scenario.outliers);

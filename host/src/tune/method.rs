@@ -1,6 +1,8 @@
 //! How trials are chosen.
 
+use aquatope_core::anomaly::AnomalyTest;
 use aquatope_core::bo::acquisition::Improvement;
+use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::space::Axis;
 use aquatope_core::bo::surrogates::Surrogates;
 use aquatope_core::structured::StructuredScratch;
@@ -9,7 +11,7 @@ use aquatope_workflow::models;
 use crate::error::{Error, Result};
 
 use super::modelled::{Modelled, convert, core_point, space};
-use super::problem::Problem;
+use super::problem::{Anomalies, Problem};
 use super::sampler::Sampler;
 use super::samplers::autoscaling::Autoscaling;
 use super::samplers::clite::Clite;
@@ -64,12 +66,12 @@ impl Method {
             (Self::Structured, Some(workflow)) => structured(problem, workflow)?,
             (Self::Structured | Self::Qlognei, _) => Box::new(Modelled::new(
                 problem,
-                models::black_box(problem.effort, Improvement::LogNei),
+                black_box(problem, Improvement::LogNei),
                 Box::new(Surrogates::new()),
             )?),
             (Self::Qnei, _) => Box::new(Modelled::new(
                 problem,
-                models::black_box(problem.effort, Improvement::Nei),
+                black_box(problem, Improvement::Nei),
                 Box::new(Surrogates::new()),
             )?),
             (Self::Clite, _) => Box::new(Clite::new(problem.clone())),
@@ -91,6 +93,7 @@ impl Method {
             ("mc-samples", effort.mc_samples.to_string()),
             ("restarts", effort.restarts.to_string()),
             ("raw-samples", effort.raw_samples.to_string()),
+            ("anomalies", problem.anomalies.name().to_string()),
         ];
         if let Some(workflow) = &problem.workflow {
             let ends = |axis: &Axis| format!("{} to {}", axis.min(), axis.max());
@@ -106,6 +109,19 @@ impl Method {
         }
         settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
     }
+}
+
+/// The black box with the test of anomalies that the problem asks for.
+fn black_box(problem: &Problem, improvement: Improvement) -> models::BlackBoxModel {
+    let usual = models::black_box(problem.effort, improvement);
+    BlackBox::new(BlackBoxConfig {
+        anomalies: match problem.anomalies {
+            Anomalies::Default => Some(AnomalyTest::default()),
+            Anomalies::Paper => Some(AnomalyTest::PAPER),
+            Anomalies::Off => None,
+        },
+        ..usual.config().clone()
+    })
 }
 
 fn structured(problem: &Problem, workflow: &Workflow) -> Result<Box<dyn Sampler>> {

@@ -33,6 +33,31 @@ pub struct Problem {
     pub seed: u64,
     /// How hard the black box searches for the next batch.
     pub effort: Effort,
+    /// Which trials the black box leaves out.
+    pub anomalies: Anomalies,
+}
+
+/// Which trials the black box leaves out of its fits; their verdicts are reported in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Anomalies {
+    /// Those above the 99 % interval that the others predict: interference slows, it never speeds up.
+    #[default]
+    Default,
+    /// Those outside of the central 95 % interval: the paper's test.
+    Paper,
+    /// None; the verdicts are those of the default test.
+    Off,
+}
+
+impl Anomalies {
+    /// The name of the option.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Paper => "paper",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The most trials of one ask after the first.

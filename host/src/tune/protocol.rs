@@ -30,7 +30,7 @@ use super::evaluator::read_outcome;
 use super::json::Field;
 use super::method::Method;
 use super::modelled::convert;
-use super::problem::{Effort, MAX_TRIALS, Problem};
+use super::problem::{Anomalies, Effort, MAX_TRIALS, Problem};
 use super::space::Point;
 use super::store::{Record, Store};
 use super::study::{Study, check_settings};
@@ -42,6 +42,7 @@ pub struct Session {
     method: Method,
     confidence: f64,
     effort: Effort,
+    anomalies: Anomalies,
     state: Option<PathBuf>,
     active: Option<(Problem, Study)>,
     /// Trials of the state file that still wait; the first ask returns them.
@@ -56,8 +57,14 @@ enum Answer {
 
 impl Session {
     /// A session that will study with `method` and keep its state in the file `state`.
-    pub fn new(method: Method, confidence: f64, effort: Effort, state: Option<PathBuf>) -> Self {
-        Self { method, confidence, effort, state, active: None, waiting: Vec::new() }
+    pub fn new(
+        method: Method,
+        confidence: f64,
+        effort: Effort,
+        anomalies: Anomalies,
+        state: Option<PathBuf>,
+    ) -> Self {
+        Self { method, confidence, effort, anomalies, state, active: None, waiting: Vec::new() }
     }
 
     /// Answer the lines of `input` until it ends or says quit.
@@ -105,7 +112,7 @@ impl Session {
                 .fault("the study has begun already", "start another process for another study")
                 .into());
         }
-        let problem = read_problem(request, self.confidence, self.effort)?;
+        let problem = self.read_problem(request)?;
         let sampler = self.method.sampler(&problem)?;
         let settings = self.method.settings(&problem);
         let (store, record) = match &self.state {
@@ -210,6 +217,61 @@ impl Session {
         Ok(reply)
     }
 
+    fn read_problem(&self, request: &Field) -> Result<Problem> {
+        let protocol = request.get("protocol").whole(1)?;
+        if protocol != PROTOCOL {
+            return Err(request
+                .get("protocol")
+                .fault(format!("is {protocol}"), format!("this program speaks {PROTOCOL}"))
+                .into());
+        }
+        let workflow = request.get("workflow").present().map(|workflow| Workflow::read(&workflow)).transpose()?;
+        let level = |field: &Field| -> fault::Result<u16> {
+            let levels = field.whole(1)?;
+            u16::try_from(levels).map_err(|_| field.fault(format!("is {levels}"), "use at most 65535 levels"))
+        };
+        let levels: Vec<u16> = request.get("levels").items()?.iter().map(level).collect::<fault::Result<_>>()?;
+        let d = request.get("d").whole(1)? as usize;
+        if levels.len() != d {
+            return Err(request
+                .get("levels")
+                .fault(format!("has {} entries for d = {d}", levels.len()), "give one an axis")
+                .into());
+        }
+        if workflow.as_ref().is_some_and(|workflow| workflow.levels() != levels) {
+            return Err(request
+                .get("levels")
+                .fault("differ from those of workflow.space", "give the same grid in both")
+                .into());
+        }
+        let (start, profile) = match request.get("baseline_profile").present() {
+            None => {
+                let top = || Point(levels.iter().map(|levels| levels - 1).collect());
+                (workflow.as_ref().map_or_else(top, Workflow::largest), Vec::new())
+            }
+            Some(profile) => {
+                (read_point(&profile.get("x"), &levels)?, read_profile(&profile, workflow.as_ref())?)
+            }
+        };
+        let trials = request.get("budget").present().map_or(Ok(MAX_TRIALS as u64), |budget| budget.whole(1))?;
+        let problem = Problem {
+            qos_s: request.get("qos").positive()?,
+            confidence: self.confidence,
+            initial: request.get("n_init").whole(1)? as usize,
+            batch: request.get("q").whole(1)? as usize,
+            trials: trials as usize,
+            seed: request.get("seed").whole(0)?,
+            levels,
+            workflow,
+            start,
+            profile,
+            effort: self.effort,
+            anomalies: self.anomalies,
+        };
+        problem.check_capacity("init")?;
+        Ok(problem)
+    }
+
     fn active(&mut self) -> Result<&mut (Problem, Study)> {
         self.active.as_mut().ok_or_else(|| Error::input("cmd", "there is no study yet", "send init first"))
     }
@@ -217,60 +279,6 @@ impl Session {
 
 /// The version of the protocol this module speaks.
 const PROTOCOL: u64 = 1;
-
-fn read_problem(request: &Field, confidence: f64, effort: Effort) -> Result<Problem> {
-    let protocol = request.get("protocol").whole(1)?;
-    if protocol != PROTOCOL {
-        return Err(request
-            .get("protocol")
-            .fault(format!("is {protocol}"), format!("this program speaks {PROTOCOL}"))
-            .into());
-    }
-    let workflow = request.get("workflow").present().map(|workflow| Workflow::read(&workflow)).transpose()?;
-    let level = |field: &Field| -> fault::Result<u16> {
-        let levels = field.whole(1)?;
-        u16::try_from(levels).map_err(|_| field.fault(format!("is {levels}"), "use at most 65535 levels"))
-    };
-    let levels: Vec<u16> = request.get("levels").items()?.iter().map(level).collect::<fault::Result<_>>()?;
-    let d = request.get("d").whole(1)? as usize;
-    if levels.len() != d {
-        return Err(request
-            .get("levels")
-            .fault(format!("has {} entries for d = {d}", levels.len()), "give one an axis")
-            .into());
-    }
-    if workflow.as_ref().is_some_and(|workflow| workflow.levels() != levels) {
-        return Err(request
-            .get("levels")
-            .fault("differ from those of workflow.space", "give the same grid in both")
-            .into());
-    }
-    let (start, profile) = match request.get("baseline_profile").present() {
-        None => {
-            let top = || Point(levels.iter().map(|levels| levels - 1).collect());
-            (workflow.as_ref().map_or_else(top, Workflow::largest), Vec::new())
-        }
-        Some(profile) => {
-            (read_point(&profile.get("x"), &levels)?, read_profile(&profile, workflow.as_ref())?)
-        }
-    };
-    let trials = request.get("budget").present().map_or(Ok(MAX_TRIALS as u64), |budget| budget.whole(1))?;
-    let problem = Problem {
-        qos_s: request.get("qos").positive()?,
-        confidence,
-        initial: request.get("n_init").whole(1)? as usize,
-        batch: request.get("q").whole(1)? as usize,
-        trials: trials as usize,
-        seed: request.get("seed").whole(0)?,
-        levels,
-        workflow,
-        start,
-        profile,
-        effort,
-    };
-    problem.check_capacity("init")?;
-    Ok(problem)
-}
 
 fn read_profile(profile: &Field, workflow: Option<&Workflow>) -> Result<Vec<Outcome>> {
     let list = |name: &str| profile.get(name).items();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::table::aligned;
 
 use super::evaluator::describe;
+use super::problem::Anomalies;
 use super::run::Finished;
 use super::sampler::{Interval, Prediction};
 use super::simulator::Simulator;
@@ -128,7 +129,8 @@ impl Summary<'_> {
             |wanted: fn(&TrialState) -> bool| run.trials.iter().filter(|trial| wanted(&trial.state)).count();
         let failed = count(|state| matches!(state, TrialState::Failed(_)));
         let outliers = run.anomalous.iter().filter(|&&anomalous| anomalous).count();
-        let trials = format!("{}, {failed} failed, {outliers} anomalous", run.trials.len());
+        let kept = if run.problem.anomalies == Anomalies::Off { " (kept)" } else { "" };
+        let trials = format!("{}, {failed} failed, {outliers} anomalous{kept}", run.trials.len());
         row(out, "trials", format!("{trials} (ended by {})", run.ended_by))?;
         if run.window_start > 0 {
             row(

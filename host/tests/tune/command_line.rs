@@ -83,6 +83,30 @@ fn bad_options_are_named() {
     refused(&mut tune("no-such-workflow", &[]), "no-such-workflow.json");
 }
 
+/// The paper's two-sided test rules out more than the default one; with `off` the verdicts are the same as by default
+/// until they would have made a difference, and nothing is left out.
+#[test]
+fn anomaly_tests_of_the_black_box() {
+    let run = |anomalies: &[&str]| {
+        let options = ["--sampler", "qlognei", "--trials", "31", "--noise", "0.2", "--outliers", "0.2"];
+        tune_json("chain3", &[&options[..], anomalies].concat())
+    };
+    let anomalous = |result: &Value| {
+        let trials = result["trials"].as_array().unwrap();
+        trials.iter().filter(|trial| trial["anomalous"] == true).count()
+    };
+    let (default, paper, off) =
+        (run(&["--anomalies", "default"]), run(&["--anomalies", "paper"]), run(&["--anomalies", "off"]));
+    assert_eq!(default, run(&[]));
+    assert!(anomalous(&paper) > anomalous(&default), "{} {}", anomalous(&paper), anomalous(&default));
+    assert!(anomalous(&off) > 0 && off["recommendation"] != default["recommendation"]);
+    // The first ask knows no outcome yet.
+    assert_eq!(off["trials"].as_array().unwrap()[0]["functions"], default["trials"][0]["functions"]);
+    for method in [["--model", "structured"], ["--sampler", "random"]] {
+        refused(&mut tune("chain3", &[&method[..], &["--anomalies", "paper"]].concat()), "--anomalies: the ");
+    }
+}
+
 /// The structured model on the four functions of ml4 at 5 % noise: almost half cheaper than today, within 3 % of the
 /// optimum, and within the QoS.
 #[test]
