@@ -1,6 +1,6 @@
-//! Writing files whole or not at all.
+//! Writing files whole or not at all, and so that they survive a power cut.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
@@ -12,16 +12,26 @@ use crate::error::{Error, Result};
 /// # Errors
 /// What the system refused, naming the path.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let refused = |source| Error::io(path, source, "check that the folder is writable and the disk has room");
+    // Two processes may write the same file: each needs a temporary name of its own.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
+    replace(path, &temporary, bytes).inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
-        refused(source)
     })
+}
+
+/// Write `bytes` to `temporary`, flush them to the disk, rename the file to `path` in the same folder, and flush the
+/// folder: without that the rename itself may not survive a power cut.
+///
+/// # Errors
+/// What the system refused, naming the path; the old file is then still there, and perhaps the temporary one.
+pub fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let refused = |source| Error::io(path, source, "check that the folder is writable and the disk has room");
+    let mut file = File::create(temporary).map_err(refused)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(refused)?;
+    fs::rename(temporary, path).map_err(refused)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(refused)
 }
 
 /// Create `folder` and check that files can be written there, before hours are spent on what goes into it.

@@ -11,7 +11,7 @@ use super::print;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tune::compare::{self, Comparison};
-use crate::tune::evaluator::{Evaluator, Program, Simulated};
+use crate::tune::evaluator::{Evaluator, Program, Simulated, end_programs};
 use crate::tune::method::Method;
 use crate::tune::problem::{Anomalies, Effort, MAX_PATHS, Problem};
 use crate::tune::progress::{self, Progress};
@@ -144,6 +144,9 @@ enum AnomalyTest {
     /// Report them, but leave none out
     Off,
 }
+
+/// What shells report of a process that Ctrl-C ended: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
 
 /// Trials of the first ask, spread over the whole space.
 const INITIAL: usize = 10;
@@ -282,7 +285,24 @@ impl Arguments {
         print(&if self.json { format!("{json}\n") } else { compare::tables(&figures) })
     }
 
+    /// The study on disk is whole at any instant, so that there is nothing to do but to end the program that measures.
+    fn end_evaluator_on_interrupt(&self) -> Result<()> {
+        let kept = self.state.as_ref().map_or_else(
+            || "nothing is kept: name a file with --state next time".to_string(),
+            |path| format!("the study is kept in {}: the same command continues it", path.display()),
+        );
+        let handler = move || {
+            end_programs();
+            eprintln!("aquatope: interrupted; {kept}");
+            std::process::exit(INTERRUPTED);
+        };
+        ctrlc::set_handler(handler).map_err(|e| Error::Failed(format!("cannot listen for Ctrl-C: {e}")))
+    }
+
     fn tune(&self, method: Method, at: &str, file: &WorkflowFile) -> Result<()> {
+        if self.evaluator.is_some() {
+            self.end_evaluator_on_interrupt()?;
+        }
         let scenario = Scenario { noise: self.noise, outliers: self.outliers };
         let simulator = match &self.evaluator {
             Some(_) => None,

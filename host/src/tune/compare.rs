@@ -294,7 +294,7 @@ impl Case {
             let wanted = if asked == 0 { problem.initial } else { problem.batch };
             for id in study.ask(wanted.min(problem.trials - asked))? {
                 let outcome = evaluator.measure(Sample::Trial(id), study.point(id)).map_err(failed)?;
-                study.tell(id, outcome)?;
+                study.tell(vec![(id, outcome)])?;
             }
             scores.push(self.score(&problem, &mut study)?);
         }
@@ -363,8 +363,10 @@ impl Runs<'_> {
             .map(|(_, scores)| scores)
             .collect();
         let last = runs.first().and_then(|scores| scores.last()).map_or(0, |score| score.trials);
-        let steps: Vec<usize> =
-            if along_trials { (INITIAL..=last).step_by(BATCH).collect() } else { vec![last] };
+        let mut steps = vec![last];
+        if along_trials {
+            steps = (INITIAL..last).step_by(BATCH).chain(steps).collect();
+        }
         let at = |scores: &Vec<Score>, step| scores.iter().rev().find(|score| score.trials <= step).copied();
         steps
             .into_iter()

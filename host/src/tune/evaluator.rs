@@ -15,11 +15,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aquatope_core::workflow::Configuration;
 use aquatope_workflow::fault;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
 use serde_json::{Value, json};
 
 use super::json::Field;
@@ -74,7 +75,16 @@ impl Evaluator for Simulated {
             Sample::Trial(id) => (self.seed, id as u64),
             Sample::Profile(i) => (self.seed ^ 0x00AB_CDEF, 1_000_000 + i as u64),
         };
-        Ok(self.simulator.sample(point, self.scenario, seed, evaluation))
+        let outcome = self.simulator.sample(point, self.scenario, seed, evaluation);
+        let numbers = [("cost", outcome.cost), ("latency", outcome.latency_s)];
+        let durations = self.simulator.workflow.functions.iter().zip(&outcome.durations);
+        let durations = durations.map(|(function, seconds)| (function.name.as_str(), *seconds));
+        match durations.chain(numbers).find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
+            Some((name, value)) => Err(Failure::Refused(format!(
+                "the simulator gives {value} for {name}, not a positive number"
+            ))),
+            None => Ok(outcome),
+        }
     }
 }
 
@@ -84,6 +94,20 @@ pub struct Program {
     timeout: Duration,
     workflow: Workflow,
     running: Option<Running>,
+}
+
+/// The process group of the program that runs now; `Err` once none may be started any more.
+static GROUP: Mutex<Result<Option<Pid>, ()>> = Mutex::new(Ok(None));
+
+/// End the program that runs now with all it started, and let none start again: for a handler of Ctrl-C. Programs have
+/// process groups of their own, so that the terminal does not interrupt them together with this process.
+pub fn end_programs() {
+    let mut group = GROUP.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(Some(leader)) = std::mem::replace(&mut *group, Err(())) {
+        // Errors mean that it has ended meanwhile, or was waited for elsewhere.
+        let _ = kill_process_group(leader, Signal::KILL);
+        let _ = waitpid(Some(leader), WaitOptions::empty());
+    }
 }
 
 struct Running {
@@ -153,6 +177,10 @@ impl Evaluator for Program {
 
 impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
+        let mut group = GROUP.lock().unwrap_or_else(PoisonError::into_inner);
+        if group.is_err() {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        }
         let mut child = Command::new("sh")
             .arg("-c")
             // exec: the program takes the shell's place, so that killing the child kills the program.
@@ -161,6 +189,7 @@ impl Running {
             .stdout(Stdio::piped())
             .process_group(0)
             .spawn()?;
+        *group = Ok(Pid::from_raw(child.id() as i32));
         let requests = child.stdin.take();
         let stdout = child.stdout.take().expect("piped above");
         let (sender, replies) = sync_channel(1);
@@ -201,14 +230,18 @@ impl Drop for Running {
     fn drop(&mut self) {
         // The end of its input asks a healthy program to end by itself.
         drop(self.requests.take());
-        if self.ended().is_some() {
-            return;
+        let ended = self.ended().is_some();
+        let mut group = GROUP.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ended {
+            // With what it started: errors mean that it has ended meanwhile.
+            if let Some(leader) = Pid::from_raw(self.child.id() as i32) {
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+            let _ = self.child.wait();
         }
-        // With what it started: errors mean that it has ended meanwhile.
-        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
-            let _ = kill_process_group(group, Signal::KILL);
+        if group.is_ok() {
+            *group = Ok(None);
         }
-        let _ = self.child.wait();
     }
 }
 
@@ -251,11 +284,20 @@ pub fn read_outcome(reply: &Field, functions: Option<usize>) -> crate::error::Re
         return Err(reply.get("durations").fault(what, "give one duration a function, or none").into());
     }
     let variance = |name: &str| reply.get(name).present().map(|field| field.non_negative()).transpose();
+    let (cost_variance, latency_variance) = (variance("cost_var")?, variance("latency_var")?);
+    let lone = match (cost_variance, latency_variance) {
+        (Some(_), None) => Some(("cost_var", "latency_var")),
+        (None, Some(_)) => Some(("latency_var", "cost_var")),
+        _ => None,
+    };
+    if let Some((given, missing)) = lone {
+        return Err(reply.get(given).fault(format!("stands without {missing}"), "give both, or none").into());
+    }
     Ok(Outcome {
         cost: reply.get("cost").positive()?,
         latency_s: reply.get("latency").positive()?,
-        cost_variance: variance("cost_var")?,
-        latency_variance: variance("latency_var")?,
+        cost_variance,
+        latency_variance,
         durations,
     })
 }

@@ -120,7 +120,7 @@ fn black_box(problem: &Problem, improvement: Improvement) -> models::BlackBoxMod
             Anomalies::Paper => Some(AnomalyTest::PAPER),
             Anomalies::Off => None,
         },
-        ..usual.config().clone()
+        ..*usual.config()
     })
 }
 

@@ -17,7 +17,7 @@
 //! only. A fault is answered by `{"error":"text"}` and changes nothing. With `--state FILE` the study continues
 //! where it stopped: `init` answers how many trials there are, and the first ask returns those still waiting.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use aquatope_workflow::fault;
@@ -68,19 +68,28 @@ impl Session {
     }
 
     /// Answer the lines of `input` until it ends or says quit.
-    pub fn run(&mut self, input: impl BufRead, mut output: impl Write) -> Result<()> {
+    pub fn run(&mut self, mut input: impl BufRead, mut output: impl Write) -> Result<()> {
         let failed =
             |error: std::io::Error| Error::Failed(format!("the other end of --ask-tell is gone: {error}"));
-        for (number, line) in input.lines().enumerate() {
-            let line = line.map_err(failed)?;
-            if line.trim().is_empty() {
+        let mut bytes = Vec::new();
+        for number in 1.. {
+            bytes.clear();
+            if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
+                break;
+            }
+            let source = format!("line {number}");
+            let line = text(&source, &bytes);
+            if line.as_ref().is_ok_and(|line| line.trim().is_empty()) {
                 continue;
             }
-            let reply = match self.answer(&format!("line {}", number + 1), &line) {
+            let reply = match line.and_then(|line| self.answer(&source, line)) {
                 Ok(Answer::Reply(reply)) => reply,
                 Ok(Answer::Quit) => return Ok(()),
                 Err(error) => json!({ "error": error.to_string() }),
             };
+            if is_cut_off(&bytes) {
+                input.skip_until(b'\n').map_err(failed)?;
+            }
             writeln!(output, "{reply}").and_then(|()| output.flush()).map_err(failed)?;
         }
         Ok(())
@@ -149,14 +158,7 @@ impl Session {
                     "ask for a recommendation, or init with a greater budget",
                 ));
             }
-            match study.ask(wanted.min(left)) {
-                Ok(ids) => ids,
-                Err(error) => {
-                    // The study has these trials, but they did not reach the disk: the next ask returns them.
-                    self.waiting = (asked..study.trials().len()).collect();
-                    return Err(error);
-                }
-            }
+            study.ask(wanted.min(left))?
         } else {
             resumed
         };
@@ -188,9 +190,7 @@ impl Session {
             convert(&outcome)?;
             told.push((id, outcome));
         }
-        for (id, outcome) in told {
-            study.tell(id, outcome)?;
-        }
+        study.tell(told)?;
         Ok(json!({ "ok": true }))
     }
 
@@ -225,12 +225,14 @@ impl Session {
                 .fault(format!("is {protocol}"), format!("this program speaks {PROTOCOL}"))
                 .into());
         }
-        let workflow = request.get("workflow").present().map(|workflow| Workflow::read(&workflow)).transpose()?;
+        let workflow =
+            request.get("workflow").present().map(|workflow| Workflow::read(&workflow)).transpose()?;
         let level = |field: &Field| -> fault::Result<u16> {
             let levels = field.whole(1)?;
             u16::try_from(levels).map_err(|_| field.fault(format!("is {levels}"), "use at most 65535 levels"))
         };
-        let levels: Vec<u16> = request.get("levels").items()?.iter().map(level).collect::<fault::Result<_>>()?;
+        let levels: Vec<u16> =
+            request.get("levels").items()?.iter().map(level).collect::<fault::Result<_>>()?;
         let d = request.get("d").whole(1)? as usize;
         if levels.len() != d {
             return Err(request
@@ -253,7 +255,8 @@ impl Session {
                 (read_point(&profile.get("x"), &levels)?, read_profile(&profile, workflow.as_ref())?)
             }
         };
-        let trials = request.get("budget").present().map_or(Ok(MAX_TRIALS as u64), |budget| budget.whole(1))?;
+        let trials =
+            request.get("budget").present().map_or(Ok(MAX_TRIALS as u64), |budget| budget.whole(1))?;
         let problem = Problem {
             qos_s: request.get("qos").positive()?,
             confidence: self.confidence,
@@ -275,6 +278,26 @@ impl Session {
     fn active(&mut self) -> Result<&mut (Problem, Study)> {
         self.active.as_mut().ok_or_else(|| Error::input("cmd", "there is no study yet", "send init first"))
     }
+}
+
+/// The longest line in bytes: one without an end must not fill the memory. The longest useful one, a tell of 128
+/// trials of 16 functions, has less than a hundredth of that.
+const LONGEST_LINE: u64 = 16 << 20;
+
+fn is_cut_off(line: &[u8]) -> bool {
+    line.len() as u64 == LONGEST_LINE && !line.ends_with(b"\n")
+}
+
+/// A line as text.
+fn text<'b>(source: &str, bytes: &'b [u8]) -> Result<&'b str> {
+    if is_cut_off(bytes) {
+        let what = format!("is longer than {} MB", LONGEST_LINE >> 20);
+        return Err(Error::input(source, what, "send one JSON object a line"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let at = format!("{source}: byte {}", error.valid_up_to() + 1);
+        Error::input(at, "is not UTF-8", "send JSON as UTF-8")
+    })
 }
 
 /// The version of the protocol this module speaks.

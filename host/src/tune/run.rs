@@ -96,6 +96,7 @@ impl Run<'_> {
     pub fn finish(mut self, evaluator: &mut dyn Evaluator, observer: &mut dyn Observer) -> Result<Finished> {
         let mut settings = std::mem::take(&mut self.settings);
         settings.extend(self.method.settings(&self.problem));
+        settings.push(("profile".into(), self.profile.to_string()));
         let (store, mut record) = match self.store {
             None => (None, Record::default()),
             Some((store, record, at)) => {
@@ -106,7 +107,13 @@ impl Run<'_> {
             }
         };
         record.settings = settings;
-        while record.profile.len() < self.profile {
+        let charge = |profile: &[Outcome]| {
+            if self.charge_profile { spent_on(profile.iter()) } else { Spent::default() }
+        };
+        // The limits hold sample by sample, for these as for the trials.
+        while record.profile.len() < self.profile
+            && reached(&self.budget, charge(&record.profile), &record.trials).is_none()
+        {
             let done = record.profile.len();
             let outcome =
                 evaluator.measure(Sample::Profile(done), &self.problem.start).map_err(|failure| {
@@ -124,7 +131,7 @@ impl Run<'_> {
         let mut study = Study::new(record, sampler, store, problem.seed)?;
         let mut path = Vec::new();
         let mut broken = 0;
-        let charged = if self.charge_profile { spent_on(problem.profile.iter()) } else { Spent::default() };
+        let charged = charge(&problem.profile);
         let ended_by = loop {
             if let Some(limit) = reached(&self.budget, charged, study.trials()) {
                 break limit;
@@ -146,7 +153,7 @@ impl Run<'_> {
                 match evaluator.measure(Sample::Trial(id), study.point(id)) {
                     Ok(outcome) => {
                         broken = 0;
-                        study.tell(id, outcome)?;
+                        study.tell(vec![(id, outcome)])?;
                     }
                     Err(Failure::Refused(reason)) => {
                         broken = 0;

@@ -2,12 +2,13 @@
 //! leaves the old record or the new one and never half of one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 use super::trial::{Outcome, Trial};
 
@@ -71,18 +72,10 @@ impl Store {
         Ok((Self { path: path.to_path_buf(), _lock: lock }, record))
     }
 
-    /// Replace the record: write beside, flush to the disk, rename.
+    /// Replace the record, whole or not at all.
     pub fn save(&self, record: &Record) -> Result<()> {
-        // Not crate::files: under the lock one fixed name is safe, and a killed process leaves no litter behind.
-        let temporary = beside(&self.path, "tmp");
-        let failed = |source| Error::io(&self.path, source, "free some space or name another folder");
-        let mut file = File::create(&temporary).map_err(failed)?;
-        file.write_all(&encode(record)).and_then(|()| file.sync_all()).map_err(failed)?;
-        fs::rename(&temporary, &self.path).map_err(failed)?;
-        // The rename itself survives a power cut only once the folder is on the disk.
-        let folder =
-            self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        // Under the lock one fixed temporary name is safe, and a killed process leaves no litter behind.
+        files::replace(&self.path, &beside(&self.path, "tmp"), &encode(record))
     }
 }
 
@@ -119,7 +112,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<Record, (String, &'static str)> {
     }
     let length = u64::from(word(16)) | u64::from(word(20)) << 32;
     if body.len() as u64 != length {
-        return Err((format!("is truncated: {} of {length} bytes", body.len()), OTHER_FILE));
+        let what = if (body.len() as u64) < length { "is truncated" } else { "has bytes behind its end" };
+        return Err((format!("{what}: {} of {length} bytes", body.len()), OTHER_FILE));
     }
     if crc32fast::hash(body) != word(12) {
         return Err(("is damaged: its checksum does not match".into(), OTHER_FILE));

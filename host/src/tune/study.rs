@@ -20,13 +20,15 @@ pub struct Study {
 impl Study {
     /// A study that begins with `record` (empty, or from its state file) and is saved to `store`, if any.
     pub fn new(
-        record: Record,
+        mut record: Record,
         mut sampler: Box<dyn Sampler>,
         store: Option<Store>,
         seed: u64,
     ) -> Result<Self> {
         if record.asks > 0 {
             sampler.restore(&record.sampler)?;
+        } else {
+            record.sampler = sampler.save()?;
         }
         Ok(Self { record, sampler, store, seed })
     }
@@ -43,31 +45,51 @@ impl Study {
     }
 
     /// Ask for up to `count` new trials; they are on the disk before they are returned.
+    ///
+    /// # Errors
+    /// The sampler's, or a failed save: nothing was asked then, and asking again gives the same trials.
     pub fn ask(&mut self, count: usize) -> Result<Vec<usize>> {
         let mut rng = models::stream(self.seed, self.record.asks);
-        let points = self.sampler.ask(&self.record.trials, count, &mut rng)?;
         let first = self.record.trials.len();
+        let points = self.sampler.ask(&self.record.trials, count, &mut rng)?;
         let trials = points.into_iter().map(|point| Trial { point, state: TrialState::Running });
         self.record.trials.extend(trials);
         self.record.asks += 1;
-        self.save()?;
+        self.save(|record| {
+            record.trials.truncate(first);
+            record.asks -= 1;
+        })?;
         Ok((first..self.record.trials.len()).collect())
     }
 
-    /// Record the outcome of trial `id`.
-    pub fn tell(&mut self, id: usize, outcome: Outcome) -> Result<()> {
-        self.expect_running(id)?;
-        self.sampler.tell(id, &outcome)?;
-        self.record.trials[id].state = TrialState::Complete(outcome);
-        self.save()
+    /// Record the outcomes of some trials; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// A trial that does not wait for an outcome, an outcome the sampler refuses, or a failed save: nothing was told
+    /// then, and it can be told again.
+    pub fn tell(&mut self, outcomes: Vec<(usize, Outcome)>) -> Result<()> {
+        outcomes.iter().try_for_each(|(id, _)| self.expect_running(*id))?;
+        let ids: Vec<usize> = outcomes.iter().map(|(id, _)| *id).collect();
+        let told = outcomes.iter().try_for_each(|(id, outcome)| self.sampler.tell(*id, outcome));
+        if let Err(error) = told {
+            self.sampler.restore(&self.record.sampler)?;
+            return Err(error);
+        }
+        for (id, outcome) in outcomes {
+            self.record.trials[id].state = TrialState::Complete(outcome);
+        }
+        self.save(|record| ids.iter().for_each(|&id| record.trials[id].state = TrialState::Running))
     }
 
     /// Record that trial `id` could not be measured.
+    ///
+    /// # Errors
+    /// As for [`Study::tell`].
     pub fn fail(&mut self, id: usize, reason: String) -> Result<()> {
         self.expect_running(id)?;
         self.sampler.fail(id)?;
         self.record.trials[id].state = TrialState::Failed(reason);
-        self.save()
+        self.save(|record| record.trials[id].state = TrialState::Running)
     }
 
     /// The configuration to use.
@@ -100,10 +122,17 @@ impl Study {
         &self.record.trials[id].point
     }
 
-    fn save(&mut self) -> Result<()> {
-        let Some(store) = &self.store else { return Ok(()) };
-        self.record.sampler = self.sampler.save()?;
-        store.save(&self.record)
+    /// Keep what has just changed: on the disk where there is a store, and to come back to. When that fails, `undo`
+    /// takes the change out of the record, and the sampler goes back to where it was.
+    fn save(&mut self, undo: impl FnOnce(&mut Record)) -> Result<()> {
+        let before = std::mem::replace(&mut self.record.sampler, self.sampler.save()?);
+        let saved = self.store.as_ref().map_or(Ok(()), |store| store.save(&self.record));
+        if saved.is_err() {
+            undo(&mut self.record);
+            self.sampler.restore(&before)?;
+            self.record.sampler = before;
+        }
+        saved
     }
 }
 

@@ -49,6 +49,13 @@ impl Peer {
         assert!(error.contains(expected), "{line}: {error:?} does not contain {expected:?}");
     }
 
+    fn bytes(&mut self, line: &[u8]) -> Value {
+        self.requests.write_all(line).unwrap();
+        let mut reply = String::new();
+        self.replies.read_line(&mut reply).unwrap();
+        serde_json::from_str(&reply).unwrap()
+    }
+
     fn quit(mut self) {
         writeln!(self.requests, r#"{{"cmd":"quit"}}"#).unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -195,6 +202,8 @@ fn faults_are_answered_and_change_nothing() {
         ("cost", Value::Null, "obs[1].cost: is missing"),
         ("latency", json!(0), "obs[1].latency: is 0; must be above 0"),
         ("latency_var", json!(-1), "obs[1].latency_var: is -1"),
+        ("latency_var", json!(0.1), "obs[1].latency_var: stands without cost_var; give both, or none"),
+        ("cost_var", json!(0.1), "obs[1].cost_var: stands without latency_var"),
         ("durations", json!([1, 2]), "obs[1].durations: has 2 entries for 3 functions"),
         ("durations", json!([1, 2, -3]), "obs[1].durations[2]: is -3"),
     ];
@@ -208,6 +217,56 @@ fn faults_are_answered_and_change_nothing() {
     peer.refused(&json!({ "cmd": "tell", "obs": [samples[0]] }).to_string(), "trial 0: is finished already");
     peer.call(json!({ "cmd": "ask" }));
     peer.quit();
+}
+
+/// Bytes that are no text, and a line without an end, are answered like any other fault.
+#[test]
+fn bytes_that_are_no_text() {
+    let mut peer = Peer::start(&[]);
+    let error = |reply: Value| reply["error"].as_str().unwrap().to_string();
+    let reply = error(peer.bytes(b"{\"cmd\":\"ask\xff\"}\n"));
+    assert_eq!(reply, "line 1: byte 12: is not UTF-8; send JSON as UTF-8");
+    assert!(error(peer.bytes(b"\0\x01\x80\n")).starts_with("line 2: byte 3: is not UTF-8"));
+    let mut endless = vec![b'['; 17 << 20];
+    endless.push(b'\n');
+    assert!(error(peer.bytes(&endless)).starts_with("line 3: is longer than 16 MB"));
+    assert_eq!(peer.call(init())["trials"], 0);
+    peer.quit();
+}
+
+/// While the study cannot be saved nothing is acknowledged and nothing changes; once it can, the same messages do what
+/// they would have done, and what was acknowledged is on the disk.
+#[test]
+fn a_failed_save_changes_nothing() {
+    let state = folder("a_failed_save_changes_nothing").join("study");
+    let options = ["--state", state.to_str().unwrap()];
+    // A folder where the temporary file should be: every save is refused, as on a full disk.
+    let blockade = state.with_file_name("study.tmp");
+    let mut undisturbed = Peer::start(&[]);
+    undisturbed.call(init());
+    let mut peer = Peer::start(&options);
+    peer.call(init());
+    let ask = json!({ "cmd": "ask" });
+    for round in 0..3 {
+        std::fs::create_dir(&blockade).unwrap();
+        peer.refused(&ask.to_string(), "check that the folder is writable");
+        std::fs::remove_dir(&blockade).unwrap();
+        let asked = peer.call(ask.clone());
+        assert_eq!(asked, undisturbed.call(ask.clone()), "round {round}");
+        let tell = json!({ "cmd": "tell", "obs": measure("chain3", &asked) });
+        std::fs::create_dir(&blockade).unwrap();
+        peer.refused(&tell.to_string(), "check that the folder is writable");
+        let id = asked["ids"][0].to_string();
+        peer.refused(&format!(r#"{{"cmd":"fail","id":{id}}}"#), "check that the folder is writable");
+        std::fs::remove_dir(&blockade).unwrap();
+        peer.call(tell.clone());
+        undisturbed.call(tell);
+        drop(peer); // killed: what was acknowledged is there
+        peer = Peer::start(&options);
+        assert_eq!(peer.call(init())["trials"].as_u64().unwrap(), 10 + 3 * round);
+    }
+    let recommend = json!({ "cmd": "recommend" });
+    assert_eq!(peer.call(recommend.clone()), undisturbed.call(recommend));
 }
 
 /// Killed after every message, the study continues with no trial lost and none asked twice, and asks for what it

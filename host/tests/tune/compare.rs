@@ -66,6 +66,19 @@ fn a_small_comparison() {
     assert!(html.matches("<svg").count() == 5 && !html.contains("NaN"));
 }
 
+/// Fewer trials than a first ask has: one column, and not none.
+#[test]
+fn a_comparison_of_few_trials() {
+    let output = Command::new(env!("CARGO_BIN_EXE_aquatope"))
+        .args(["tune", "--compare", "--workflow", "single1", "--seeds", "1", "--trials", "4", "--json"])
+        .output()
+        .unwrap();
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let points = result["figures"][0]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 6, "one a method");
+    assert!(points.iter().all(|point| point["x"] == 4.0));
+}
+
 #[test]
 fn a_comparison_needs_the_simulator() {
     let folder = folder("a_comparison_needs_the_simulator");

@@ -1,7 +1,8 @@
 //! Trials measured by a program: one that works, and every way in which one does not.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -83,6 +84,8 @@ fn a_broken_program_ends_the_run_and_the_study_is_kept() {
         ("hangs", "sleep 100", "the evaluator did not answer within 0.3 s (--evaluator-timeout)"),
         ("mute", "exec >&-; sleep 100", "closed its input or output without an answer"),
         ("garbage", "echo hello world", "the evaluator printed \"hello world\", which is no JSON object"),
+        ("bytes", r"printf '\377\376\n'", "the evaluator printed no text"),
+        ("lone", r#"echo '{"cost":1,"latency":1,"cost_var":0.1}'"#, "cost_var: stands without latency_var"),
         ("nan", r#"echo '{"cost":NaN,"latency":1}'"#, "which is no JSON object"),
         ("negative", r#"echo '{"cost":-1,"latency":1}'"#, "cost: is -1; must be above 0"),
         ("missing", r#"echo '{"cost":1}'"#, "latency: is missing"),
@@ -128,6 +131,59 @@ fn a_budget_that_ends_before_the_search() {
         &mut tune("chain3", &["--evaluator", &command, "--budget-cost", "1"]),
         "--budget-cost: was used up by measuring the starting configuration",
     );
+}
+
+/// Measurements of the starting configuration are held to the budgets one by one, like trials.
+#[test]
+fn the_starting_configuration_is_measured_within_the_budget() {
+    for (option, limit, expected) in [("--budget-cost", "4", 3), ("--budget-time", "10", 4)] {
+        let test = format!("the_starting_configuration{option}");
+        let (folder, command) = program(&test, &format!("echo once >> measured; {ANSWER}"));
+        let mut run = tune("chain3", &["--evaluator", &command, "--profile", "50", option, limit]);
+        refused(run.current_dir(&folder), "was used up by measuring the starting configuration");
+        let measured = std::fs::read_to_string(folder.join("measured")).unwrap().lines().count();
+        assert_eq!(measured, expected, "1.5 and 3 s a sample");
+    }
+}
+
+/// Ctrl-C, or a polite kill, in the middle of a measurement: the program and what it started end too, and the study goes
+/// on later.
+#[test]
+fn an_interrupt_ends_the_program() {
+    for signal in ["INT", "TERM"] {
+        let hang = "sleep 1000 & echo $! > child; echo $$ > leader; wait";
+        let body = format!(r#"if [ "$id" = 3 ] && [ ! -e mended ]; then {hang}; else {ANSWER}; fi"#);
+        let (folder, command) = program(&format!("an_interrupt_ends_the_program_{signal}"), &body);
+        let options = ["--sampler", "random", "--trials", "12", "--state", "study", "--evaluator", &command];
+        let mut run = tune("chain3", &options);
+        let child = run.current_dir(&folder).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let leader = loop {
+            if let Ok(text) = std::fs::read_to_string(folder.join("leader"))
+                && text.ends_with('\n')
+            {
+                break text;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let interrupt = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(interrupt.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130));
+        let kept = "interrupted; the study is kept in study: the same command continues it";
+        assert!(stderr(&output).contains(kept), "{}", stderr(&output));
+        for process in [leader, std::fs::read_to_string(folder.join("child")).unwrap()] {
+            assert!(!runs(process.trim()), "process {process} was left behind");
+        }
+        std::fs::write(folder.join("mended"), "").unwrap();
+        let resumed = tune("chain3", &options).current_dir(&folder).output().unwrap();
+        assert!(resumed.status.success(), "{}", stderr(&resumed));
+    }
+}
+
+/// Whether a process runs: exists, and is not a zombie that only waits to be counted.
+fn runs(process: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
 }
 
 #[test]

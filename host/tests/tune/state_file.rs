@@ -111,11 +111,12 @@ fn a_finished_study_continues_with_a_greater_budget() {
 fn files_that_are_no_study() {
     let state = studied("files_that_are_no_study");
     let whole = std::fs::read(&state).unwrap();
-    let cases: [(&[u8], &str); 6] = [
+    let cases: [(&[u8], &str); 7] = [
         (b"", "is not the state file of a study"),
         (b"{\"not\": \"ours\"}", "is not the state file of a study"),
         (&whole[..20], "is truncated within its header"),
         (&whole[..whole.len() - 1], "is truncated"),
+        (&[&whole[..], b"more"].concat(), "has bytes behind its end"),
         (&[&whole[..whole.len() - 1], &[whole[whole.len() - 1] ^ 1]].concat(), "its checksum does not match"),
         (&[&whole[..8], &[0, 0, 0, 0], &whole[12..]].concat(), "has version 0, this program reads version 1"),
     ];
@@ -141,6 +142,12 @@ fn studies_of_something_else() {
         "chain3",
         &[&RUN[..], &["--noise", "0.2"]].concat(),
         "with measured by simulator",
+    );
+    refused_untouched(
+        &state,
+        "chain3",
+        &[&RUN[..], &["--profile", "20"]].concat(),
+        "belongs to a study with profile 50, not 20",
     );
 }
 

@@ -87,6 +87,13 @@ fn faults_name_the_field() {
             json!("cheap"),
             "f: prices.mem_per_gb_s: is \"cheap\"; must be a finite number",
         ),
+        ("/prices", json!({"cpu_per_core_s": 0, "mem_per_gb_s": 0.0}), "f: prices: are both 0; give a price"),
+        ("/space/cpu", json!({"min": 1e-200, "max": 1e200, "step": 1e199}), "f: space.cpu: goes from 0.000"),
+        (
+            "/space/mem_mb",
+            json!({"min": 1.0, "max": f64::MAX, "step": 0.500_000_000_1 * f64::MAX}),
+            "f: space.mem_mb: NaN or an infinity",
+        ),
         ("/space/cpu/step", json!(0), "f: space.cpu.step: is 0; must be above 0"),
         ("/space/cpu/step", json!(1e-9), "f: space.cpu.step: is 0.000000001: more than 65535 levels"),
         ("/space/cpu/min", json!(5), "f: space.cpu.min: 5 is above max 4; the space is empty"),

@@ -21,15 +21,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The outcome as the core checks and keeps it. Variances count only when both are known.
+    /// The outcome as the core checks and keeps it. Both variances are known, or none.
     ///
     /// # Errors
     /// [`OutcomeError`].
     pub fn checked(&self) -> Result<trial::Outcome<MAX_FUNCTIONS>, OutcomeError> {
         let checked = trial::Outcome::new(self.cost, self.latency_s)?.with_durations(&self.durations)?;
         match (self.cost_variance, self.latency_variance) {
-            (Some(cost), Some(latency)) => checked.with_variances(cost, latency),
-            _ => Ok(checked),
+            (None, None) => Ok(checked),
+            // One that is missing is no number, and is refused as such.
+            (cost, latency) => checked.with_variances(cost.unwrap_or(f64::NAN), latency.unwrap_or(f64::NAN)),
         }
     }
 }

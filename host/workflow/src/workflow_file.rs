@@ -3,7 +3,7 @@
 //!
 //! A [`WorkflowFile`] that exists is checked: the edges form a DAG, every level is valid, every number finite.
 
-use aquatope_core::bo::space::Axis;
+use aquatope_core::bo::space::{Axis, SpaceError};
 
 use crate::fault::Result;
 use crate::json::{self, Field};
@@ -138,11 +138,16 @@ impl Workflow {
         let order = topological_order(&functions, &edges).map_err(|cycle| {
             root.get("edges").fault(format!("form a cycle: {cycle}"), "remove one of these edges")
         })?;
-        let space = root.get("space");
+        let (space, prices) = (root.get("space"), root.get("prices"));
+        let cpu_per_core_s = prices.get("cpu_per_core_s").non_negative()?;
+        let memory_per_gb_s = prices.get("mem_per_gb_s").non_negative()?;
+        if cpu_per_core_s == 0.0 && memory_per_gb_s == 0.0 {
+            return Err(prices.fault("are both 0", "give a price, or there is nothing to save"));
+        }
         Ok(Self {
             edge_overhead_s: root.get("edge_overhead_s").non_negative()?,
-            cpu_per_core_s: root.get("prices").get("cpu_per_core_s").non_negative()?,
-            memory_per_gb_s: root.get("prices").get("mem_per_gb_s").non_negative()?,
+            cpu_per_core_s,
+            memory_per_gb_s,
             cpu: read_axis(&space.get("cpu"))?,
             memory_mb: read_axis(&space.get("mem_mb"))?,
             functions,
@@ -341,7 +346,13 @@ fn read_axis(field: &Field) -> Result<Axis> {
         let mend = "the space is empty: exchange the two";
         return Err(field.get("min").fault(format!("{min} is above max {max}"), mend));
     }
-    Axis::new(min, max, step).map_err(|_| {
-        field.get("step").fault(format!("is {step}: more than 65535 levels"), "use a greater step")
-    })
+    let axis = Axis::new(min, max, step).map_err(|error| match error {
+        SpaceError::Levels { .. } => {
+            field.get("step").fault(format!("is {step}: more than 65535 levels"), "use a greater step")
+        }
+        _ => field.fault(error.to_string(), "use smaller numbers"),
+    })?;
+    // The models see the logarithm of a resource.
+    let too_wide = |_| field.fault(format!("goes from {min} to {max}"), "use bounds whose ratio is a number");
+    axis.log_scaled().map(|_| axis).map_err(too_wide)
 }
