@@ -18,6 +18,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod checksum;
 pub mod error;
 pub mod math;
 pub mod random;

@@ -3,4 +3,6 @@
 pub mod files;
 pub mod number;
 pub mod study;
+/// The one of the core's own tests.
+#[path = "../../core/tests/bo/uniform.rs"]
 pub mod uniform;

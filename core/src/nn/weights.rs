@@ -17,6 +17,7 @@
 //! no infinity among the values. The slice must start at an address divisible by 4 (read the file into a `Vec<u32>` or
 //! put `#[repr(align(4))]` around `include_bytes!`).
 
+use crate::checksum::crc32;
 use core::fmt;
 
 /// Length of the header.
@@ -320,27 +321,6 @@ fn refuse_not_finite(values: &[f32]) -> Result<(), WeightsError> {
     values.iter().position(|v| !v.is_finite()).map_or(Ok(()), |index| Err(WeightsError::NotFinite { index }))
 }
 
-/// CRC-32 of IEEE 802.3 (reflected, polynomial 0xEDB88320) over the parts in order.
-fn crc32(parts: &[&[u8]]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0u32; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let mut crc = byte as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-                bit += 1;
-            }
-            table[byte] = crc;
-            byte += 1;
-        }
-        table
-    };
-    let step = |crc: u32, &byte: &u8| (crc >> 8) ^ TABLE[((crc ^ u32::from(byte)) & 0xFF) as usize];
-    !parts.iter().copied().flatten().fold(!0, step)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -429,10 +409,5 @@ mod tests {
         if offset == 1 {
             assert_eq!(Weights::parse(&shifted[1..]), Err(WeightsError::Misaligned));
         }
-    }
-
-    #[test]
-    fn crc32_has_the_standard_check_value() {
-        assert_eq!(crc32(&[b"1234", b"56789"]), 0xCBF4_3926);
     }
 }

@@ -11,3 +11,7 @@ mod golden;
 
 /// Ask, tell, screen, reject, fail, forget, snapshot: with a model that only draws at random.
 mod study;
+
+/// That model; public for the fuzz targets, which include the file.
+#[allow(unreachable_pub)]
+mod uniform;

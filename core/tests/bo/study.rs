@@ -1,80 +1,14 @@
 use aquatope_core::anomaly::Verdict;
-use aquatope_core::bo::MAX_BATCH;
-use aquatope_core::bo::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
-use aquatope_core::bo::space::{Axis, Point, SearchSpace};
+use aquatope_core::bo::model::Objective;
+use aquatope_core::bo::space::{Axis, SearchSpace};
 use aquatope_core::bo::study::{AskError, ConfigError, Study, StudyConfig, TellError};
-use aquatope_core::bo::trial::{Expectation, Outcome, TrialId, TrialState};
+use aquatope_core::bo::trial::{Outcome, TrialId, TrialState};
+use aquatope_core::checksum::crc32;
 use aquatope_core::error::CapacityError;
-use aquatope_core::math::normal::Normal;
-use aquatope_core::random::{self, SplitMix64};
-use aquatope_core::snapshot::crc32;
-use heapless::Vec;
+use aquatope_core::random::SplitMix64;
 use proptest::prelude::*;
-use rand_core::Rng;
 
-/// Proposes uniformly at random and expects ln cost = ln latency = 0 with variance 1.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Uniform;
-
-impl<const D: usize, const F: usize> Model<D, F> for Uniform {
-    type Scratch = ();
-
-    fn needed(&self) -> usize {
-        2
-    }
-
-    fn propose<R: Rng + ?Sized>(
-        &mut self,
-        evidence: &Evidence<'_, D, F>,
-        count: usize,
-        batch: &mut Vec<Proposal<D>, MAX_BATCH>,
-        rng: &mut R,
-        _: &mut (),
-    ) -> Result<(), ModelError> {
-        for _ in 0..count {
-            let axes = evidence.space.axes().iter();
-            let unit: Vec<f64, D> = axes.map(|_| random::uniform(rng)).collect();
-            let point = evidence.space.decode(&unit).unwrap();
-            let normal = Normal { mean: 0.0, variance: 1.0 };
-            let expected = Some(Expectation { ln_cost: normal, ln_latency: normal });
-            batch.push(Proposal { point, expected }).unwrap();
-        }
-        Ok(())
-    }
-
-    /// Everything above the latency limit is anomalous.
-    fn verdicts(
-        &self,
-        evidence: &Evidence<'_, D, F>,
-        out: &mut [Verdict],
-        _: &mut (),
-    ) -> Result<(), ModelError> {
-        for (verdict, trial) in out.iter_mut().zip(evidence.trials) {
-            if let Some(outcome) = trial.outcome() {
-                let z = outcome.latency() - evidence.objective.latency_limit;
-                *verdict = if z > 0.0 { Verdict::Anomalous { z } } else { Verdict::Consistent { z } };
-            }
-        }
-        Ok(())
-    }
-
-    fn recommend(&self, evidence: &Evidence<'_, D, F>, _: &mut ()) -> Result<Recommendation<D>, ModelError> {
-        let first = evidence.trials.first().ok_or(ModelError::TooFewTrials { complete: 0, needed: 1 })?;
-        let (ln_cost, ln_latency) = (Normal::default(), Normal::default());
-        Ok(Recommendation { point: first.point.clone(), ln_cost, ln_latency, feasible: 1.0, qualified: true })
-    }
-
-    fn posterior(
-        &self,
-        _: &Evidence<'_, D, F>,
-        _: &[Point<D>],
-        posteriors: &mut [Posterior],
-        _: &mut (),
-    ) -> Result<(), ModelError> {
-        posteriors.fill(Posterior::default());
-        Ok(())
-    }
-}
+use crate::uniform::Uniform;
 
 const CONFIG: StudyConfig =
     StudyConfig { objective: Objective { latency_limit: 2.0, confidence: 0.9 }, initial: 4, seed: 7 };
@@ -191,7 +125,7 @@ fn numbers_of_trials_run_out_as_an_error() {
     let last = [0xFD, 0xFF, 0xFF, 0xFF, 0x0F];
     let body = [&bytes[14..=at], &last[..], &bytes[at + 2..]].concat();
     let length = (body.len() as u32).to_le_bytes();
-    let altered = [&bytes[..6], &length, &crc32(&body).to_le_bytes(), &body].concat();
+    let altered = [&bytes[..6], &length, &crc32(&[&body]).to_le_bytes(), &body].concat();
 
     let mut study = Study::<Uniform, 3, 8, 2>::restore(&altered).unwrap();
     let ids = study.ask(4, &mut SplitMix64(1), &mut ()).unwrap();
@@ -210,7 +144,7 @@ enum Step {
     Restore,
 }
 
-fn steps() -> impl Strategy<Value = std::vec::Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         3 => (0usize..20).prop_map(Step::Ask),
         6 => (0u32..40, 0.01f64..100.0).prop_map(|(id, x)| Step::Tell(id, x)),

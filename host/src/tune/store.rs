@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use aquatope_core::checksum::crc32;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -91,7 +92,7 @@ fn encode(record: &Record) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + body.len());
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(crc32fast::hash(&body).to_le_bytes());
+    bytes.extend(crc32(&[&body]).to_le_bytes());
     bytes.extend((body.len() as u64).to_le_bytes());
     bytes.extend(body);
     bytes
@@ -115,7 +116,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<Record, (String, &'static str)> {
         let what = if (body.len() as u64) < length { "is truncated" } else { "has bytes behind its end" };
         return Err((format!("{what}: {} of {length} bytes", body.len()), OTHER_FILE));
     }
-    if crc32fast::hash(body) != word(12) {
+    if crc32(&[body]) != word(12) {
         return Err(("is damaged: its checksum does not match".into(), OTHER_FILE));
     }
     postcard::from_bytes(body).map_err(|_| ("is damaged: its body does not decode".into(), OTHER_FILE))

@@ -7,7 +7,7 @@
 
 use aquatope_core::gp::{FitOptions, Gp, GpScratch, Noise, Prior};
 use aquatope_core::math::normal;
-use aquatope_core::random::{below, uniform};
+use aquatope_core::random::uniform;
 use rand_core::Rng;
 
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use super::super::problem::{MAX_AXES, MAX_TRIALS, Problem};
 use super::super::sampler::{Recommendation, Sampler};
 use super::super::space::Point;
 use super::super::trial::{Outcome, Trial};
+use super::uniform_point;
 
 /// The CLITE-like sampler of one problem.
 pub struct Clite {
@@ -77,10 +78,6 @@ impl Clite {
         }
         (value, point)
     }
-
-    fn random(&self, rng: &mut dyn Rng) -> Point {
-        Point(self.problem.levels.iter().map(|&levels| below(rng, u32::from(levels)) as u16).collect())
-    }
 }
 
 /// Random starts of the search for the next trial, and starts near the best trial.
@@ -94,7 +91,7 @@ impl Sampler for Clite {
         let scored: Vec<(&Trial, f64)> =
             trials.iter().filter_map(|trial| Some((trial, self.score(trial.outcome()?)))).collect();
         let Some((leader, best)) = scored.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
-            return Ok((0..count).map(|_| self.random(rng)).collect());
+            return Ok((0..count).map(|_| uniform_point(&self.problem, rng)).collect());
         };
         let failed = |error: aquatope_core::gp::GpError| Error::Failed(error.to_string());
         self.process.reset(self.problem.levels.len()).map_err(failed)?;
@@ -104,7 +101,7 @@ impl Sampler for Clite {
         let options = FitOptions { prior: Prior::Gamma, noise: Noise::Inferred, start: None };
         self.process.fit(&options, &mut self.scratch).map_err(failed)?;
 
-        let mut starts: Vec<Point> = (0..STARTS).map(|_| self.random(rng)).collect();
+        let mut starts: Vec<Point> = (0..STARTS).map(|_| uniform_point(&self.problem, rng)).collect();
         starts.extend((0..NEAR).map(|_| {
             let jitter = |x: f64| x + 0.1 * normal::quantile(uniform(rng));
             let x: Vec<f64> = leader.point.unit(&self.problem.levels).into_iter().map(jitter).collect();

@@ -4,9 +4,17 @@ pub mod autoscaling;
 pub mod clite;
 pub mod random;
 
+use aquatope_core::random::below;
+use rand_core::Rng;
+
 use super::problem::Problem;
 use super::space::Point;
 use super::trial::Trial;
+
+/// A grid point, every level of an axis as likely as any other.
+fn uniform_point(problem: &Problem, rng: &mut dyn Rng) -> Point {
+    Point(problem.levels.iter().map(|&levels| below(rng, u32::from(levels)) as u16).collect())
+}
 
 /// The published rule of thumb: the cheapest trial whose one noisy measurement met the QoS, else the fastest.
 fn best_observed(problem: &Problem, trials: &[Trial]) -> Point {

@@ -1,6 +1,5 @@
 //! Random search: every trial uniform on the grid.
 
-use aquatope_core::random::below;
 use rand_core::Rng;
 
 use crate::error::Result;
@@ -9,16 +8,14 @@ use super::super::problem::Problem;
 use super::super::sampler::{Recommendation, Sampler};
 use super::super::space::Point;
 use super::super::trial::Trial;
-use super::best_observed;
+use super::{best_observed, uniform_point};
 
 /// Random search over `problem`'s grid.
 pub struct Random(pub Problem);
 
 impl Sampler for Random {
     fn ask(&mut self, _: &[Trial], count: usize, rng: &mut dyn Rng) -> Result<Vec<Point>> {
-        let mut point =
-            || Point(self.0.levels.iter().map(|&levels| below(rng, u32::from(levels)) as u16).collect());
-        Ok((0..count).map(|_| point()).collect())
+        Ok((0..count).map(|_| uniform_point(&self.0, rng)).collect())
     }
 
     fn recommend(&mut self, trials: &[Trial]) -> Result<Recommendation> {

@@ -1,4 +1,4 @@
-//! A model that costs nothing, to fuzz the study around it.
+//! A model that costs nothing, to test and fuzz the study around it (`fuzz/` uses this file too).
 
 use aquatope_core::anomaly::Verdict;
 use aquatope_core::bo::MAX_BATCH;
