@@ -32,7 +32,15 @@ use crate::tune::workflow_file::WorkflowFile;
 Measuring with a program of your own: --evaluator 'python measure.py' is started once, gets one JSON line a trial,
   {\"id\":3,\"functions\":[{\"name\":\"extract\",\"cpu\":1.2,\"memory_mb\":768,\"concurrency\":1}, ...]}
 and answers one line, {\"cost\":0.8,\"latency\":3.9,\"durations\":[1.1,1.7,0.9]} (durations are optional, and make the
-search much faster) or {\"error\":\"text\"}. Without it the workflow file's simulator is measured."
+search much faster) or {\"error\":\"text\"}. Without it the workflow file's simulator is measured.
+
+Being driven: --ask-tell answers every line with one line.
+  {\"cmd\":\"init\",\"protocol\":1,\"d\":2,\"levels\":[40,31],\"qos\":2.0,\"n_init\":6,\"q\":2,\"budget\":16,\"seed\":0}
+  {\"cmd\":\"ask\"}        gives ids and points x of the unit cube, one coordinate an axis: level / (levels - 1)
+  {\"cmd\":\"tell\",\"obs\":[{\"id\":0,\"x\":[0.2,0.5],\"cost\":0.8,\"latency\":1.9}, ...]}
+  {\"cmd\":\"recommend\"}  and {\"cmd\":\"fail\",\"id\":0}, {\"cmd\":\"quit\"}
+With \"workflow\" (functions, edges, prices and space of a workflow file) in init, and durations in tell, it searches with
+the structured model, which needs far fewer trials."
 )]
 pub(super) struct Arguments {
     /// Workflow file of schema aquatope-workflow/1, or single1, chain3, ml4, api4, fan5, video5, social10; --compare
@@ -105,7 +113,7 @@ pub(super) struct Arguments {
     /// Simulator: probability that a sample is slowed by a noisy neighbour
     #[arg(long, value_name = "P", default_value_t = 0.0, conflicts_with = "evaluator")]
     outliers: f64,
-    /// Write an HTML report, and the result as JSON, into this folder
+    /// Write an HTML report, and the result as JSON, into this folder; of --compare also an SVG file a figure
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Print the result as JSON
@@ -281,6 +289,10 @@ impl Arguments {
             files::write(&folder.join("comparison.json"), json.to_string().as_bytes())?;
             let html = report::comparison(&figures, self.seeds);
             files::write(&folder.join("comparison.html"), html.as_bytes())?;
+            for figure in &figures {
+                let svg = report::comparison_chart(figure).svg();
+                files::write(&folder.join(format!("{}.svg", figure.name)), svg.as_bytes())?;
+            }
         }
         print(&if self.json { format!("{json}\n") } else { compare::tables(&figures) })
     }

@@ -1,4 +1,4 @@
-//! A chart with two axes: bands, lines, steps and dots, as SVG in an HTML figure.
+//! A chart with two axes: bands, lines, steps and dots, as SVG in an HTML figure or as a file of its own.
 //!
 //! Charts are drawn 520 units wide: two of them stand side by side on a screen, one fills a phone, and the letters
 //! keep a readable size on both.
@@ -6,6 +6,8 @@
 use std::fmt::Write;
 
 use super::escape;
+pub use super::palette::Ink;
+use super::palette::standalone;
 pub use super::scale::Spacing;
 use super::scale::{Scale, label};
 
@@ -15,27 +17,9 @@ const LEFT: f64 = 48.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
-
-/// What a layer's colour means; the page's style sheet gives each a light and a dark value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    /// The text colour: what really happened.
-    Text,
-    /// The colour of comparisons that are not the point.
-    Quiet,
-    /// One of twelve colours, the first being the strongest; colour-blind readers tell the first eight apart.
-    Series(u8),
-}
-
-impl Ink {
-    pub(super) fn class(self) -> String {
-        match self {
-            Self::Text => "ink-text".into(),
-            Self::Quiet => "ink-quiet".into(),
-            Self::Series(number) => format!("ink-{}", number % 12),
-        }
-    }
-}
+/// In a file of its own, the legend's lines are this far apart, and a letter takes about this much of one.
+const LEGEND_LINE: f64 = 16.0;
+const LETTER: f64 = 7.0;
 
 /// One axis.
 #[derive(Clone, Debug)]
@@ -43,17 +27,33 @@ pub struct Axis {
     label: String,
     spacing: Spacing,
     range: Option<(f64, f64)>,
+    /// Texts at 0, 1, 2, ..; empty where ticks are numbers.
+    names: Vec<String>,
 }
 
 impl Axis {
     /// A linear axis over all the data, from zero.
     pub fn linear(label: impl Into<String>) -> Self {
-        Self { label: label.into(), spacing: Spacing::Linear, range: None }
+        Self { label: label.into(), spacing: Spacing::Linear, range: None, names: Vec::new() }
     }
 
     /// A logarithmic axis over all the (positive) data.
     pub fn logarithmic(label: impl Into<String>) -> Self {
-        Self { label: label.into(), spacing: Spacing::Logarithmic, range: None }
+        Self { label: label.into(), spacing: Spacing::Logarithmic, range: None, names: Vec::new() }
+    }
+
+    /// An axis with a name at each of 0, 1, 2, ..
+    pub fn named(label: impl Into<String>, names: Vec<String>) -> Self {
+        let last = names.len().saturating_sub(1) as f64;
+        Self { names, ..Self::linear(label).range(-0.4, last + 0.4) }
+    }
+
+    /// Places and texts of the ticks, about `number` of them.
+    fn ticks(&self, scale: &Scale, number: usize) -> Vec<(f64, String)> {
+        if self.names.is_empty() {
+            return scale.ticks(number).into_iter().map(|tick| (tick, label(tick))).collect();
+        }
+        self.names.iter().enumerate().map(|(at, name)| (at as f64, name.clone())).collect()
     }
 
     /// Show `low..high`; what lies outside is held at the edge.
@@ -90,6 +90,8 @@ struct Layer {
 enum Shape {
     /// `(x, low, high)`.
     Band(Vec<(f64, f64, f64)>),
+    /// A vertical line at every `(x, low, high)`.
+    Whiskers(Vec<(f64, f64, f64)>),
     Line(Vec<(f64, f64)>),
     /// Constant until the next point.
     Step(Vec<(f64, f64)>),
@@ -101,6 +103,8 @@ enum Shape {
     },
     /// Dots on their own, with a text each.
     Scatter(Vec<(f64, f64)>, Vec<String>),
+    /// The same, hollow.
+    Rings(Vec<(f64, f64)>, Vec<String>),
 }
 
 impl Chart {
@@ -112,6 +116,11 @@ impl Chart {
     /// A band between `low` and `high` at each `(x, low, high)`.
     pub fn band(self, name: &str, ink: Ink, points: Vec<(f64, f64, f64)>) -> Self {
         self.with(name, ink, Shape::Band(points))
+    }
+
+    /// A faint vertical line from `low` to `high` at each `(x, low, high)`; the legend does not name it.
+    pub fn whiskers(self, ink: Ink, points: Vec<(f64, f64, f64)>) -> Self {
+        self.with("", ink, Shape::Whiskers(points))
     }
 
     /// A line through the points.
@@ -141,6 +150,11 @@ impl Chart {
         self.with(name, ink, Shape::Scatter(points, texts))
     }
 
+    /// Hollow dots: what is there but does not count.
+    pub fn rings(self, name: &str, ink: Ink, points: Vec<(f64, f64)>, texts: Vec<String>) -> Self {
+        self.with(name, ink, Shape::Rings(points, texts))
+    }
+
     fn with(mut self, name: &str, ink: Ink, shape: Shape) -> Self {
         self.layers.push(Layer { name: name.into(), ink, shape });
         self
@@ -148,8 +162,6 @@ impl Chart {
 
     /// The figure: title, legend and drawing.
     pub fn html(&self) -> String {
-        let x = self.x.scale(self.layers.iter().flat_map(|l| l.shape.xs()), (LEFT, WIDTH - RIGHT));
-        let y = self.y.scale(self.layers.iter().flat_map(|l| l.shape.ys()), (HEIGHT - BOTTOM, TOP));
         let mut html = format!("<figure>\n<figcaption>{}</figcaption>\n", escape(&self.title));
         html.push_str(&legend(self.layers.iter().map(|layer| (layer.name.as_str(), layer.ink))));
         let _ = writeln!(
@@ -157,17 +169,61 @@ impl Chart {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
             escape(&self.title)
         );
-        self.axes(&x, &y, &mut html);
-        for layer in &self.layers {
-            layer.draw(&x, &y, &mut html);
-        }
+        self.draw(&mut html);
         html.push_str("</svg>\n</figure>\n");
         html
     }
 
+    /// The drawing as a file of its own: with title, legend and colours, on white.
+    pub fn svg(&self) -> String {
+        let mut legend = String::new();
+        let (mut at, mut line) = (LEFT, 0.0);
+        for layer in self.layers.iter().filter(|layer| !layer.name.is_empty()) {
+            let width = 20.0 + LETTER * layer.name.chars().count() as f64;
+            if at + width > WIDTH - RIGHT && at > LEFT {
+                (at, line) = (LEFT, line + LEGEND_LINE);
+            }
+            let y = 34.0 + line;
+            let _ = writeln!(
+                legend,
+                "<rect class=\"key {}\" x=\"{at:.1}\" y=\"{:.1}\" width=\"14\" height=\"4\"/>\
+                 <text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                layer.ink.class(),
+                y - 6.0,
+                at + 18.0,
+                y,
+                escape(&layer.name)
+            );
+            at += width + 10.0;
+        }
+        let top = 42.0 + line;
+        let height = top + HEIGHT;
+        let title = escape(&self.title);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" \
+             viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n<style>\n{}</style>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+             <text class=\"title\" x=\"{LEFT}\" y=\"18\">{title}</text>\n{legend}\
+             <g transform=\"translate(0 {top})\">\n",
+            standalone()
+        );
+        self.draw(&mut svg);
+        svg.push_str("</g>\n</svg>\n");
+        svg
+    }
+
+    fn draw(&self, svg: &mut String) {
+        let x = self.x.scale(self.layers.iter().flat_map(|l| l.shape.xs()), (LEFT, WIDTH - RIGHT));
+        let y = self.y.scale(self.layers.iter().flat_map(|l| l.shape.ys()), (HEIGHT - BOTTOM, TOP));
+        self.axes(&x, &y, svg);
+        for layer in &self.layers {
+            layer.draw(&x, &y, svg);
+        }
+    }
+
     fn axes(&self, x: &Scale, y: &Scale, svg: &mut String) {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for tick in y.ticks(5) {
+        for (tick, text) in self.y.ticks(y, 5) {
             let at = y.place(tick);
             let _ = writeln!(
                 svg,
@@ -175,10 +231,10 @@ impl Chart {
                  <text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 LEFT - 6.0,
                 at + 4.0,
-                label(tick)
+                escape(&text)
             );
         }
-        for tick in x.ticks(6) {
+        for (tick, text) in self.x.ticks(x, 6) {
             let at = x.place(tick);
             let _ = writeln!(
                 svg,
@@ -186,7 +242,7 @@ impl Chart {
                  <text class=\"tick middle\" x=\"{at:.1}\" y=\"{}\">{}</text>",
                 bottom + 4.0,
                 bottom + 17.0,
-                label(tick)
+                escape(&text)
             );
         }
         let _ = writeln!(
@@ -206,20 +262,22 @@ impl Chart {
 impl Shape {
     fn xs(&self) -> Vec<f64> {
         match self {
-            Self::Band(points) => points.iter().map(|p| p.0).collect(),
+            Self::Band(points) | Self::Whiskers(points) => points.iter().map(|p| p.0).collect(),
             Self::Line(points)
             | Self::Step(points)
             | Self::Scatter(points, _)
+            | Self::Rings(points, _)
             | Self::Dots { points, .. } => points.iter().map(|p| p.0).collect(),
         }
     }
 
     fn ys(&self) -> Vec<f64> {
         match self {
-            Self::Band(points) => points.iter().flat_map(|p| [p.1, p.2]).collect(),
+            Self::Band(points) | Self::Whiskers(points) => points.iter().flat_map(|p| [p.1, p.2]).collect(),
             Self::Line(points)
             | Self::Step(points)
             | Self::Scatter(points, _)
+            | Self::Rings(points, _)
             | Self::Dots { points, .. } => points.iter().map(|p| p.1).collect(),
         }
     }
@@ -235,6 +293,12 @@ impl Layer {
                 let path = path(upper.chain(lower), x, y);
                 let _ = writeln!(svg, "<path class=\"band {class}\" d=\"{path}Z\"/>");
             }
+            Shape::Whiskers(points) => {
+                for &(at, low, high) in points {
+                    let path = path([(at, low), (at, high)].into_iter(), x, y);
+                    let _ = writeln!(svg, "<path class=\"whisker {class}\" d=\"{path}\"/>");
+                }
+            }
             Shape::Line(points) => {
                 let path = path(points.iter().copied(), x, y);
                 let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
@@ -249,12 +313,17 @@ impl Layer {
                 let _ = writeln!(svg, "<path class=\"line {class}\" d=\"{path}\"/>");
                 for (index, &at) in points.iter().enumerate() {
                     let radius = if *emphasised == Some(index) { 6.0 } else { 3.0 };
-                    self.dot(x, y, at, radius, texts.get(index), svg);
+                    self.dot("dot", x, y, at, radius, texts.get(index), svg);
                 }
             }
             Shape::Scatter(points, texts) => {
                 for (index, &at) in points.iter().enumerate() {
-                    self.dot(x, y, at, 3.5, texts.get(index), svg);
+                    self.dot("dot", x, y, at, 3.5, texts.get(index), svg);
+                }
+            }
+            Shape::Rings(points, texts) => {
+                for (index, &at) in points.iter().enumerate() {
+                    self.dot("ring", x, y, at, 4.0, texts.get(index), svg);
                 }
             }
         }
@@ -262,6 +331,7 @@ impl Layer {
 
     fn dot(
         &self,
+        shape: &str,
         x: &Scale,
         y: &Scale,
         at: (f64, f64),
@@ -271,7 +341,7 @@ impl Layer {
     ) {
         let _ = writeln!(
             svg,
-            "<circle class=\"dot {}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {}</title></circle>",
+            "<circle class=\"{shape} {}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {}</title></circle>",
             self.ink.class(),
             x.place(at.0),
             y.place(at.1),
@@ -317,6 +387,27 @@ mod tests {
         // The corners of the data are the corners of the paper; the dot is in the middle.
         assert!(html.contains("M48.0 258.0L508.0 10.0"), "{html}");
         assert!(html.contains("cx=\"278.0\" cy=\"134.0\" r=\"6\""), "{html}");
+    }
+
+    #[test]
+    fn a_file_of_its_own_has_everything_it_needs() {
+        let names = vec!["one".to_string(), "two & three".into()];
+        let svg = Chart::new("a < b", Axis::named("workflow", names), Axis::linear("regret"))
+            .whiskers(Ink::Series(1), vec![(0.0, 0.1, 0.3)])
+            .dots("method", Ink::Series(1), vec![(0.0, 0.2), (1.0, 0.4)], vec![], None)
+            .svg();
+        for part in [
+            "xmlns=\"http://www.w3.org/2000/svg\"",
+            "<style>",
+            ">a &lt; b</text>",
+            ">method</text>",
+            ">two &amp; three</text>",
+            "class=\"whisker ink-1\"",
+        ] {
+            assert!(svg.contains(part), "{part} is not in {svg}");
+        }
+        // Programs that draw SVG files know no custom properties.
+        assert!(!svg.contains("var("));
     }
 
     #[test]

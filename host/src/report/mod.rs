@@ -5,6 +5,7 @@
 
 pub mod chart;
 pub mod page;
+mod palette;
 pub mod rows;
 mod scale;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::escape;
+use super::{escape, palette};
 
 /// A page under construction, from top to bottom.
 #[derive(Clone, Debug)]
@@ -62,22 +62,15 @@ impl Page {
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-             <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
+             <style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
             escape(&self.title),
+            palette::page(),
             self.body
         )
     }
 }
 
-// The first eight colours follow Okabe and Ito's palette for colour-blind readers, darkened on white and lightened on black.
 const STYLE: &str = "\
-:root { --paper: #ffffff; --card: #f7f8fa; --text: #1c2430; --soft: #5b6675; --rule: #dfe3e8; --quiet: #9aa5b1;
-  --c0: #0067b1; --c1: #d15400; --c2: #00835f; --c3: #b0417f; --c4: #8a6d00; --c5: #3a9bd0; --c6: #6b4fb3; --c7: #7a7a7a;
-  --c8: #a3231f; --c9: #4d7c0f; --c10: #0f6d7a; --c11: #8c5a3c; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #12161c; --card: #1a2029; --text: #e7ebf0; --soft: #a3adba; --rule: #2e3743; --quiet: #66717e;
-    --c0: #5cb3ff; --c1: #ff9248; --c2: #3fd0a4; --c3: #ee8cc4; --c4: #e0c14a; --c5: #9bd6f7; --c6: #b7a3f5; --c7: #b5b5b5;
-    --c8: #ff7b72; --c9: #a3d65c; --c10: #4cc3d4; --c11: #d8a37e; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 1160px; margin: 0 auto; padding: 24px 16px 64px; }
@@ -98,12 +91,10 @@ svg { display: block; width: 100%; height: auto; }
 .grid { stroke: var(--rule); stroke-width: 1; }
 .axis { stroke: var(--soft); stroke-width: 1; }
 .line { fill: none; stroke: var(--ink); stroke-width: 1.6; stroke-linejoin: round; }
+.whisker { fill: none; stroke: var(--ink); stroke-width: 1.2; stroke-opacity: 0.45; }
 .band { fill: var(--ink); fill-opacity: 0.22; stroke: none; }
+.ring { fill: none; stroke: var(--ink); stroke-width: 1.6; }
 .dot { fill: var(--ink); stroke: var(--card); stroke-width: 1; }
-.ink-text { --ink: var(--text); } .ink-quiet { --ink: var(--quiet); }
-.ink-0 { --ink: var(--c0); } .ink-1 { --ink: var(--c1); } .ink-2 { --ink: var(--c2); } .ink-3 { --ink: var(--c3); }
-.ink-4 { --ink: var(--c4); } .ink-5 { --ink: var(--c5); } .ink-6 { --ink: var(--c6); } .ink-7 { --ink: var(--c7); }
-.ink-8 { --ink: var(--c8); } .ink-9 { --ink: var(--c9); } .ink-10 { --ink: var(--c10); } .ink-11 { --ink: var(--c11); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }

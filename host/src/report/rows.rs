@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::chart::{Ink, Spacing, WIDTH, legend};
+use super::chart::{Spacing, WIDTH, legend};
 use super::escape;
+use super::palette::Ink;
 use super::scale::{Scale, label};
 
 const LABELS: f64 = 150.0;

@@ -70,6 +70,19 @@ pub struct Point {
     pub violations: f64,
 }
 
+impl Figure {
+    /// The names of its positions, in order; none where positions are numbers.
+    pub fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = Vec::new();
+        for label in self.points.iter().filter_map(|point| point.label.as_ref()) {
+            if !labels.contains(label) {
+                labels.push(label.clone());
+            }
+        }
+        labels
+    }
+}
+
 impl Point {
     /// The `level` quantile of the regrets, interpolated.
     pub fn quantile(&self, level: f64) -> f64 {
@@ -179,7 +192,7 @@ impl Comparison {
             let x = file.workflow.functions.len() as f64;
             stages.push((case.clone(), Cell { label: Some(file.name.clone()), ..cell(&case, x) }));
         }
-        plan.add(at_the_end("stages", "regret by number of functions".into(), "functions"), stages);
+        plan.add(at_the_end("stages", "regret by workflow".into(), "functions"), stages);
 
         let mut noises = Vec::new();
         for noise in [0.0, 0.05, 0.1, 0.2, 0.4] {
@@ -210,7 +223,7 @@ impl Comparison {
         );
 
         if let Some(changed) = self.changed(main, &base) {
-            let what = title("a function becomes slower after 40 trials; regret by trials since");
+            let what = title("regret while a function slows down");
             plan.add(
                 along("change", what, "trials, the change comes after 40"),
                 vec![(changed.clone(), Cell { x: None, ..cell(&changed, 0.0) })],

@@ -72,7 +72,7 @@ impl Session {
         let failed =
             |error: std::io::Error| Error::Failed(format!("the other end of --ask-tell is gone: {error}"));
         let mut bytes = Vec::new();
-        for number in 1.. {
+        for number in 1_u64.. {
             bytes.clear();
             if input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
                 break;

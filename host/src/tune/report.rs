@@ -151,7 +151,7 @@ fn cloud(summary: &Summary) -> String {
     .line("QoS", Ink::Quiet, vec![(qos, low), (qos, high)])
     .scatter("met the QoS", Ink::Series(0), met, met_texts)
     .scatter("missed it", Ink::Series(1), missed, missed_texts)
-    .scatter("anomalous", Ink::Series(3), outliers, outlier_texts);
+    .rings("anomalous", Ink::Series(3), outliers, outlier_texts);
     let expected = run.recommendation.prediction.map(|p| (p.latency_s.median, p.cost.median));
     if let Some(at) = expected {
         chart = chart.dots("recommended", Ink::Series(2), vec![at], vec!["predicted".into()], Some(0));
@@ -235,10 +235,22 @@ pub fn comparison(figures: &[Figure], seeds: u64) -> String {
     page.html()
 }
 
-/// Medians of every method, and the quartiles of the first.
-fn comparison_chart(figure: &Figure) -> Chart {
+/// Medians of every method with their quartiles: as a band for the first, and for the others, where they stand apart,
+/// as whiskers.
+pub fn comparison_chart(figure: &Figure) -> Chart {
+    // Named positions stand side by side: workflows with the same number of functions would cover each other.
+    let names: Vec<String> = figure.labels();
+    let place = |point: &compare::Point| {
+        let named = point.label.as_ref().and_then(|label| names.iter().position(|name| name == label));
+        named.map_or(point.x, |at| at as f64)
+    };
+    let x = if names.is_empty() { Axis::linear(figure.axis) } else { Axis::named("workflow", names.clone()) };
+    let mut places: Vec<f64> = figure.points.iter().map(place).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    let apart = places.len() <= 8;
     let mut chart =
-        Chart::new(figure.title.clone(), Axis::linear(figure.axis), Axis::linear("effective regret"));
+        Chart::new(figure.title.clone(), x, Axis::linear("effective regret").range(0.0, top(figure)));
     let mut methods = Vec::new();
     for point in &figure.points {
         if !methods.contains(&point.method) {
@@ -248,18 +260,25 @@ fn comparison_chart(figure: &Figure) -> Chart {
     for (number, &method) in methods.iter().enumerate() {
         let mut points: Vec<&compare::Point> =
             figure.points.iter().filter(|point| point.method == method).collect();
-        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        points.sort_by(|a, b| place(a).total_cmp(&place(b)));
         let ink = Ink::Series(number as u8);
-        let median = points.iter().map(|point| (point.x, point.quantile(0.5))).collect();
+        let median = points.iter().map(|point| (place(point), point.quantile(0.5))).collect();
         let texts =
             points.iter().map(|point| point.label.clone().unwrap_or_else(|| point.x.to_string())).collect();
+        let quartiles = points.iter().map(|p| (place(p), p.quantile(0.25), p.quantile(0.75))).collect();
         if number == 0 {
-            let quartiles = points.iter().map(|p| (p.x, p.quantile(0.25), p.quantile(0.75))).collect();
             chart = chart.band("", ink, quartiles);
+        } else if apart {
+            chart = chart.whiskers(ink, quartiles);
         }
         chart = chart.dots(method.name(), ink, median, texts, None);
     }
-    let first = figure.points.iter().map(|point| point.x).fold(f64::INFINITY, f64::min);
-    let last = figure.points.iter().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
-    chart.line("oracle", Ink::Text, vec![(first, 0.0), (last, 0.0)])
+    let ends = places.first().into_iter().chain(places.last());
+    chart.line("oracle", Ink::Text, ends.map(|&x| (x, 0.0)).collect())
+}
+
+/// What is worth seeing: a little above the worst median, but no more than twice the optimum's cost.
+fn top(figure: &Figure) -> f64 {
+    let worst = figure.points.iter().map(|point| point.quantile(0.5)).fold(0.05, f64::max);
+    (1.1 * worst).min(1.0)
 }

@@ -26,7 +26,7 @@ pub struct Curve {
     pub points: Vec<(f64, f64, f64)>,
 }
 
-/// One curve an axis; empty when there are too few trials to say anything.
+/// One curve an axis, function by function; empty when there are too few trials to say anything.
 pub fn curves(workflow: &Workflow, run: &Finished) -> Vec<Curve> {
     let counted = |(trial, anomalous): (&super::trial::Trial, &bool)| {
         (!anomalous).then(|| Some((trial.point.clone(), trial.outcome()?.clone()))).flatten()
@@ -47,7 +47,9 @@ pub fn curves(workflow: &Workflow, run: &Finished) -> Vec<Curve> {
             points: (0..decision.axis.levels()).filter_map(at).collect(),
         }
     };
-    workflow.decisions().into_iter().enumerate().map(curve).collect()
+    let mut curves: Vec<Curve> = workflow.decisions().into_iter().enumerate().map(curve).collect();
+    curves.sort_by_key(|curve| curve.decision.function);
+    curves
 }
 
 type FunctionProcess = Gp<MAX_TRIALS, 3>;

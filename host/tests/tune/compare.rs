@@ -64,6 +64,12 @@ fn a_small_comparison() {
     assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), result);
     let html = std::fs::read_to_string(folder.join("comparison.html")).unwrap();
     assert!(html.matches("<svg").count() == 5 && !html.contains("NaN"));
+    for name in names {
+        let svg = std::fs::read_to_string(folder.join(format!("{name}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"));
+        assert!(svg.contains(">structured</text>") && svg.contains(">oracle</text>"), "{name}");
+        assert!(name != "stages" || (svg.contains(">single1</text>") && svg.contains(">chain3</text>")));
+    }
 }
 
 /// Fewer trials than a first ask has: one column, and not none.
