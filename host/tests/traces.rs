@@ -111,6 +111,10 @@ fn azure_counts_may_be_containers() {
     assert_eq!(trace.events.len(), 2);
 }
 
+/// Names of the files of 99 days, beginning with the second.
+static LATER_DAYS: std::sync::LazyLock<Vec<String>> =
+    std::sync::LazyLock::new(|| (2..=100).map(|day| format!("invocations.d{day}.csv")).collect());
+
 /// Every bad input: the files, what is read (the folder, or one file), and what the error must say.
 #[test]
 fn bad_input_is_named_with_its_place_and_its_mend() {
@@ -124,7 +128,7 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
         ("empty", vec![("a.csv", String::new())], "a.csv", &["a.csv", "is empty"]),
         ("header", vec![("a.csv", header.into())], "a.csv", &["a.csv", "no rows"]),
         ("absent", vec![], "a.csv", &["a.csv", "No such file", "check the path"]),
-        ("nothing", vec![], "", &["no rows"]),
+        ("nothing", vec![], "", &["the folder holds no trace", "series.csv"]),
         (
             "width",
             vec![("a.csv", format!("{header}0,0,1,1\n1,0,1\n"))],
@@ -144,6 +148,42 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             &["a.csv:3 column 4 (act): `-4` is negative"],
         ),
         ("nan", vec![("a.csv", format!("{header}0,0,NaN,1\n"))], "a.csv", &["`NaN` is not a whole number"]),
+        (
+            "line feed in a field",
+            vec![("a.csv", format!("{header}0,0,\"1\n2\",1\n"))],
+            "a.csv",
+            &["`1\\n2` is not a whole number"],
+        ),
+        (
+            "large count",
+            vec![("a.csv", format!("{header}0,0,1e18,1\n"))],
+            "a.csv",
+            &["a.csv:2 column 3 (cnt): `1e18` is too large", "below 2^32"],
+        ),
+        (
+            "carriage returns",
+            vec![("a.csv", format!("{header}0,0,1,1\n1,0,x,1").replace('\n', "\r\n"))],
+            "a.csv",
+            &["a.csv:3 column 3 (cnt): `x`"],
+        ),
+        (
+            "blank lines",
+            vec![("a.csv", format!("{header}\n0,0,1,1\n\n\n1,0,x,1\n"))],
+            "a.csv",
+            &["a.csv:6 column 3 (cnt): `x`"],
+        ),
+        (
+            "byte order mark and quotes",
+            vec![("a.csv", "\u{feff}\"minute\",\"func\",\"cnt\",\"act\"\n\"0\",0,1,x\n".into())],
+            "a.csv",
+            &["a.csv:2 column 4 (act): `x`"],
+        ),
+        (
+            "column twice",
+            vec![("a.csv", "minute,func,cnt,act,cnt\n0,0,1,1,2\n".into())],
+            "a.csv",
+            &["a.csv:1: the column `cnt` is there twice"],
+        ),
         ("foreign", vec![("a.csv", "a,b\n1,2\n".into())], "a.csv", &["a.csv:1: no column `minute`"]),
         (
             "twice",
@@ -159,21 +199,42 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
         ),
         (
             "duplicate function",
-            vec![("functions.csv", format!("{functions}0,a,-1,-1,2,256,1\n0,a,-1,-1,2,256,1\n"))],
+            vec![
+                ("series.csv", header.into()),
+                ("functions.csv", format!("{functions}0,a,-1,-1,2,256,1\n0,a,-1,-1,2,256,1\n")),
+            ],
             "",
             &["functions.csv:3 column 1 (func): `0` is not the next function, 1"],
         ),
         (
             "parent",
-            vec![("functions.csv", format!("{functions}0,a,-1,7,2,256,1\n"))],
+            vec![("series.csv", header.into()), ("functions.csv", format!("{functions}0,a,-1,7,2,256,1\n"))],
             "",
             &["functions.csv:2 column 4 (parent): `7` is no function"],
         ),
         (
             "no memory",
-            vec![("functions.csv", format!("{functions}0,a,-1,-1,2,0,1\n"))],
+            vec![("series.csv", header.into()), ("functions.csv", format!("{functions}0,a,-1,-1,2,0,1\n"))],
             "",
             &["functions.csv:2 column 6 (mem_mb): `0` is not above 0"],
+        ),
+        (
+            "no concurrency",
+            vec![
+                ("series.csv", header.into()),
+                (
+                    "functions.csv",
+                    format!("{}0,a,-1,-1,2,256,1,0\n", functions.replace("\n", ",concurrency\n")),
+                ),
+            ],
+            "",
+            &["functions.csv:2 column 8 (concurrency): `0` serves nothing"],
+        ),
+        (
+            "no events",
+            vec![("series.csv", format!("{header}0,0,1,1\n")), ("events.csv", "func,start_s,dur_s\n".into())],
+            "",
+            &["events.csv: the file has no rows", "remove the file"],
         ),
         (
             "zero split",
@@ -182,7 +243,7 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
                 ("split.csv", split("train_end,5\nvalid_end,5\nend,9\n")),
             ],
             "",
-            &["split.csv: the validation part [5, 5) is empty"],
+            &["split.csv: the validation part [5, 5) is empty", "train_end < valid_end"],
         ),
         (
             "too wide and too long",
@@ -204,6 +265,17 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             vec![(d01, azure_day(1)), (d03, azure_day(1))],
             "",
             &["d03.csv: the day before it, d02, is missing", "add its file"],
+        ),
+        (
+            "too many days",
+            {
+                let rows: String = (0..1865).map(|f| format!("o,a,{f},x{}\n", ",0".repeat(1440))).collect();
+                let mut days = vec![("invocations.d1.csv", azure_header(1440) + &rows)];
+                days.extend(LATER_DAYS.iter().map(|day| (day.as_str(), String::new())));
+                days
+            },
+            "",
+            &["d1.csv: 1865 functions over 144000 minutes"],
         ),
         (
             "minute columns",
@@ -269,4 +341,13 @@ fn a_truncated_gzip_file_is_an_error() {
     let error = read(&path, &ReadOptions::default()).expect_err("half a file");
     assert_eq!(error.exit_code(), 2);
     assert!(error.to_string().contains("day.csv.gz:"), "{error}");
+    // Uncompressed inside, so that half the bytes are half the lines.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    let rows: String = (10_000..99_999).map(|minute| format!("{minute},0,1,1\n")).collect();
+    encoder.write_all(format!("minute,func,cnt,act\n{rows}").as_bytes()).expect("writing to memory");
+    let whole = encoder.finish().expect("writing to memory");
+    fs::write(&path, &whole[..whole.len() / 2]).expect("a writable temporary folder");
+    let error = read(&path, &ReadOptions::default()).expect_err("half a file").to_string();
+    let line = error.split(".gz:").nth(1).and_then(|rest| rest.split(':').next()?.parse::<u32>().ok());
+    assert!(line.is_some_and(|line| (44_000..46_000).contains(&line)), "{error}");
 }

@@ -11,8 +11,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::table::{Row, Table};
-use super::{Function, Trace, long};
+use super::table::{Row, Table, shown};
+use super::{Function, Trace, check_length, long};
 use crate::error::{Error, Result};
 
 /// Container memory in MB when there is no memory file: the median of the 2019 trace.
@@ -147,6 +147,7 @@ fn read_day(
         let known = functions.len();
         let index = *functions.entry(key).or_insert(known);
         if index == known {
+            check_length(path, known + 1, days * minutes)?;
             apps.push([row.bytes(owner).to_vec(), row.bytes(app).to_vec()]);
             trace.functions.push(described(&row, function, trigger));
             trace.counts.push(vec![0; trace.minutes]);
@@ -173,7 +174,7 @@ fn minute_columns(path: &Path, header: &[String], first: usize) -> Result<usize>
         if number.is_none() || *number != expected {
             return Err(Error::input(
                 format!("{}:1 column {}", path.display(), first + offset + 1),
-                format!("`{}` is not the next minute", header[first + offset]),
+                format!("`{}` is not the next minute", shown(&header[first + offset])),
                 "after Trigger the columns are consecutive minutes, 1 to 1440 for a whole day",
             ));
         }

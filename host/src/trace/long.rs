@@ -11,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use super::table::{Row, Table};
-use super::{Event, Function, Split, Trace};
+use super::{Event, Function, Split, Trace, check_length};
 use crate::error::{Error, Result};
 
 /// Seconds a cold start takes when the trace does not say.
@@ -22,8 +22,6 @@ pub const DEFAULT_MEMORY_MB: f64 = 256.0;
 const MAX_MINUTES: u32 = 10 * 366 * 1440;
 /// Most functions read: a larger index is a mistake in the file.
 const MAX_FUNCTIONS: u32 = 1 << 20;
-/// Most minutes of all functions together (8 bytes each): a few short lines could ask for terabytes.
-const MAX_FUNCTION_MINUTES: usize = 1 << 28;
 
 /// Read a long-form folder, or the single file `series.csv`; also the split its `split.csv` states.
 ///
@@ -33,6 +31,14 @@ pub fn read(path: &Path) -> Result<(Trace, Option<Split>)> {
     let folder = path.is_dir();
     let series = if folder { companion(path, "series.csv") } else { Some(path.to_owned()) };
     let beside = |name| if folder { companion(path, name) } else { None };
+    let events = beside("events.csv");
+    if series.is_none() && events.is_none() {
+        return Err(Error::input(
+            path.display().to_string(),
+            "the folder holds no trace",
+            "give one with series.csv or events.csv, or with invocations*.csv of the Azure schema",
+        ));
+    }
     let split = beside("split.csv").map(|file| read_split(&file)).transpose()?;
     let mut trace = Trace::default();
     let functions = beside("functions.csv");
@@ -45,7 +51,7 @@ pub fn read(path: &Path) -> Result<(Trace, Option<Split>)> {
     if let Some(split) = split {
         extend(&mut trace, path, split.end)?;
     }
-    if let Some(file) = beside("events.csv") {
+    if let Some(file) = events {
         trace.events = read_events(&file, trace.functions.len(), trace.minutes)?;
         if series.is_none() {
             let last = trace.events.last().map_or(0.0, |event| event.start_s / 60.0);
@@ -108,7 +114,7 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
             cold_start_s: row.amount(cold)?,
             memory_mb: positive(&row, memory)?,
             mean_duration_s: row.amount(duration)?,
-            concurrency: concurrency.map_or(Ok(1), |column| row.count(column))?.max(1),
+            concurrency: concurrency.map_or(Ok(1), |column| at_least_one(&row, column))?,
         });
     }
     match furthest_parent {
@@ -151,16 +157,7 @@ fn read_series(path: &Path, declared: bool, trace: &mut Trace) -> Result<()> {
 
 /// [`Trace::extend_to`], unless that takes too much memory.
 fn extend(trace: &mut Trace, path: &Path, minutes: usize) -> Result<()> {
-    let (functions, minutes) = (trace.functions.len(), minutes.max(trace.minutes));
-    if functions.saturating_mul(minutes) > MAX_FUNCTION_MINUTES {
-        return Err(Error::input(
-            path.display().to_string(),
-            format!(
-                "{functions} functions over {minutes} minutes, and at most {MAX_FUNCTION_MINUTES} minutes of all functions together are read"
-            ),
-            "correct the largest minute or function, or divide the trace",
-        ));
-    }
+    check_length(path, trace.functions.len(), minutes.max(trace.minutes))?;
     trace.extend_to(minutes);
     Ok(())
 }
@@ -186,7 +183,7 @@ fn read_split(path: &Path) -> Result<Split> {
         ));
     };
     Split::new(train_end, valid_end, end).map_err(|what| {
-        Error::input(path.display().to_string(), what, "use 0 < train_end <= valid_end < end, in minutes")
+        Error::input(path.display().to_string(), what, "use 0 < train_end < valid_end < end, in minutes")
     })
 }
 
@@ -209,6 +206,13 @@ fn read_events(path: &Path, functions: usize, minutes: usize) -> Result<Vec<Even
         }
         events.push(event);
     }
+    if events.is_empty() {
+        return Err(Error::input(
+            path.display().to_string(),
+            "the file has no rows",
+            "add the invocations, or remove the file to hold the containers of series.csv for whole minutes",
+        ));
+    }
     events.sort_by(|a, b| a.start_s.total_cmp(&b.start_s));
     Ok(events)
 }
@@ -224,6 +228,13 @@ fn positive(row: &Row<'_>, column: usize) -> Result<f64> {
         Ok(value)
     } else {
         Err(row.fault(column, "is not above 0", "state the container's memory"))
+    }
+}
+
+fn at_least_one(row: &Row<'_>, column: usize) -> Result<u32> {
+    match row.count(column)? {
+        0 => Err(row.fault(column, "serves nothing", "state how many requests one container serves at once")),
+        count => Ok(count),
     }
 }
 

@@ -166,6 +166,24 @@ fn read_long(path: &Path, options: &ReadOptions) -> Result<(Trace, Option<Split>
     Ok((trace, split))
 }
 
+/// Most minutes of all functions together (8 bytes each): a few short lines could ask for terabytes.
+const MAX_FUNCTION_MINUTES: usize = 1 << 28;
+
+/// Refuse `minutes` of `functions` that would not fit into memory.
+fn check_length(path: &Path, functions: usize, minutes: usize) -> Result<()> {
+    if functions.saturating_mul(minutes) <= MAX_FUNCTION_MINUTES {
+        return Ok(());
+    }
+    Err(Error::input(
+        path.display().to_string(),
+        format!(
+            "{functions} functions over {minutes} minutes, and at most {MAX_FUNCTION_MINUTES} minutes of all functions \
+             together are read"
+        ),
+        "read fewer functions or days, or correct the largest minute or function",
+    ))
+}
+
 /// Most invocations held in memory (24 bytes each).
 const MAX_EVENTS: u64 = 200_000_000;
 

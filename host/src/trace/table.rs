@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// An open table; the header line is read.
 pub(crate) struct Table {
     path: PathBuf,
-    reader: csv::Reader<Box<dyn Read>>,
+    reader: csv::Reader<LineFeeds<Box<dyn Read>>>,
     header: Vec<String>,
     record: ByteRecord,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Row<'t> {
     path: &'t Path,
     header: &'t [String],
     record: &'t ByteRecord,
-    /// Line number in the file, the header being line 1.
+    /// Line number in the file, the first being line 1.
     pub(crate) line: u64,
 }
 
@@ -35,8 +35,9 @@ impl Table {
         let compressed = std::io::BufRead::fill_buf(&mut file).map_err(readable)?.starts_with(&[0x1f, 0x8b]);
         let bytes: Box<dyn Read> =
             if compressed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let bytes = LineFeeds { bytes, ended: false };
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-        let header = reader.byte_headers().map_err(|e| malformed(path, &e))?;
+        let header = reader.byte_headers().map_err(|e| malformed(path, 1, &e))?;
         let header: Vec<String> = header.iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect();
         if header.iter().all(String::is_empty) {
             return Err(Error::input(
@@ -53,10 +54,17 @@ impl Table {
         &self.header
     }
 
-    /// The position of each wanted column, or an error naming the first one missing.
+    /// The position of each wanted column, or an error naming the first one that is missing or there twice.
     pub(crate) fn columns<const N: usize>(&self, names: [&str; N]) -> Result<[usize; N]> {
         let mut found = [0; N];
         for (place, name) in found.iter_mut().zip(names) {
+            if self.header.iter().filter(|column| *column == name).count() > 1 {
+                return Err(Error::input(
+                    format!("{}:1", self.path.display()),
+                    format!("the column `{name}` is there twice"),
+                    "keep one of the two",
+                ));
+            }
             *place = self.column(name).ok_or_else(|| {
                 Error::input(
                     format!("{}:1", self.path.display()),
@@ -75,10 +83,13 @@ impl Table {
 
     /// The next row, checked to have as many fields as the header; `None` at the end.
     pub(crate) fn next_row(&mut self) -> Result<Option<Row<'_>>> {
-        if !self.reader.read_byte_record(&mut self.record).map_err(|e| malformed(&self.path, &e))? {
-            return Ok(None);
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(malformed(&self.path, self.reader.position().line(), &error)),
         }
-        let line = self.record.position().map_or(0, csv::Position::line);
+        // The reader stands behind the line feed of the row. (Where the row began it cannot say: before blank lines.)
+        let line = self.reader.position().line() - 1;
         if self.record.len() != self.header.len() {
             return Err(Error::input(
                 format!("{}:{line}", self.path.display()),
@@ -112,7 +123,10 @@ impl Row<'_> {
             Some(value) if value < 0.0 => {
                 Err(self.fault(column, "is negative", "write a whole number of at least 0"))
             }
-            Some(value) if value.fract() == 0.0 && value <= f64::from(u32::MAX) => Ok(value as u32),
+            Some(value) if value > f64::from(u32::MAX) => {
+                Err(self.fault(column, "is too large", "write a whole number below 2^32"))
+            }
+            Some(value) if value.fract() == 0.0 => Ok(value as u32),
             _ => Err(self.fault(column, "is not a whole number", "write a whole number of at least 0")),
         }
     }
@@ -144,11 +158,7 @@ impl Row<'_> {
 
     /// An error about the field at `column`.
     pub(crate) fn fault(&self, column: usize, what: &str, mend: &str) -> Error {
-        let mut field = self.text(column);
-        if field.chars().count() > 40 {
-            field = field.chars().take(40).chain("...".chars()).collect();
-        }
-        Error::input(self.at(column), format!("`{field}` {what}"), mend)
+        Error::input(self.at(column), format!("`{}` {what}", shown(&self.text(column))), mend)
     }
 
     fn parse<T: FromStr>(&self, column: usize) -> Option<T> {
@@ -156,15 +166,54 @@ impl Row<'_> {
     }
 
     fn at(&self, column: usize) -> String {
-        format!("{}:{} column {} ({})", self.path.display(), self.line, column + 1, self.header[column])
+        let name = shown(&self.header[column]);
+        format!("{}:{} column {} ({name})", self.path.display(), self.line, column + 1)
     }
 }
 
-fn malformed(path: &Path, error: &csv::Error) -> Error {
-    let line = error.position().map_or(1, csv::Position::line);
+/// `text` from a file as it stands in an error: on one line, and not too long for it.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let more = if text.chars().nth(LONGEST).is_some() { "..." } else { "" };
+    text.chars().take(LONGEST).flat_map(char::escape_debug).chain(more.chars()).collect()
+}
+
+fn malformed(path: &Path, line: u64, error: &csv::Error) -> Error {
     Error::input(
         format!("{}:{line}", path.display()),
         format!("cannot be read as CSV or gzip ({error})"),
         "save it again as comma-separated text",
     )
+}
+
+/// Bytes without carriage returns, and with a line feed at the end: the CSV reader counts line feeds, and takes in that of
+/// a CR LF only with the line after it.
+struct LineFeeds<R> {
+    bytes: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for LineFeeds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while !self.ended && !buffer.is_empty() {
+            let read = self.bytes.read(buffer)?;
+            if read == 0 {
+                self.ended = true;
+                buffer[0] = b'\n';
+                return Ok(1);
+            }
+            if !buffer[..read].contains(&b'\r') {
+                return Ok(read);
+            }
+            let mut kept = 0;
+            for at in 0..read {
+                buffer[kept] = buffer[at];
+                kept += usize::from(buffer[at] != b'\r');
+            }
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+        Ok(0)
+    }
 }
