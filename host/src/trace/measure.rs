@@ -28,10 +28,12 @@ impl Trace {
 }
 
 /// Invocations started and peak simultaneously running ones in every minute; `events` sorted by start.
-/// An invocation that ends at the instant another starts frees its container for it.
+/// An invocation that ends at the instant another starts frees its container for it; none is over before it has
+/// started, however short.
 fn measure(events: &[Event], minutes: usize) -> (Vec<u32>, Vec<u32>) {
     let (mut counts, mut peaks) = (vec![0u32; minutes], vec![0u32; minutes]);
-    let mut ends: Vec<f64> = events.iter().map(|event| event.start_s + event.duration_s).collect();
+    let end = |event: &Event| (event.start_s + event.duration_s).max(event.start_s.next_up());
+    let mut ends: Vec<f64> = events.iter().map(end).collect();
     ends.sort_unstable_by(f64::total_cmp);
     let (mut started, mut ended) = (0, 0);
     for minute in 0..minutes {
@@ -68,6 +70,11 @@ mod tests {
         let (counts, peaks) = measure(&events, 3);
         assert_eq!(counts, [2, 2, 0]);
         assert_eq!(peaks, [2, 2, 0]);
+    }
+
+    #[test]
+    fn an_invocation_of_no_length_needs_a_container() {
+        assert_eq!(measure(&[event(0.0, 10.0), event(5.0, 0.0), event(130.0, 0.0)], 3).1, [2, 0, 1]);
     }
 
     #[test]
