@@ -7,6 +7,7 @@
 //! section 3.4: log-mean -0.38, log-deviation 2.36, seconds).
 
 use aquatope_core::random::{standard_normal, uniform};
+use aquatope_core::window::Trigger;
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -24,7 +25,8 @@ pub(super) fn invocations(counts: Counts, seed: u64) -> Trace {
     for function in 0..trace.functions.len() {
         let mut rng = generator(seed, function);
         let described = &mut trace.functions[function];
-        let fires_at_s = (described.trigger == "timer").then(|| 1.0 + 54.0 * uniform(&mut rng));
+        let fires_at_s = (Trigger::from_name(&described.trigger) == Trigger::Timer)
+            .then(|| 1.0 + 54.0 * uniform(&mut rng));
         if durations[function].is_none() && described.mean_duration_s <= 0.0 {
             described.mean_duration_s = (-0.38 + 2.36 * standard_normal(&mut rng)).exp().clamp(0.01, 60.0);
         }
