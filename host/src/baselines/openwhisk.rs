@@ -1,7 +1,7 @@
 //! OpenWhisk's own pool: idle containers live ten minutes, and reactive stem cells follow the cold starts.
 //!
 //! Apache OpenWhisk, `ContainerPool.scala`, `adjustPrewarmedContainer` (pull request #4871): at every check the wanted
-//! number of idle pre-warmed containers is `clamp(cold starts since the last check / threshold * increment, min, max)`,
+//! number of pre-warmed containers, idle or starting, is `clamp(cold starts since the last check / threshold * increment, min, max)`,
 //! and what is missing is started. Here a stem cell belongs to one function (one runtime kind per function) and
 //! shares the idle time-out of warm containers; OpenWhisk's checks every ten minutes by default.
 
@@ -73,7 +73,8 @@ impl Policy for OpenWhisk {
         }
         for (function, cold_starts) in self.cold_starts.iter_mut().enumerate() {
             let wanted = self.reactive.wanted(std::mem::take(cold_starts));
-            for _ in pool.idle(function)..wanted {
+            // Those still starting are on their way.
+            for _ in pool.idle(function) + pool.starting(function)..wanted {
                 pool.launch(function);
             }
         }
@@ -89,6 +90,16 @@ mod tests {
     fn wanted_stem_cells() {
         let reactive = Reactive { min_count: 1, max_count: 4, threshold: 2, increment: 3 };
         assert_eq!([0, 1, 2, 3, 4, 100].map(|cold| reactive.wanted(cold)), [1, 1, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn stem_cells_that_still_start_are_not_started_again() {
+        // A cold start takes 150 s. One at 1 s calls for one stem cell at 60 s, one at 61 s for one at 120 s: it is
+        // on its way since 60 s.
+        let mut trace = one_function(5, &[(1.0, 1.0), (61.0, 1.0)]);
+        trace.functions[0].cold_start_s = 150.0;
+        let outcome = simulate(&trace, &mut OpenWhisk::new(600.0, 1, Reactive::default()));
+        assert_eq!((outcome.cold_starts, outcome.launches), (2, 3));
     }
 
     #[test]
