@@ -4,7 +4,7 @@
 //! section 4.1: a container has priority `clock + frequency x cold-start time / memory`, with the pool's clock at its
 //! last use and the invocations of its function; the least goes first and the clock rises to its priority; the
 //! frequency is forgotten with the last container of a function. Idle containers are never evicted for their age.
-//! When none is idle, running invocations may exceed the capacity.
+//! When none is idle, running invocations may exceed the capacity, until the first of them ends.
 
 use std::collections::VecDeque;
 
@@ -21,12 +21,13 @@ pub struct FaasCache {
 #[derive(Clone, Debug, Default)]
 struct Cached {
     frequency: f64,
-    /// The clock at the last use of every idle container, longest idle first.
+    /// The clock at the last use of every idle container, longest idle first; behind them may be some that are in use
+    /// again.
     last_use: VecDeque<f64>,
 }
 
 impl FaasCache {
-    /// Hold at most `capacity_mb` of containers.
+    /// Hold at most `capacity_mb` of containers, but for those that are all in use.
     pub fn new(capacity_mb: f64) -> Self {
         Self { capacity_mb, clock: 0.0, functions: vec![] }
     }
@@ -35,10 +36,24 @@ impl FaasCache {
     fn victim(&self, pool: &Pool<'_>) -> Option<(usize, f64)> {
         let candidates = self.functions.iter().zip(pool.functions()).enumerate();
         let priorities = candidates.filter_map(|(index, (cached, function))| {
+            let last_use = cached.last_use.front().filter(|_| pool.idle(index) > 0)?;
             let value = cached.frequency * function.cold_start_s / function.memory_mb.max(1.0);
-            Some((index, cached.last_use.front()? + value))
+            Some((index, last_use + value))
         });
         priorities.min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Evict until `needed_mb` fit in, or nothing is idle.
+    fn make_room(&mut self, needed_mb: f64, pool: &mut Pool<'_>) {
+        while pool.memory_mb() + needed_mb > self.capacity_mb {
+            let Some((victim, priority)) = self.victim(pool) else { break };
+            self.clock = self.clock.max(priority);
+            pool.evict_oldest(victim);
+            self.functions[victim].last_use.pop_front();
+            if pool.alive(victim) == 0 {
+                self.functions[victim].frequency = 0.0;
+            }
+        }
     }
 }
 
@@ -54,15 +69,8 @@ impl Policy for FaasCache {
     }
 
     fn arrival(&mut self, function: usize, cold: bool, pool: &mut Pool<'_>) {
-        let needed_mb = pool.functions()[function].memory_mb;
-        while cold && pool.memory_mb() + needed_mb > self.capacity_mb {
-            let Some((victim, priority)) = self.victim(pool) else { break };
-            self.clock = self.clock.max(priority);
-            pool.evict_oldest(victim);
-            self.functions[victim].last_use.pop_front();
-            if pool.alive(victim) == 0 {
-                self.functions[victim].frequency = 0.0;
-            }
+        if cold {
+            self.make_room(pool.functions()[function].memory_mb, pool);
         }
         self.functions[function].frequency += 1.0;
     }
@@ -72,6 +80,7 @@ impl Policy for FaasCache {
         let last_use = &mut self.functions[function].last_use;
         last_use.truncate(pool.idle(function) as usize - 1);
         last_use.push_back(self.clock);
+        self.make_room(0.0, pool);
     }
 }
 
@@ -108,6 +117,25 @@ mod tests {
         // With room for three nothing is evicted; with room for one each switch is cold.
         assert_eq!(simulate_all(&trace, &mut FaasCache::new(3072.0)).cold_percent(), 100.0 * 3.0 / 7.0);
         assert_eq!(simulate_all(&trace, &mut FaasCache::new(1024.0)).cold_percent(), 100.0 * 5.0 / 7.0);
+    }
+
+    #[test]
+    fn containers_in_use_are_no_victims_and_the_excess_goes_as_soon_as_one_is_idle() {
+        // Room for one. a is idle from 3 s and in use again from 10 to 40 s, when b at 20 s finds nothing to evict and
+        // exceeds the capacity: busy to 32 s, when it is the only idle one and goes at once.
+        let event = |function, start_s, duration_s| Event { function, start_s, duration_s };
+        let mut trace = Trace {
+            functions: vec![function(), function()],
+            events: vec![event(0, 0.0, 1.0), event(0, 10.0, 30.0), event(1, 20.0, 10.0)],
+            ..Trace::default()
+        };
+        trace.extend_to(1);
+        trace.measure_events();
+        let mut policy = FaasCache::new(1024.0);
+        let outcome = simulate_all(&trace, &mut policy);
+        assert_eq!(outcome.functions.iter().map(|f| f.cold_starts).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(outcome.memory_gb_s(), 60.0 + 12.0);
+        assert_eq!(policy.clock, 2.0 / 1024.0, "the priority of b, once used, and of nothing else");
     }
 
     #[test]
