@@ -339,6 +339,9 @@ impl Layer {
         text: Option<&String>,
         svg: &mut String,
     ) {
+        if at.0.is_nan() || at.1.is_nan() {
+            return;
+        }
         let _ = writeln!(
             svg,
             "<circle class=\"{shape} {}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {}</title></circle>",
@@ -351,10 +354,10 @@ impl Layer {
     }
 }
 
-/// `M` and `L` commands through the points.
+/// `M` and `L` commands through the points that have a place.
 fn path(points: impl Iterator<Item = (f64, f64)>, x: &Scale, y: &Scale) -> String {
     let mut path = String::new();
-    for (index, (at, value)) in points.enumerate() {
+    for (index, (at, value)) in points.filter(|point| !point.0.is_nan() && !point.1.is_nan()).enumerate() {
         let command = if index == 0 { 'M' } else { 'L' };
         let _ = write!(path, "{command}{:.1} {:.1}", x.place(at), y.place(value));
     }
@@ -414,7 +417,9 @@ mod tests {
     fn empty_and_unusable_data_still_make_a_chart() {
         let chart = Chart::new("t", Axis::linear("x"), Axis::logarithmic("y"));
         assert!(chart.html().contains("</svg>"));
-        let chart = chart.line("", Ink::Text, vec![(f64::NAN, 0.0), (1.0, f64::INFINITY)]);
-        assert!(!chart.html().contains("inf"));
+        let points = vec![(f64::NAN, 0.0), (1.0, f64::INFINITY), (2.0, f64::NAN)];
+        let html = chart.line("", Ink::Text, points.clone()).dots("", Ink::Text, points, vec![], None).html();
+        assert!(!html.contains("inf") && !html.contains("NaN"), "{html}");
+        assert_eq!(html.matches("<circle").count(), 1);
     }
 }

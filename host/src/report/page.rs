@@ -85,7 +85,8 @@ figcaption { font-weight: 600; overflow-wrap: anywhere; }
 .legend span { display: inline-flex; align-items: center; gap: 5px; color: var(--soft); }
 .legend i { width: 14px; height: 4px; border-radius: 2px; background: var(--ink); }
 svg { display: block; width: 100%; height: auto; }
-.tick { font: 12px system-ui, sans-serif; fill: var(--soft); }
+.tick, .name { font: 12px system-ui, sans-serif; fill: var(--soft); }
+@media (max-width: 600px) { .tick { font-size: 15px; } }
 .middle { text-anchor: middle; }
 .end { text-anchor: end; }
 .grid { stroke: var(--rule); stroke-width: 1; }

@@ -41,7 +41,7 @@ const LIGHT: Palette = Palette {
         ("quiet", "#9aa5b1"),
     ],
     series: [
-        "#0067b1", "#d15400", "#00835f", "#b0417f", "#8a6d00", "#3a9bd0", "#6b4fb3", "#7a7a7a", "#a3231f",
+        "#0067b1", "#d15400", "#00835f", "#b0417f", "#8a6d00", "#3a9bd0", "#6b4fb3", "#3d2c1c", "#a3231f",
         "#4d7c0f", "#0f6d7a", "#8c5a3c",
     ],
 };
@@ -56,7 +56,7 @@ const DARK: Palette = Palette {
         ("quiet", "#66717e"),
     ],
     series: [
-        "#5cb3ff", "#ff9248", "#3fd0a4", "#ee8cc4", "#e0c14a", "#9bd6f7", "#b7a3f5", "#b5b5b5", "#ff7b72",
+        "#5cb3ff", "#ff9248", "#3fd0a4", "#ee8cc4", "#e0c14a", "#9bd6f7", "#b7a3f5", "#f3e4d0", "#ff7b72",
         "#a3d65c", "#4cc3d4", "#d8a37e",
     ],
 };

@@ -46,7 +46,7 @@ pub fn dot_rows(
         let y = TOP + (index as f64 + 0.5) * ROW;
         let _ = writeln!(
             html,
-            "<text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\
+            "<text class=\"name end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\
              <line class=\"grid\" x1=\"{LABELS}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
             LABELS - 8.0,
             y + 4.0,
