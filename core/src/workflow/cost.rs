@@ -19,6 +19,7 @@ pub struct Configuration {
 /// What resources cost, in any unit of money.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "(f64, f64)", try_from = "(f64, f64)"))]
 pub struct Prices {
     cpu_per_core_second: f64,
     memory_per_gb_second: f64,
@@ -45,6 +46,20 @@ impl Prices {
     pub fn per_second(&self, configuration: &Configuration) -> f64 {
         let Configuration { cpu, memory_mb, concurrency } = *configuration;
         (cpu * self.cpu_per_core_second + memory_mb / 1024.0 * self.memory_per_gb_second) / concurrency
+    }
+}
+
+impl TryFrom<(f64, f64)> for Prices {
+    type Error = CostError;
+
+    fn try_from((cpu, memory): (f64, f64)) -> Result<Self, CostError> {
+        Self::new(cpu, memory)
+    }
+}
+
+impl From<Prices> for (f64, f64) {
+    fn from(prices: Prices) -> Self {
+        (prices.cpu_per_core_second, prices.memory_per_gb_second)
     }
 }
 
@@ -86,5 +101,16 @@ mod tests {
         assert_eq!(Prices::new(0.0, 0.0), Err(CostError::Free));
         assert!(matches!(Prices::new(f64::NAN, 0.0), Err(CostError::Price { .. })));
         assert_eq!(Prices::new(1.0, -2.0), Err(CostError::Price { price: -2.0 }));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn bytes_are_checked_as_values_are() {
+        let mut buffer = [0; 16];
+        let prices = Prices::new(0.173, 0.05).unwrap();
+        let bytes = postcard::to_slice(&prices, &mut buffer).unwrap();
+        assert_eq!(postcard::from_bytes(bytes), Ok(prices));
+        let bytes = postcard::to_slice(&(0.0, 0.0), &mut buffer).unwrap();
+        assert!(postcard::from_bytes::<Prices>(bytes).is_err());
     }
 }

@@ -6,6 +6,7 @@ use core::fmt;
 /// durations of undisturbed invocations, not against a tail.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "f64", try_from = "f64"))]
 pub struct Qos(f64);
 
 impl Qos {
@@ -20,6 +21,20 @@ impl Qos {
     /// The target in seconds, positive.
     pub const fn seconds(self) -> f64 {
         self.0
+    }
+}
+
+impl TryFrom<f64> for Qos {
+    type Error = QosError;
+
+    fn try_from(seconds: f64) -> Result<Self, QosError> {
+        Self::new(seconds)
+    }
+}
+
+impl From<Qos> for f64 {
+    fn from(qos: Qos) -> Self {
+        qos.0
     }
 }
 
@@ -48,5 +63,15 @@ mod tests {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Qos::new(bad).is_err());
         }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn bytes_are_checked_as_values_are() {
+        let mut buffer = [0; 8];
+        let bytes = postcard::to_slice(&Qos(1.5), &mut buffer).unwrap();
+        assert_eq!(postcard::from_bytes(bytes), Ok(Qos(1.5)));
+        let bytes = postcard::to_slice(&f64::NAN, &mut buffer).unwrap();
+        assert!(postcard::from_bytes::<Qos>(bytes).is_err());
     }
 }
