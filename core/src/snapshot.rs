@@ -42,7 +42,7 @@ impl Format {
         Ok(&buffer[..HEADER + length])
     }
 
-    /// Reads what [`Format::encode`] wrote.
+    /// Reads what [`Format::encode`] wrote; bytes behind it, such as the rest of a flash page, are left alone.
     ///
     /// # Errors
     /// Every [`SnapshotError`] but [`SnapshotError::BufferFull`].
@@ -61,7 +61,10 @@ impl Format {
         if crc32(&[body]) != word(10) {
             return Err(SnapshotError::Checksum);
         }
-        postcard::from_bytes(body).map_err(|_| SnapshotError::Body)
+        match postcard::take_from_bytes(body) {
+            Ok((value, [])) => Ok(value),
+            _ => Err(SnapshotError::Body),
+        }
     }
 }
 
@@ -134,6 +137,7 @@ mod tests {
             altered[at] ^= 0x10;
             assert!(FORMAT.decode::<(u32, f64)>(&altered).is_err(), "byte {at}");
         }
+        assert_eq!(FORMAT.decode::<u32>(bytes), Err(SnapshotError::Body), "the second number is left over");
         let older = Format { version: 2, ..FORMAT };
         assert_eq!(older.decode::<(u32, f64)>(bytes), Err(SnapshotError::Version { expected: 2, found: 3 }));
         assert!(matches!(FORMAT.encode(&1u8, &mut [0; 10]), Err(SnapshotError::BufferFull { bytes: 10 })));
