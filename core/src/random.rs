@@ -80,6 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn value_stability() {
+        // The published outputs for seed 1234567.
+        let mut rng = SplitMix64(1_234_567);
+        let words = [(); 3].map(|()| rng.next_u64());
+        assert_eq!(words, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        let mut bytes = [0; 12];
+        SplitMix64(1_234_567).fill_bytes(&mut bytes);
+        assert_eq!(bytes[..8], words[0].to_le_bytes());
+        assert_eq!(bytes[8..], words[1].to_le_bytes()[..4]);
+        let mut rng = SplitMix64(1);
+        assert_eq!((uniform(&mut rng), below(&mut rng, 1000)), (0.566_561_575_172_281, 745));
+        assert!((exponential(&mut rng, 2.0) - 0.058_851_949_738_180_66).abs() < 1e-15);
+    }
+
+    #[test]
     fn the_ends_of_the_generator_give_finite_numbers() {
         for word in [0, 1, u64::MAX - 1, u64::MAX] {
             let u = uniform(&mut Always(word));
