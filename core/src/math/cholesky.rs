@@ -6,6 +6,7 @@
 
 use super::float;
 use super::vector::{axpy, axpy4, dot};
+use core::fmt;
 
 /// Factors `a` in place: the upper triangle becomes `U`. n³/3 multiplications and additions.
 ///
@@ -170,6 +171,18 @@ pub struct NotPositiveDefinite {
     /// The pivot that failed.
     pub index: usize,
 }
+
+impl fmt::Display for NotPositiveDefinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "pivot {} is not positive; add to the diagonal, or drop the row that repeats another",
+            self.index
+        )
+    }
+}
+
+impl core::error::Error for NotPositiveDefinite {}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,7 @@
 //! Numerics shared by both flows. Networks work in `f32`, Gaussian processes and acquisition functions in `f64`.
+//!
+//! These are the innermost loops: they take their dimensions on trust and panic when a slice is shorter than stated. What
+//! comes from outside the crate is checked before it gets here.
 
 pub mod cholesky;
 pub mod float;
