@@ -231,6 +231,29 @@ fn a_test_on_minutes_seen_in_training_is_refused() {
     assert_eq!(line.trim_end().lines().count(), 1, "{line}");
 }
 
+#[test]
+fn inspect_names_the_functions_with_a_short_history() {
+    let folder = Folder::new("new");
+    let mut series = String::from("minute,func,cnt,act\n");
+    for minute in 0..1500 {
+        series.push_str(&format!("{minute},0,2,1\n"));
+        if minute >= 1000 && minute % 2 == 0 {
+            series.push_str(&format!("{minute},1,3,3\n"));
+        }
+    }
+    fs::write(folder.0.join("series.csv"), series).expect("a writable temporary folder");
+    let (trace, out) = (folder.0.to_str().expect("UTF-8"), folder.0.join("models"));
+    let output = aquatope(&["train", "--trace", trace, "--out", out.to_str().expect("UTF-8")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let model = out.join("light.aqlm");
+    let model = model.to_str().expect("UTF-8");
+    let text = String::from_utf8(aquatope(&["inspect", model]).stdout).expect("text");
+    assert!(text.contains("trained     on 2 functions, the first 1500 minutes"), "{text}");
+    assert!(text.contains("short       f1: with less than a day of history"), "{text}");
+    let json: Value = serde_json::from_slice(&aquatope(&["inspect", model, "--json"]).stdout).expect("JSON");
+    assert_eq!(json["trained"]["new_functions"], serde_json::json!(["f1"]));
+}
+
 /// Stopped by either signal, again and again, a run ends in the model of one that was left alone.
 #[cfg(unix)]
 #[test]
