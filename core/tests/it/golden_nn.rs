@@ -27,6 +27,22 @@ fn f32_layers_agree_with_pytorch() {
     }
 }
 
+/// Masks on inputs and recurrent state: `recurrent.json`, `fixtures/generate/golden_recurrent.py`.
+#[test]
+fn recurrent_masks_agree_with_pytorch() {
+    fn check<R: Real>(results: &'static str, tolerance: f64) {
+        let case = Case::<R>::load("recurrent", results, tolerance);
+        let weights = case.lstm_weights("r");
+        let layer = Lstm::new(&weights.input, &weights.recurrent, &weights.bias).unwrap();
+        case.lstm(&layer, "x", "r_h", |row| Variational {
+            input: case.mask("x", row),
+            recurrent: case.mask("h", row),
+        });
+    }
+    check::<f64>("f64", TOLERANCE_F64);
+    check::<f32>("f32", TOLERANCE_F32);
+}
+
 struct Case<R> {
     name: &'static str,
     json: Value,
@@ -56,10 +72,13 @@ impl<R: Real> Case<R> {
         let [e1, e2, d1, d2] = layers.each_ref().map(|w| Lstm::new(&w.input, &w.recurrent, &w.bias).unwrap());
 
         // The encoder-decoder, layer by layer.
-        self.lstm(&e1, "x", "e1_h", None);
-        self.lstm(&e2, "act.e1_h", "e2_h", Some("e1"));
-        self.lstm(&d1, "act.dec_in", "d1_h", None);
-        self.lstm(&d2, "act.d1_h", "d2_h", Some("d1"));
+        let input = |name: &'static str| {
+            move |row: usize| Variational { input: self.mask(name, row), ..Variational::NONE }
+        };
+        self.lstm(&e1, "x", "e1_h", |_| Variational::NONE);
+        self.lstm(&e2, "act.e1_h", "e2_h", input("e1"));
+        self.lstm(&d1, "act.dec_in", "d1_h", |_| Variational::NONE);
+        self.lstm(&d2, "act.d1_h", "d2_h", input("d1"));
         self.linear("fc1", &self.results("act.d2_drop"), "act.fc1", batch);
         self.linear("fc2", &self.results("act.fc1"), "act.out", batch);
 
@@ -102,8 +121,8 @@ impl<R: Real> Case<R> {
         self.compare(&out, "mlp.out");
     }
 
-    /// One LSTM over every sample of the batch, its inputs masked over time by `mask`.
-    fn lstm(&self, layer: &Lstm<'_, R>, input: &str, expected: &str, mask: Option<&str>) {
+    /// One LSTM over every sample of the batch, each with its `masks`.
+    fn lstm(&self, layer: &Lstm<'_, R>, input: &str, expected: &str, masks: impl Fn(usize) -> Variational) {
         let x = if input == "x" { self.numbers(input) } else { self.results(input) };
         let batch = self.dimension("B");
         let steps = x.len() / batch / layer.inputs();
@@ -111,9 +130,7 @@ impl<R: Real> Case<R> {
         let mut scratch = vec![R::ZERO; layer.scratch_len()];
         let rows = x.chunks_exact(steps * layer.inputs()).zip(out.chunks_exact_mut(steps * layer.hidden()));
         for (row, (x, out)) in rows.enumerate() {
-            let masks =
-                Variational { input: mask.map_or(Mask::NONE, |m| self.mask(m, row)), ..Variational::NONE };
-            layer.forward(x, &masks, out, &mut scratch).unwrap();
+            layer.forward(x, &masks(row), out, &mut scratch).unwrap();
         }
         self.compare(&out, &format!("act.{expected}"));
     }
