@@ -11,6 +11,7 @@ pub mod harmonics;
 pub mod holt_winters;
 pub mod hybrid_histogram;
 pub mod linear;
+pub mod lstm;
 pub mod openwhisk;
 pub mod recent;
 

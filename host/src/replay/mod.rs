@@ -203,6 +203,7 @@ impl Replay<'_> {
             peaks: &self.trace.peaks,
             split: self.split,
             models: &self.models,
+            seed: self.options.seed,
             oracle_memory_mb: self.oracle_memory_gb_s * 1024.0
                 / ((self.split.end - self.split.valid_end) as f64 * 60.0),
             progress: self.progress,

@@ -11,6 +11,7 @@ use crate::baselines::Classical;
 use crate::baselines::autoscale::Autoscale;
 use crate::baselines::faascache::FaasCache;
 use crate::baselines::hybrid_histogram::HybridHistogram;
+use crate::baselines::lstm;
 use crate::baselines::openwhisk::{OpenWhisk, Reactive};
 use crate::error::Result;
 use crate::forecast::Forecaster;
@@ -47,6 +48,8 @@ pub enum PolicyName {
     Nlinear,
     /// ARIMA of the order with the best AIC.
     Arima,
+    /// A vanilla LSTM.
+    Lstm,
     /// The hybrid Bayesian network without its uncertainty: one pass, and the median is all it says.
     Aqualite,
     /// The hybrid Bayesian network.
@@ -59,7 +62,7 @@ pub enum PolicyName {
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Oracle,
         Self::KeepAlive,
         Self::Autoscale,
@@ -71,6 +74,7 @@ impl PolicyName {
         Self::HoltWinters,
         Self::Nlinear,
         Self::Arima,
+        Self::Lstm,
         Self::Aqualite,
         Self::Hybrid,
         Self::Light,
@@ -96,6 +100,7 @@ impl PolicyName {
             Self::HoltWinters => "Holt-Winters",
             Self::Nlinear => "NLinear",
             Self::Arima => "ARIMA",
+            Self::Lstm => "LSTM",
             Self::Aqualite => "AquaLite",
             Self::Hybrid => "hybrid",
             Self::Light => "light",
@@ -123,6 +128,8 @@ pub struct Context<'a> {
     pub split: Split,
     /// The trained models.
     pub models: &'a Models<'a>,
+    /// Seed of everything random.
+    pub seed: u64,
     /// Mean memory of the oracle over the test, MB: the unit of cache sizes.
     pub oracle_memory_mb: f64,
     /// Where training reports to.
@@ -199,6 +206,9 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
+        PolicyName::Lstm => {
+            Contender::Forecaster(Box::new(lstm::forecaster(context.past, context.split, context.seed)))
+        }
         PolicyName::Aqualite => Contender::Forecaster(Box::new(context.models.aqualite(valid_end)?)),
         PolicyName::Hybrid => Contender::Forecaster(Box::new(context.models.hybrid(valid_end)?)),
         PolicyName::Light => Contender::Forecaster(Box::new(context.models.light(valid_end)?)),
