@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 
-use aquatope_core::forecast::features::FEATURES;
+use aquatope_core::forecast::features::{EXPERTS, FEATURES};
+use aquatope_core::forecast::head;
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, HybridShape, Recipe, SEQUENCE};
 use aquatope_core::nn::lstm::Variational;
 use aquatope_core::nn::weights::HEADER_BYTES;
@@ -14,7 +15,7 @@ use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const SHAPE: HybridShape =
-    HybridShape { recipe: Recipe::Repaired, window: 48, encoder: [64, 16], predictor: [64, 16] };
+    HybridShape { recipe: Recipe::Repaired, window: 48, encoder: [64, 16], predictor: [64, 64] };
 
 fn hybrid(criterion: &mut Criterion) {
     let file = file();
@@ -23,7 +24,7 @@ fn hybrid(criterion: &mut Criterion) {
     let sequence: [[f32; SEQUENCE]; 48] =
         std::array::from_fn(|k| SHAPE.recipe.step(k as u32 * 7 % 5, k as u32 * 3 % 11, 2, Minute(k as u32)));
     let external = [0.5; FEATURES];
-    let input = HybridInput { sequence: &sequence, external: &external, unit: 1.5 };
+    let input = HybridInput { sequence: &sequence, external: &external, experts: &[2.0; EXPERTS], unit: 1.5 };
     let mut scratch = vec![0.0; model.scratch_len()];
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     for passes in [0, 1, 32, 128] {
@@ -48,7 +49,7 @@ fn layer(criterion: &mut Criterion) {
 /// A weight file of small pseudo-random weights; bytes of a `u32` buffer are aligned.
 fn file() -> &'static [u8] {
     let lstm = |inputs: usize, hidden: usize| 4 * hidden * (inputs + hidden + 1);
-    let layers = lstm(SEQUENCE, 64) + lstm(64, 16) + (16 + FEATURES + 1) * 64 + 65 * 16 + 17 * 11;
+    let layers = lstm(SEQUENCE, 64) + lstm(64, 16) + (16 + FEATURES + 1) * 64 + 65 * 64 + 65 * head::OUTPUTS;
     let mut values = vec![0.1, 0.1, 0.0, 0.1, 0.1, 1.0];
     for columns in [SEQUENCE, FEATURES] {
         values.extend(vec![0.0; columns]);

@@ -1,5 +1,5 @@
 """One hybrid forecast in PyTorch on one thread, as fast as PyTorch does it: first LSTM once, masks of all T passes in one
-batch, no gradients.  The same sizes as benches/lstm.rs (48 x 5 -> 64 -> 16, 16 + 105 -> 64 -> 16 -> 11, dropout 0.1).
+batch, no gradients.  The same sizes as benches/lstm.rs (48 x 5 -> 64 -> 16, 16 + 105 -> 64 -> 64 -> 22, dropout 0.1).
 Needs torch.  OMP_NUM_THREADS=1 python hybrid_forecast.py"""
 import statistics
 import time
@@ -16,7 +16,7 @@ class Hybrid(nn.Module):
         super().__init__()
         self.first = nn.LSTM(FEATURES, 64, batch_first=True)
         self.second = nn.LSTM(64, 16, batch_first=True)
-        self.m1, self.m2, self.m3 = nn.Linear(16 + EXTERNAL, 64), nn.Linear(64, 16), nn.Linear(16, 11)
+        self.m1, self.m2, self.m3 = nn.Linear(16 + EXTERNAL, 64), nn.Linear(64, 64), nn.Linear(64, 22)
 
     def forward(self, x, external, passes):
         def mask(*shape):
@@ -25,7 +25,7 @@ class Hybrid(nn.Module):
         h = self.first(x)[0]                                   # deterministic: once for all passes
         h = self.second(h * mask(passes, 1, 64))[0][:, -1] * mask(passes, 16)
         a = torch.relu(self.m1(torch.cat([h, external.expand(passes, -1)], 1))) * mask(passes, 64)
-        return self.m3(torch.relu(self.m2(a)) * mask(passes, 16))
+        return self.m3(torch.relu(self.m2(a)) * mask(passes, 64))
 
 
 model, x, external = Hybrid().eval(), torch.randn(1, WINDOW, FEATURES), torch.randn(1, EXTERNAL)

@@ -115,8 +115,12 @@ impl Forecaster {
             Recipe::Release => &calendar,
             Recipe::Repaired => &reading.features,
         };
-        let unit = self.state.profile().scale();
-        let input = HybridInput { sequence: self.window.make_contiguous(), external, unit };
+        let input = HybridInput {
+            sequence: self.window.make_contiguous(),
+            external,
+            experts: &reading.experts,
+            unit: reading.unit,
+        };
         let mut scratch = vec![0.0; model.scratch_len()];
         let mut rng = models::stream(self.seed, u64::from(minute.0));
         Ok(model.forecast(&input, self.passes, &mut rng, &mut scratch)?)

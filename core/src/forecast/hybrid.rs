@@ -2,8 +2,8 @@
 //!
 //! Two recipes share the code:
 //! - [`Recipe::Repaired`] (what Aquatope uses): 16 latent units after the last step, the features of the light model as
-//!   external ones, rectifiers, and a quantile head relative to the last value. The head carries the noise of the counts,
-//!   dropout what the network does not know; the forecast is both.
+//!   external ones, rectifiers, and a quantile head that hangs on the light model's experts ([`super::head`]). The head
+//!   carries the noise of the counts, dropout what the network does not know; the forecast is both.
 //! - [`Recipe::Release`] (for comparison): the published code's one rectified latent unit at every step, calendar
 //!   features, a target relative to the *oldest* value, and an interval from the variance of the passes alone.
 
@@ -12,10 +12,11 @@ use core::fmt;
 use rand_core::Rng;
 
 use super::encoder::{Encoder, EncoderMasks, Latent};
+use super::features::EXPERTS;
 use super::light::from_quantiles;
 use super::mc_dropout::{QuantilePasses, Rates, Spread};
 use super::predictor::{Nonlinearity, Predictor, PredictorMasks};
-use super::{Forecast, LEVELS};
+use super::{Forecast, LEVELS, head};
 use crate::math::{float, normal};
 use crate::nn::dropout::MAX_WIDTH;
 use crate::nn::weights::{Header, Layers, ModelKind, SHAPE, WeightsError};
@@ -33,7 +34,7 @@ pub const CLIP: f32 = 8.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Recipe {
-    /// Quantile head relative to the last value, engineered external features.
+    /// Quantile head, engineered external features.
     Repaired,
     /// As the published code.
     Release,
@@ -93,7 +94,7 @@ impl HybridShape {
     /// Outputs of the prediction network.
     pub const fn outputs(&self) -> usize {
         match self.recipe {
-            Recipe::Repaired => LEVELS.len(),
+            Recipe::Repaired => head::OUTPUTS,
             Recipe::Release => 1,
         }
     }
@@ -154,7 +155,9 @@ pub struct HybridInput<'a> {
     pub sequence: &'a [[f32; SEQUENCE]],
     /// External features of the minute to come ([`Recipe::externals`]).
     pub external: &'a [f32],
-    /// The function's unit, containers ([`super::features::Profile::scale`]); the release recipe does not use it.
+    /// Simple forecasts of the minute, containers ([`super::features::Reading`]); the release recipe does not use them.
+    pub experts: &'a [f32; EXPERTS],
+    /// The unit of spread, containers ([`super::features::Reading`]); the release recipe does not use it.
     pub unit: f32,
 }
 
@@ -252,7 +255,8 @@ impl<'w> HybridModel<'w> {
         ShapeError::check("external features", self.external.offset.len(), input.external.len())?;
         ShapeError::check("scratch of a hybrid model", self.scratch_len(), scratch.len())?;
         let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
-        if !finite(input.sequence.as_flattened()) || !finite(input.external) || !input.unit.is_finite() {
+        let rest = finite(input.external) && finite(input.experts) && input.unit.is_finite();
+        if !finite(input.sequence.as_flattened()) || !rest {
             return Err(HybridError::NotFinite);
         }
         let (x, rest) = scratch.split_at_mut(steps * SEQUENCE);
@@ -288,7 +292,7 @@ impl<'w> HybridModel<'w> {
             self.encoder.pass(encoded, &encoder_masks[..block], latents, encoder_scratch)?;
             self.predictor.pass(base, latents, &predictor_masks[..block], outputs, predictor_scratch)?;
             for outputs in outputs.chunks_exact(self.shape.outputs()) {
-                summary.push(outputs);
+                summary.push(input, outputs);
             }
             left -= block;
         }
@@ -298,12 +302,11 @@ impl<'w> HybridModel<'w> {
     /// From the model's unit to containers.
     fn finish(&self, input: &HybridInput<'_>, summary: &Summary) -> Forecast {
         #[expect(clippy::manual_clamp, reason = "clamp keeps NaN")]
+        let finite = |x: f32| x.max(0.0).min(f32::MAX);
         match self.shape.recipe {
             Recipe::Repaired => {
-                let last = input.sequence.last().map_or(0.0, |step| float::exp_m1_f32(step[0]));
                 let (quantiles, epistemic) = summary.quantiles.predictive(self.epistemic_weight);
-                let forecast = from_quantiles(quantiles.map(|q| last + q * input.unit));
-                Forecast { epistemic: (epistemic * input.unit).max(0.0).min(f32::MAX), ..forecast }
+                Forecast { epistemic: finite(epistemic), ..from_quantiles(quantiles) }
             }
             Recipe::Release => {
                 let oldest = input.sequence.first().map_or(0.0, |step| step[0]);
@@ -311,7 +314,6 @@ impl<'w> HybridModel<'w> {
                 let epistemic = summary.value.deviation() / self.sequence.gain[0];
                 let quantiles =
                     LEVELS.map(|level| mean + epistemic * normal::quantile(f64::from(level)) as f32);
-                let finite = |x: f32| x.max(0.0).min(f32::MAX);
                 Forecast { mean: finite(mean), epistemic: finite(epistemic), ..from_quantiles(quantiles) }
             }
         }
@@ -325,9 +327,9 @@ struct Summary {
 }
 
 impl Summary {
-    fn push(&mut self, outputs: &[f32]) {
-        match <[f32; LEVELS.len()]>::try_from(outputs) {
-            Ok(outputs) => self.quantiles.push(outputs),
+    fn push(&mut self, input: &HybridInput<'_>, outputs: &[f32]) {
+        match <&[f32; head::OUTPUTS]>::try_from(outputs) {
+            Ok(outputs) => self.quantiles.push(&head::quantiles(outputs, input.experts, input.unit)),
             Err(_) => outputs.iter().for_each(|&value| self.value.push(value)),
         }
     }

@@ -1,7 +1,6 @@
 //! Monte-Carlo dropout (Gal and Ghahramani 2016): repeated stochastic passes to one predictive distribution.
 
 use super::encoder::EncoderMasks;
-use super::head;
 use super::predictor::PredictorMasks;
 use super::{LEVELS, MEDIAN};
 use crate::math::float;
@@ -77,7 +76,7 @@ impl Spread {
     }
 }
 
-/// Passes through a quantile head, in the model's unit.
+/// Passes' quantiles, in containers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QuantilePasses {
     sums: [f32; LEVELS.len()],
@@ -85,13 +84,12 @@ pub struct QuantilePasses {
 }
 
 impl QuantilePasses {
-    /// Take in the raw outputs of one pass.
-    pub fn push(&mut self, mut outputs: [f32; LEVELS.len()]) {
-        head::quantiles(&mut outputs);
-        for (sum, quantile) in self.sums.iter_mut().zip(outputs) {
+    /// Take in the quantiles of one pass.
+    pub fn push(&mut self, quantiles: &[f32; LEVELS.len()]) {
+        for (sum, quantile) in self.sums.iter_mut().zip(quantiles) {
             *sum += quantile;
         }
-        self.median.push(outputs[MEDIAN]);
+        self.median.push(quantiles[MEDIAN]);
     }
 
     /// The predictive quantiles and the epistemic standard deviation.
@@ -138,15 +136,11 @@ mod tests {
 
     #[test]
     fn variances_of_noise_and_doubt_add() {
-        // Two passes whose heads differ by a shift: noise sd from the head, epistemic sd = half the shift.
+        // Two passes that differ by a shift: noise from the levels, epistemic deviation half the shift.
         let mut passes = QuantilePasses::default();
-        let outputs = |median: f32| {
-            let mut outputs = [-1.0; LEVELS.len()];
-            outputs[MEDIAN] = median;
-            outputs
-        };
-        passes.push(outputs(2.0));
-        passes.push(outputs(4.0));
+        for median in [2.0, 4.0] {
+            passes.push(&core::array::from_fn(|k| median + k as f32 - MEDIAN as f32));
+        }
         let (plain, epistemic) = passes.predictive(0.0);
         let (wide, _) = passes.predictive(1.0);
         assert_eq!((plain[MEDIAN], wide[MEDIAN], epistemic), (3.0, 3.0, 1.0));

@@ -147,7 +147,7 @@ impl Run<'_> {
         let resume = file.load()?;
         let watch = |state: &_| keeper.watch(state);
         let outcome = hybrid::train(&self.series, parts, &options, resume, watch, |progress| {
-            bar.set_message(format!("hybrid model: phase {} of 2", progress.phase));
+            bar.set_message(format!("hybrid model: phase {} of {}", progress.phase, hybrid::PHASES));
             bar.set_length(progress.rounds as u64);
             bar.set_position(progress.round as u64);
         });

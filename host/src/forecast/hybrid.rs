@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use aquatope_core::forecast::features::Reading;
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, Recipe, SEQUENCE};
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::nn::weights::{Weights, WeightsError};
@@ -78,10 +79,12 @@ impl HybridForecaster {
         let Ok(model) = HybridModel::new(&weights) else { return };
         let mut scratch = vec![0.0; model.scratch_len()];
         for ((function, rng), slot) in (start..).zip(rngs).zip(forecasts) {
-            let external = self.external(function);
+            let upstream = upstream(&self.parents, &self.states, function);
+            let Reading { features, experts, unit } = self.states[function].read(upstream.as_ref());
+            let calendar = calendar(self.states[function].history().next());
+            let external = if self.recipe == Recipe::Release { &calendar[..] } else { &features[..] };
             let sequence: Vec<_> = self.windows[function].iter().copied().collect();
-            let unit = self.model.profiles[function].scale();
-            let input = HybridInput { sequence: &sequence, external: &external, unit };
+            let input = HybridInput { sequence: &sequence, external, experts: &experts, unit };
             // Lengths fit and counts are finite, so there is always a forecast.
             let forecast = model.forecast(&input, self.passes, rng, &mut scratch).unwrap_or_default();
             *slot = if self.point {
@@ -90,16 +93,6 @@ impl HybridForecaster {
             } else {
                 forecast
             };
-        }
-    }
-
-    fn external(&self, function: usize) -> Vec<f32> {
-        match self.recipe {
-            Recipe::Release => calendar(self.states[function].history().next()).to_vec(),
-            Recipe::Repaired => {
-                let upstream = upstream(&self.parents, &self.states, function);
-                self.states[function].read(upstream.as_ref()).features.to_vec()
-            }
         }
     }
 }
@@ -147,14 +140,17 @@ impl Forecaster for HybridForecaster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::hybrid::{Options, Outcome, Parts, train};
+    use crate::train::hybrid::{Options, Outcome, Parts, Phase, train};
     use std::ops::ControlFlow;
 
     #[test]
     fn a_trained_model_forecasts_a_timer() {
         let peaks: Vec<u32> = (0..900u32).map(|m| if m % 6 == 2 { 4 } else { 0 }).collect();
         let series = [Series { counts: &peaks, peaks: &peaks, parent: None }];
-        let options = Options { rounds: [0, 15], samples: 1 << 9, batch: 16, ..Options::REPAIRED };
+        let mut options = Options { samples: 1 << 9, ..Options::REPAIRED };
+        for (phase, rounds) in options.phases.iter_mut().zip([0, 8, 8]) {
+            *phase = Phase { rounds, samples: 1 << 9, batch: 16, ..*phase };
+        }
         let parts = Parts { train_end: 700, valid_end: 800 };
         let outcome = train(&series, parts, &options, None, |_| ControlFlow::Continue(()), |_| {}).unwrap();
         let Outcome::Finished(model) = outcome else { panic!("nobody stopped it") };

@@ -1,14 +1,16 @@
 //! Trains the hybrid Bayesian network in two phases.
 //!
 //! 1. The encoder learns with a decoder to forecast the next minutes of the window's first column.
-//! 2. The prediction network learns on latent and external features; in the repaired recipe the encoder goes on
-//!    learning with it, in the release recipe it is frozen.
+//! 2. Encoder and prediction network learn together (not in the release recipe).
+//! 3. The prediction network learns on, the encoder frozen: its latent features are formed once, so a round costs a
+//!    hundredth.
 //!
 //! Every step splits its batch into two halves, one thread each, and adds their gradients in a fixed order: the result
 //! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
 //! their numbers, so a run that was stopped resumes bit for bit.
 
 use std::ops::ControlFlow;
+use std::sync::Mutex;
 
 use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
@@ -25,8 +27,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::TrainError;
 use super::adam::{Adam, clip, one_cycle};
 use super::light::{Series, Trained};
-use super::network::{Architecture, BatchMasks, Workspace};
-use super::samples::{Samples, Scaling, Sequences};
+use super::network::{Architecture, BatchMasks, Input, Workspace};
+use super::samples::{Anchor, Samples, Scaling, Sequences};
 
 /// Minutes of history the model reads, as in the paper.
 pub const WINDOW: usize = 48;
@@ -42,12 +44,8 @@ pub struct Options {
     pub samples: usize,
     /// Samples drawn from the validation part.
     pub validation: usize,
-    /// Samples of one step.
-    pub batch: usize,
-    /// Rounds over the samples, phase 1 and phase 2.
-    pub rounds: [usize; 2],
-    /// Highest learning rate, phase 1 and phase 2.
-    pub rate: [f64; 2],
+    /// The three phases.
+    pub phases: [Phase; PHASES],
     /// Dropout between and after the encoder's layers.
     pub encoder_dropout: f64,
     /// Dropout in the prediction network.
@@ -58,39 +56,69 @@ pub struct Options {
     pub seed: u64,
 }
 
+/// One phase of training.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Phase {
+    /// Rounds at most; none leaves the phase out.
+    pub rounds: usize,
+    /// Samples of a round, all there are at most.
+    pub samples: usize,
+    /// Samples of one step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub rate: f64,
+}
+
+/// Number of phases.
+pub const PHASES: usize = 3;
+
 impl Options {
-    /// What measured best for the repaired recipe.
+    /// What measured best for the repaired recipe, in minutes.
     pub const REPAIRED: Self = Self {
         recipe: Recipe::Repaired,
-        samples: 1 << 17,
+        samples: 1 << 18,
         validation: 1 << 12,
-        batch: 128,
-        rounds: [1, 2],
-        rate: [2e-3, 3e-3],
+        phases: [
+            Phase { rounds: 1, samples: 1 << 15, batch: 128, rate: 2e-3 },
+            Phase { rounds: 3, samples: 1 << 15, batch: 128, rate: 3e-3 },
+            Phase { rounds: 32, samples: usize::MAX, batch: 512, rate: 4e-3 },
+        ],
         encoder_dropout: 0.05,
-        predictor_dropout: 0.05,
-        patience: 4,
+        predictor_dropout: 0.02,
+        patience: 32,
         seed: 1,
     };
 
-    /// The repaired recipe in seconds instead of minutes, for a first look.
-    pub const BRIEF: Self = Self { samples: 1 << 14, validation: 1 << 11, rounds: [0, 2], ..Self::REPAIRED };
+    /// The repaired recipe in seconds instead of minutes: half of the samples, and the encoder learns only together with
+    /// the prediction network, which for the same time gave the lower loss.
+    pub const BRIEF: Self = Self {
+        samples: 1 << 17,
+        phases: [
+            Phase { rounds: 0, ..Self::REPAIRED.phases[0] },
+            Phase { rounds: 2, samples: 1 << 14, ..Self::REPAIRED.phases[1] },
+            Phase { rounds: 24, ..Self::REPAIRED.phases[2] },
+        ],
+        ..Self::REPAIRED
+    };
 
-    /// The published code's settings: constant small rates, 128 rounds of each phase.
+    /// The published code's settings: constant small rates, 128 rounds of each of its two phases.
     pub const RELEASE: Self = Self {
         recipe: Recipe::Release,
-        rounds: [128, 128],
-        rate: [1e-4, 1e-3],
+        phases: [
+            Phase { rounds: 128, samples: usize::MAX, batch: 128, rate: 1e-4 },
+            Phase { rounds: 0, samples: 0, batch: 1, rate: 0.0 },
+            Phase { rounds: 128, samples: usize::MAX, batch: 128, rate: 1e-3 },
+        ],
         encoder_dropout: 0.25,
         predictor_dropout: 0.2,
         patience: 128,
         ..Self::REPAIRED
     };
 
-    /// The sizes of the model these options train: the paper's, with one latent unit in the release recipe.
+    /// The sizes of the model these options train: the paper's in the release recipe, with one latent unit.
     pub fn shape(&self) -> HybridShape {
-        let latent = if self.recipe == Recipe::Release { 1 } else { 16 };
-        HybridShape { recipe: self.recipe, window: WINDOW, encoder: [64, latent], predictor: [64, 16] }
+        let (latent, second) = if self.recipe == Recipe::Release { (1, 16) } else { (16, 64) };
+        HybridShape { recipe: self.recipe, window: WINDOW, encoder: [64, latent], predictor: [64, second] }
     }
 
     fn architecture(&self) -> Architecture {
@@ -146,7 +174,7 @@ impl Parts {
 /// What the caller hears after every round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
-    /// 1 or 2.
+    /// 1 to 3.
     pub phase: usize,
     /// Rounds finished of this phase.
     pub round: usize,
@@ -163,7 +191,7 @@ pub struct Progress {
 pub struct Checkpoint {
     /// What it was trained with; a run with other options cannot go on from here.
     pub options: Options,
-    /// 0 or 1.
+    /// From 0.
     phase: usize,
     /// Steps taken in this phase.
     step: usize,
@@ -231,7 +259,8 @@ struct Trainer<'a> {
     sequences: Sequences,
     train: Samples,
     valid: Samples,
-    units: Vec<f32>,
+    /// Latent features of the training and the validation samples, `[sample][latents]`, in the last phase.
+    latents: [Vec<f32>; 2],
     sequence_scaling: Scaling,
     external_scaling: Scaling,
     workers: [Worker; 2],
@@ -242,7 +271,15 @@ struct Worker {
     work: Workspace<f32>,
     x: Vec<f32>,
     external: Vec<f32>,
+    latents: Vec<f32>,
     gradient: Vec<f32>,
+}
+
+/// Which samples.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Train,
+    Validation,
 }
 
 impl<'a> Trainer<'a> {
@@ -262,14 +299,13 @@ impl<'a> Trainer<'a> {
         sequences.standardise(&sequence_scaling);
         external_scaling.apply(&mut train.externals);
         external_scaling.apply(&mut valid.externals);
-        let units = profiles.iter().map(Profile::scale).collect();
         Self {
             options,
             architecture: options.architecture(),
             sequences,
             train,
             valid,
-            units,
+            latents: Default::default(),
             sequence_scaling,
             external_scaling,
             workers: Default::default(),
@@ -317,15 +353,18 @@ impl<'a> Trainer<'a> {
         mut watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
         mut progress: impl FnMut(Progress),
     ) -> Result<Vec<f32>, Box<Checkpoint>> {
-        let batch = self.options.batch.clamp(1, self.train.len());
-        let per_round = self.train.len() / batch;
-        while state.phase < 2 {
-            let rounds = self.options.rounds[state.phase];
+        while state.phase < PHASES {
+            let Phase { rounds, samples, batch, .. } = self.options.phases[state.phase];
+            let batch = batch.clamp(1, self.train.len());
+            let per_round = (samples.min(self.train.len()) / batch).max(1);
             let total = per_round * rounds;
+            if state.phase == PHASES - 1 && self.options.recipe == Recipe::Repaired {
+                self.freeze(&state.parameters);
+            }
             while state.step < total && state.stale < self.options.patience {
                 let round = state.step / per_round;
                 let order = self.order(state.phase, round);
-                for rows in order.chunks_exact(batch).skip(state.step % per_round) {
+                for rows in order.chunks_exact(batch).take(per_round).skip(state.step % per_round) {
                     if watch(&state).is_break() {
                         return Err(Box::new(state));
                     }
@@ -397,19 +436,15 @@ impl<'a> Trainer<'a> {
     ) -> f64 {
         let mut workers = std::mem::take(&mut self.workers);
         let losses = self.halves(&mut workers, batch, |this, worker, half, part| {
-            let seed = this.options.seed ^ (phase as u64 + 1) << 56 ^ (step as u64) << 1 ^ half as u64;
-            let masks = this.masks(
-                part.len(),
-                &mut Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
-            );
-            this.pass(phase, parameters, &this.train, part, &masks, worker, 1.0 / batch.len() as f32, true)
+            let masks = this.masks(part.len(), &mut this.rng(phase as u64, (step as u64) << 1 ^ half as u64));
+            this.pass(phase, parameters, Part::Train, part, &masks, worker, 1.0 / batch.len() as f32, true)
         });
         let [one, two] = &mut workers;
         for (g, &other) in one.gradient.iter_mut().zip(&two.gradient) {
             *g += other;
         }
         clip(&mut one.gradient, 5.0);
-        let peak = self.options.rate[phase];
+        let peak = self.options.phases[phase].rate;
         let rate = match self.options.recipe {
             Recipe::Repaired => one_cycle(peak, step, total),
             Recipe::Release => peak,
@@ -425,7 +460,7 @@ impl<'a> Trainer<'a> {
         let loss = self.halves(&mut workers, &all, |this, worker, _, part| {
             let none = BatchMasks::default();
             part.chunks(256)
-                .map(|rows| this.pass(phase, parameters, &this.valid, rows, &none, worker, 1.0, false))
+                .map(|rows| this.pass(phase, parameters, Part::Validation, rows, &none, worker, 1.0, false))
                 .sum()
         });
         self.workers = workers;
@@ -448,6 +483,12 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// The generator of the masks of one `place` in a phase.
+    fn rng(&self, phase: u64, place: u64) -> Xoshiro256PlusPlus {
+        let seed = self.options.seed ^ (phase + 1) << 56 ^ place;
+        Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
     fn masks(&self, rows: usize, rng: &mut Xoshiro256PlusPlus) -> BatchMasks {
         let release = self.options.recipe == Recipe::Release;
         let rates = self.options.dropout();
@@ -465,28 +506,75 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// Form the latent features of all samples; those of the training samples with one draw of masks each.
+    fn freeze(&mut self, parameters: &[f32]) {
+        let mut workers = std::mem::take(&mut self.workers);
+        let mut latents = [Part::Train, Part::Validation].map(|part| {
+            let rows: Vec<u32> = (0..self.samples(part).len() as u32).collect();
+            let formed = Mutex::new([Vec::new(), Vec::new()]);
+            self.halves(&mut workers, &rows, |this, worker, half, rows| {
+                let mut latents = Vec::with_capacity(rows.len() * this.architecture.latents());
+                for rows in rows.chunks(256) {
+                    let masks = match part {
+                        Part::Train => {
+                            this.masks(rows.len(), &mut this.rng(PHASES as u64, u64::from(rows[0])))
+                        }
+                        Part::Validation => BatchMasks::default(),
+                    };
+                    this.windows(this.samples(part), rows, &mut worker.x);
+                    this.architecture.latent_features(
+                        parameters,
+                        &worker.x,
+                        &masks,
+                        &mut worker.work,
+                        &mut latents,
+                    );
+                }
+                if let Ok(mut formed) = formed.lock() {
+                    formed[half] = latents;
+                }
+                0.0
+            });
+            formed.into_inner().unwrap_or_default().concat()
+        });
+        std::mem::swap(&mut self.latents, &mut latents);
+        self.workers = workers;
+    }
+
+    fn samples(&self, part: Part) -> &Samples {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.valid,
+        }
+    }
+
+    /// Windows of `rows`, time-major, to `x`.
+    fn windows(&self, samples: &Samples, rows: &[u32], x: &mut Vec<f32>) {
+        x.resize(WINDOW * rows.len() * SEQUENCE, 0.0);
+        for (k, &row) in rows.iter().enumerate() {
+            let (function, minute) = samples.place(row);
+            for (step, values) in self.sequences.before(function, minute, WINDOW).iter().enumerate() {
+                x[(step * rows.len() + k) * SEQUENCE..][..SEQUENCE].copy_from_slice(values);
+            }
+        }
+    }
+
     fn pass(
         &self,
         phase: usize,
         parameters: &[f32],
-        samples: &Samples,
+        part: Part,
         rows: &[u32],
         masks: &BatchMasks,
         worker: &mut Worker,
         weight: f32,
         train: bool,
     ) -> f64 {
-        let a = &self.architecture;
-        let place = |row: u32| {
-            let (function, minute) = samples.places[row as usize];
-            (function as usize, minute as usize)
-        };
-        worker.x.resize(WINDOW * rows.len() * SEQUENCE, 0.0);
-        for (k, &row) in rows.iter().enumerate() {
-            let (function, minute) = place(row);
-            for (step, values) in self.sequences.before(function, minute, WINDOW).iter().enumerate() {
-                worker.x[(step * rows.len() + k) * SEQUENCE..][..SEQUENCE].copy_from_slice(values);
-            }
+        let (a, samples) = (&self.architecture, self.samples(part));
+        let latents = &self.latents[part as usize];
+        let frozen = phase == PHASES - 1;
+        if !frozen || latents.is_empty() {
+            self.windows(samples, rows, &mut worker.x);
         }
         let gradient = train.then(|| {
             worker.gradient.clear();
@@ -495,7 +583,7 @@ impl<'a> Trainer<'a> {
         });
         if phase == 0 {
             let loss = |k: usize, outputs: &[f32], d: &mut [f32]| {
-                let (function, minute) = place(rows[k]);
+                let (function, minute) = samples.place(rows[k]);
                 let reference = self.reference(function, minute);
                 let ahead = self.sequences.before(function, minute + AHEAD, AHEAD);
                 let share = weight / AHEAD as f32;
@@ -510,30 +598,33 @@ impl<'a> Trainer<'a> {
             return a.decode(parameters, &worker.x, masks, &mut worker.work, loss, gradient);
         }
         worker.external.clear();
+        worker.latents.clear();
         for &row in rows {
-            worker
-                .external
-                .extend_from_slice(&samples.externals[row as usize * a.externals..][..a.externals]);
+            let row = row as usize;
+            worker.external.extend_from_slice(&samples.externals[row * a.externals..][..a.externals]);
+            if frozen && !latents.is_empty() {
+                worker.latents.extend_from_slice(&latents[row * a.latents()..][..a.latents()]);
+            }
         }
         let loss = |k: usize, outputs: &[f32], d: &mut [f32]| {
-            let (function, minute) = place(rows[k]);
-            let peak = samples.peaks[rows[k] as usize];
+            let row = rows[k] as usize;
+            let peak = samples.peaks[row];
             match self.options.recipe {
                 Recipe::Release => {
+                    let (function, minute) = samples.place(rows[k]);
                     let here = (peak - self.sequence_scaling.offset[0]) * self.sequence_scaling.gain[0];
                     let error = outputs[0] - (here - self.reference(function, minute));
                     d[0] = 2.0 * error * weight;
                     f64::from(error * error)
                 }
-                Recipe::Repaired => {
-                    // As the model itself: from the count, not from the standardised, and clipped, input.
-                    let last = samples.last_peaks[rows[k] as usize];
-                    pinball(outputs, (peak - last) / self.units[function], weight, d)
-                }
+                Recipe::Repaired => pinball(outputs, &samples.anchors[row], peak, weight, d),
             }
         };
-        let through = self.options.recipe == Recipe::Repaired;
-        a.predict(parameters, &worker.x, &worker.external, masks, &mut worker.work, loss, gradient, through)
+        let input = match worker.latents.is_empty() {
+            true => Input::Window { x: &worker.x, train: !frozen },
+            false => Input::Latents(&worker.latents),
+        };
+        a.predict(parameters, input, &worker.external, masks, &mut worker.work, loss, gradient)
     }
 
     /// The first column's value that targets are relative to: the last one, or the oldest in the release recipe.
@@ -547,21 +638,19 @@ impl<'a> Trainer<'a> {
 }
 
 /// Mean pinball loss of the quantiles that `outputs` stand for, its gradient times `weight` in `d`.
-fn pinball(outputs: &[f32], target: f32, weight: f32, d: &mut [f32]) -> f64 {
-    let Ok(outputs) = <&[f32; LEVELS.len()]>::try_from(outputs) else { return 0.0 };
-    let mut quantiles = *outputs;
-    head::quantiles(&mut quantiles);
-    let share = 1.0 / LEVELS.len() as f32;
+fn pinball(outputs: &[f32], anchor: &Anchor, peak: f32, weight: f32, d: &mut [f32]) -> f64 {
+    let Ok(outputs) = <&[f32; head::OUTPUTS]>::try_from(outputs) else { return 0.0 };
+    let quantiles = head::quantiles(outputs, &anchor.experts, anchor.unit);
+    let share = anchor.weight / LEVELS.len() as f32;
     let mut gradient = [0.0; LEVELS.len()];
     let mut loss = 0.0;
     for ((g, &q), level) in gradient.iter_mut().zip(&quantiles).zip(LEVELS) {
-        let error = target - q;
+        let error = peak - q;
         let slope = if error > 0.0 { -level } else { 1.0 - level };
         *g = slope * share * weight;
         loss -= f64::from(slope * error * share);
     }
-    head::quantiles_gradient(outputs, &mut gradient);
-    d.copy_from_slice(&gradient);
+    d.copy_from_slice(&head::quantiles_gradient(outputs, &anchor.experts, anchor.unit, &gradient));
     loss
 }
 

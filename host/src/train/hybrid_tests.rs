@@ -18,8 +18,16 @@ fn series(peaks: &[Vec<u32>]) -> Vec<Series<'_>> {
 }
 
 const PARTS: Parts = Parts { train_end: 400, valid_end: 500 };
-const SHORT: Options =
-    Options { samples: 256, validation: 64, batch: 64, rounds: [1, 2], ..Options::REPAIRED };
+const SHORT: Options = Options {
+    samples: 256,
+    validation: 64,
+    phases: [phase(1, 2e-3), phase(1, 3e-3), phase(1, 4e-3)],
+    ..Options::REPAIRED
+};
+
+const fn phase(rounds: usize, rate: f64) -> Phase {
+    Phase { rounds, samples: 256, batch: 64, rate }
+}
 
 fn never(_: &Checkpoint) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -35,14 +43,15 @@ fn finished(outcome: Outcome) -> Trained {
 #[test]
 fn both_recipes_train_and_make_readable_files() {
     let peaks = peaks();
-    for options in [SHORT, Options { samples: 256, validation: 64, rounds: [2, 2], ..Options::RELEASE }] {
+    let release = Options { phases: [phase(2, 1e-4), phase(0, 0.0), phase(2, 1e-3)], ..Options::RELEASE };
+    for options in [SHORT, Options { samples: 256, validation: 64, ..release }] {
         let mut losses = Vec::new();
         let outcome =
             train(&series(&peaks), PARTS, &options, None, never, |p| losses.push((p.phase, p.loss)));
         let trained = finished(outcome.unwrap());
         let weights = Weights::parse(trained.weight_file()).unwrap();
         assert_eq!(*HybridModel::new(&weights).unwrap().shape(), options.shape());
-        assert_eq!(losses.len(), options.rounds.iter().sum::<usize>());
+        assert_eq!(losses.len(), options.phases.iter().map(|phase| phase.rounds).sum::<usize>());
         assert!(losses.iter().all(|(_, loss)| loss.is_finite()));
     }
 }
@@ -50,27 +59,41 @@ fn both_recipes_train_and_make_readable_files() {
 #[test]
 fn a_timer_is_learnt() {
     let peaks = peaks();
-    let options = Options { rounds: [0, 8], samples: 1 << 9, batch: 16, ..SHORT };
-    let mut validation = Vec::new();
-    train(&series(&peaks), PARTS, &options, None, never, |p| validation.push(p.validation)).unwrap();
-    let (first, last) = (validation[0], validation.iter().copied().fold(f64::INFINITY, f64::min));
-    assert!(last < 0.5 * first, "{validation:?}");
+    // By both networks together, and by the prediction network alone.
+    for learning in [1, 2] {
+        let mut options = Options { samples: 1 << 9, ..SHORT };
+        options.phases = std::array::from_fn(|k| Phase {
+            batch: 16,
+            samples: 1 << 9,
+            ..phase(8 * usize::from(k == learning), 3e-3)
+        });
+        let mut validation = Vec::new();
+        train(&series(&peaks), PARTS, &options, None, never, |p| validation.push(p.validation)).unwrap();
+        let (first, last) = (validation[0], validation.iter().copied().fold(f64::INFINITY, f64::min));
+        assert!(last < 0.5 * first, "{validation:?}");
+    }
 }
 
 #[test]
 fn stopping_and_resuming_changes_no_bit() {
     let peaks = peaks();
     let whole = finished(train(&series(&peaks), PARTS, &SHORT, None, never, |_| {}).unwrap());
-    // Stop in the middle: the flag is set by the progress of phase 1, so the run ends before the first step of phase 2.
-    let stop = Cell::new(false);
-    let watch = |_: &Checkpoint| if stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let outcome = train(&series(&peaks), PARTS, &SHORT, None, watch, |_| stop.set(true));
-    let Outcome::Stopped(checkpoint) = outcome.unwrap() else { panic!("it was stopped") };
-    let resumed = train(&series(&peaks), PARTS, &SHORT, Some(*checkpoint.clone()), never, |_| {}).unwrap();
-    assert_eq!(finished(resumed), whole);
-    let other = Options { seed: 2, ..SHORT };
-    let refused = train(&series(&peaks), PARTS, &other, Some(*checkpoint), never, |_| {}).unwrap_err();
-    assert_eq!(refused, TrainError::ForeignCheckpoint);
+    // The flag is set from the progress of a phase, so the run ends before the first step of the next one.
+    for phase in [1, 2] {
+        let stop = Cell::new(false);
+        let watch =
+            |_: &Checkpoint| if stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let outcome = train(&series(&peaks), PARTS, &SHORT, None, watch, |progress| {
+            stop.set(progress.phase == phase);
+        });
+        let Outcome::Stopped(checkpoint) = outcome.unwrap() else { panic!("it was stopped") };
+        let resumed =
+            train(&series(&peaks), PARTS, &SHORT, Some(*checkpoint.clone()), never, |_| {}).unwrap();
+        assert_eq!(finished(resumed), whole);
+        let other = Options { seed: 2, ..SHORT };
+        let refused = train(&series(&peaks), PARTS, &other, Some(*checkpoint), never, |_| {}).unwrap_err();
+        assert_eq!(refused, TrainError::ForeignCheckpoint);
+    }
 }
 
 #[test]

@@ -175,6 +175,20 @@ pub struct BatchMasks {
     pub second: Vec<Mask>,
 }
 
+/// What the prediction network reads beside the external features.
+#[derive(Clone, Copy)]
+pub enum Input<'a, R> {
+    /// The latent features of windows `[window][rows][features]`.
+    Window {
+        /// The windows.
+        x: &'a [R],
+        /// Whether the encoder learns too.
+        train: bool,
+    },
+    /// Latent features `[rows][latents]` formed before, with the encoder's masks applied.
+    Latents(&'a [R]),
+}
+
 /// Memory of one batch, kept between steps.
 #[derive(Default)]
 pub struct Workspace<R> {
@@ -266,25 +280,42 @@ impl Architecture {
         total
     }
 
-    /// Phase 2 on `x` `[window][rows][features]` and `external` `[rows][externals]`: as [`Self::decode`], with
-    /// `outputs` outputs a row. The encoder's gradient is formed only for `train_encoder`.
-    pub fn predict<R: Number>(
+    /// Latent features `[rows][latents]` of `x` `[window][rows][features]`, appended to `latents`.
+    pub fn latent_features<R: Number>(
         &self,
         parameters: &[R],
         x: &[R],
+        masks: &BatchMasks,
+        work: &mut Workspace<R>,
+        latents: &mut Vec<R>,
+    ) {
+        let rows = x.len() / (self.window * self.features);
+        self.encode(parameters, x, masks, work, rows);
+        for row in 0..rows {
+            self.gather(&work.z, rows, row, latents);
+        }
+    }
+
+    /// Phase 2 on `input` and `external` `[rows][externals]`: as [`Self::decode`], with `outputs` outputs a row. The
+    /// encoder's gradient is formed only for [`Input::Window`] with `train`.
+    pub fn predict<R: Number>(
+        &self,
+        parameters: &[R],
+        input: Input<'_, R>,
         external: &[R],
         masks: &BatchMasks,
         work: &mut Workspace<R>,
         loss: impl Fn(usize, &[R], &mut [R]) -> f64,
         gradient: Option<&mut [R]>,
-        train_encoder: bool,
     ) -> f64 {
         let layout = self.layout();
-        let rows = x.len() / (self.window * self.features);
-        self.encode(parameters, x, masks, work, rows);
+        let rows = external.len() / self.externals;
+        if let Input::Window { x, .. } = input {
+            self.encode(parameters, x, masks, work, rows);
+        }
 
         let [m1, m2, m3] = self.predictor_parameters(parameters);
-        self.join(external, work, rows);
+        self.join(&input, external, work, rows);
         layout.m[0].forward(m1, &work.joined, &mut work.hidden[0]);
         drop_units(&mut work.hidden[0], self.predictor[0], &masks.before);
         self.nonlinear(&mut work.hidden[0]);
@@ -310,9 +341,13 @@ impl Architecture {
         drop_units(d_first, self.predictor[0], &masks.first);
         self.nonlinear_backward(d_first, &work.hidden[0]);
         drop_units(d_first, self.predictor[0], &masks.before);
-        let d_joined = train_encoder.then_some(&mut work.d_joined);
+        let trained = match input {
+            Input::Window { x, train: true } => Some(x),
+            _ => None,
+        };
+        let d_joined = trained.is_some().then_some(&mut work.d_joined);
         layout.m[0].backward(m1, &work.joined, d_first, g_m1, d_joined);
-        if train_encoder {
+        if let Some(x) = trained {
             self.split(work, rows);
             self.encode_backward(parameters, x, masks, work, rows, g_encoder);
         }
@@ -365,15 +400,25 @@ impl Architecture {
         work.e1.backward(layout.e1, e1, x, rows, &work.d_a1, g_e1, None);
     }
 
-    /// `[latent of z; external]` of every row to `work.joined`.
-    fn join<R: Number>(&self, external: &[R], work: &mut Workspace<R>, rows: usize) {
-        let width = self.encoder[1];
+    /// `[latent; external]` of every row to `work.joined`.
+    fn join<R: Number>(&self, input: &Input<'_, R>, external: &[R], work: &mut Workspace<R>, rows: usize) {
         work.joined.clear();
         for row in 0..rows {
-            for step in self.latent_steps() {
-                work.joined.extend_from_slice(&work.z[(step * rows + row) * width..][..width]);
+            match input {
+                Input::Window { .. } => self.gather(&work.z, rows, row, &mut work.joined),
+                Input::Latents(latents) => {
+                    work.joined.extend_from_slice(&latents[row * self.latents()..][..self.latents()]);
+                }
             }
             work.joined.extend_from_slice(&external[row * self.externals..(row + 1) * self.externals]);
+        }
+    }
+
+    /// Append the latent features of `row` among the states `z` `[steps][rows][hidden 2]`.
+    fn gather<R: Number>(&self, z: &[R], rows: usize, row: usize, to: &mut Vec<R>) {
+        let width = self.encoder[1];
+        for step in self.latent_steps() {
+            to.extend_from_slice(&z[(step * rows + row) * width..][..width]);
         }
     }
 

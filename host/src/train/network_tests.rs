@@ -144,13 +144,12 @@ fn losses_and_gradients_agree_with_pytorch() {
             let (external, loss) = (numbers(&case.json["ext"]), case.mean_square("y1"));
             let found = architecture.predict(
                 &case.parameters,
-                &case.x,
+                Input::Window { x: &case.x, train: through_encoder },
                 &external,
                 &case.masks,
                 &mut work,
                 loss,
                 Some(&mut gradient),
-                through_encoder,
             );
             assert_close(&[found], &numbers(&expected["loss2"]), "loss of phase 2");
             let from = if through_encoder { 0 } else { architecture.encoder_len() };
@@ -188,7 +187,8 @@ fn gradients_agree_with_finite_differences() {
             architecture.decode(parameters, &case.x, &case.masks, &mut work, case.mean_square("y"), gradient)
         } else {
             let loss = case.mean_square("y1");
-            architecture.predict(parameters, &case.x, &external, &case.masks, &mut work, loss, gradient, true)
+            let input = Input::Window { x: &case.x, train: true };
+            architecture.predict(parameters, input, &external, &case.masks, &mut work, loss, gradient)
         }
     };
     for decode in [true, false] {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aquatope_core::forecast::features::Profile;
+use aquatope_core::forecast::features::{EXPERTS, Profile};
 use aquatope_core::forecast::hybrid::{Recipe, SEQUENCE};
 use aquatope_core::random;
 use aquatope_core::time::Minute;
@@ -53,8 +53,20 @@ pub struct Samples {
     pub externals: Vec<f32>,
     /// Peak in the minute, containers.
     pub peaks: Vec<f32>,
-    /// Peak in the minute before, containers.
-    pub last_peaks: Vec<f32>,
+    /// What the repaired recipe's answer hangs on; empty for the release recipe.
+    pub anchors: Vec<Anchor>,
+}
+
+/// What the answer to one sample hangs on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Anchor {
+    /// Simple forecasts of the minute, containers.
+    pub experts: [f32; EXPERTS],
+    /// The unit of spread, containers.
+    pub unit: f32,
+    /// Weight of the sample's error. Halfway between the function's scale and the moment's: a burst out of proportion
+    /// must not drown everything else, nor count for nothing.
+    pub weight: f32,
 }
 
 impl Samples {
@@ -79,11 +91,10 @@ impl Samples {
             places.sort_unstable_by_key(|&(function, minute)| (minute, function));
         }
         let peak = |f: u32, m: u32| series[f as usize].peaks[m as usize] as f32;
-        let before = |&(f, m): &(u32, u32)| m.checked_sub(1).map_or(0.0, |m| peak(f, m));
         let mut samples = Self {
             externals: Vec::with_capacity(places.len() * recipe.externals()),
             peaks: places.iter().map(|&(f, m)| peak(f, m)).collect(),
-            last_peaks: places.iter().map(before).collect(),
+            anchors: Vec::new(),
             places,
         };
         match recipe {
@@ -105,12 +116,24 @@ impl Samples {
         for minute in 0..end {
             while let Some(&(function, _)) = places.next_if(|&&(_, m)| m as usize == minute) {
                 let upstream = upstream(&parents, &states, function as usize);
-                self.externals.extend(states[function as usize].read(upstream.as_ref()).features);
+                let reading = states[function as usize].read(upstream.as_ref());
+                self.externals.extend(reading.features);
+                self.anchors.push(Anchor {
+                    experts: reading.experts,
+                    unit: reading.unit,
+                    weight: 1.0 / (reading.unit * profiles[function as usize].scale()).sqrt(),
+                });
             }
             for (state, series) in states.iter_mut().zip(series) {
                 state.push(series.counts[minute], series.peaks[minute]);
             }
         }
+    }
+
+    /// Function and minute of a sample.
+    pub fn place(&self, sample: u32) -> (usize, usize) {
+        let (function, minute) = self.places[sample as usize];
+        (function as usize, minute as usize)
     }
 
     /// Number of samples.
