@@ -44,7 +44,7 @@ pub enum Operation {
     Fail(u8),
     /// `record` at these levels.
     Record(Vec<u16>, Measured),
-    /// `set_profile` of the same outcome, slightly varied.
+    /// `set_baseline` at the largest levels, of the same outcome, slightly varied.
     Profile(Measured),
     /// `verdicts`.
     Verdicts,
@@ -164,7 +164,10 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
             Operation::Profile(measured) => {
                 let Some(outcome) = measured.outcome() else { continue };
                 if let Ok(profile) = Profile::measure(&vec![outcome; 6]) {
-                    study.set_profile(profile);
+                    let top = study.space().axes().iter().map(|axis| axis.levels() - 1).collect::<Vec<_>>();
+                    if let Ok(top) = study.space().point(&top) {
+                        let _ = study.set_baseline(top, profile);
+                    }
                 }
             }
             Operation::Verdicts => {

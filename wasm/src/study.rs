@@ -385,18 +385,17 @@ fn engine(options: StudyOptions) -> Result<Box<dyn Engine>, JsError> {
         Some(SamplerName::QNei) => Improvement::Nei,
         Some(SamplerName::QLogNei) | None => Improvement::LogNei,
     };
+    let start = baseline_point(options.baseline.as_ref(), file.as_ref(), &space)?;
     match (&file, options.model) {
         (Some(file), None | Some(ModelName::Structured)) => {
             let mut model = models::structured(&file.workflow, &space, effort)?;
-            let start = baseline_point(options.baseline.as_ref(), Some(file), &space)?;
-            if let Some(start) = start {
-                model.learn_baseline(&space, &start, &outcomes);
+            if let Some(start) = &start {
+                model.learn_baseline(&space, start, &outcomes);
             }
-            begin(space, config, model, &outcomes)
+            begin(space, config, model, start, &outcomes)
         }
         (_, None | Some(ModelName::BlackBox)) => {
-            baseline_point(options.baseline.as_ref(), file.as_ref(), &space)?;
-            begin(space, config, models::black_box(effort, improvement), &outcomes)
+            begin(space, config, models::black_box(effort, improvement), start, &outcomes)
         }
         (None, Some(ModelName::Structured)) => Err(JsError::new(
             "options.model: the structured model needs a workflow; give one, or choose blackbox",
@@ -408,11 +407,14 @@ fn begin<M: Kind + 'static>(
     space: SearchSpace<MAX_AXES>,
     config: StudyConfig,
     model: M,
+    start: Option<space::Point<MAX_AXES>>,
     outcomes: &[Checked],
 ) -> Result<Box<dyn Engine>, JsError> {
     let mut study = CoreStudy::new(space, config, model)?;
-    if outcomes.len() >= ProfileError::NEEDED {
-        study.set_profile(Profile::measure(outcomes)?);
+    if let Some(start) = start
+        && outcomes.len() >= ProfileError::NEEDED
+    {
+        study.set_baseline(start, Profile::measure(outcomes)?)?;
     }
     Ok(Box::new(study))
 }
@@ -424,9 +426,11 @@ fn baseline_point(
     space: &SearchSpace<MAX_AXES>,
 ) -> Result<Option<space::Point<MAX_AXES>>, JsError> {
     let Some(baseline) = baseline else { return Ok(None) };
-    let levels = baseline.levels.as_deref().or(file.map(|file| &file.start.0[..]));
+    let Some(levels) = baseline.levels.as_deref().or(file.map(|file| &file.start.0[..])) else {
+        return Err(JsError::new("options.baseline.levels: is missing; give one level per axis"));
+    };
     let named = |error: space::SpaceError| JsError::new(&format!("options.baseline.levels: {error}"));
-    levels.map(|levels| space.point(levels).map_err(named)).transpose()
+    Ok(Some(space.point(levels).map_err(named)?))
 }
 
 fn checked(outcome: Outcome) -> Result<Checked, trial::OutcomeError> {

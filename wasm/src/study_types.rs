@@ -104,7 +104,7 @@ impl Axis {
 #[derive(Deserialize, Tsify)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Baseline {
-    /// The configuration, one level per axis; the workflow's starting one, unless given.
+    /// The configuration, one level per axis; needed without a workflow, whose starting one it is unless given.
     #[serde(default)]
     #[tsify(optional)]
     pub levels: Option<Vec<u16>>,

@@ -13,6 +13,7 @@
 
 pub mod acquisition;
 pub mod blackbox;
+mod cheapest;
 pub mod model;
 pub mod profile;
 #[cfg(feature = "serde")]

@@ -1,7 +1,7 @@
 //! The seam between a study and the model that drives it.
 
 use super::MAX_BATCH;
-use super::profile::Profile;
+use super::profile::Baseline;
 use super::space::{Point, SearchSpace};
 use super::trial::{Expectation, Trial};
 use crate::anomaly::Verdict;
@@ -31,8 +31,8 @@ pub struct Evidence<'a, const D: usize, const F: usize> {
     /// Trials since the last change of behaviour, in any state, by ascending id.
     pub trials: &'a [Trial<D, F>],
     /// Repeated measurements of one configuration, if there were any.
-    pub profile: Option<&'a Profile<F>>,
-    /// Whether the behaviour has changed since the study began: what was measured before it, such as the profile,
+    pub baseline: Option<&'a Baseline<D, F>>,
+    /// Whether the behaviour has changed since the study began: what was measured before it, such as the baseline,
     /// still tells the noise but no longer the level.
     pub changed: bool,
 }

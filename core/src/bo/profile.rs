@@ -4,6 +4,7 @@
 //! Noise acts as a factor, so spreads are taken of logarithms; interference makes outliers, so they are robust:
 //! 1.4826 times the median absolute deviation, which estimates the standard deviation of a normal.
 
+use super::space::Point;
 use super::trial::Outcome;
 use crate::math::float;
 use core::fmt;
@@ -41,6 +42,16 @@ pub struct Profile<const F: usize> {
     pub common_deviation: f64,
     /// Number of outcomes it was computed from.
     pub samples: usize,
+}
+
+/// The profile of one configuration, measured before the search.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Baseline<const D: usize, const F: usize> {
+    /// The configuration.
+    pub point: Point<D>,
+    /// What it showed.
+    pub profile: Profile<F>,
 }
 
 impl<const F: usize> Profile<F> {
@@ -81,6 +92,13 @@ impl<const F: usize> Profile<F> {
 
 /// The samples of one quantity, sorted in place.
 struct Buffer(Vec<f64, MAX_SAMPLES>);
+
+impl Spread {
+    /// Variance of the median of `samples` normal numbers.
+    pub(super) fn variance_of_median(&self, samples: usize) -> f64 {
+        0.5 * core::f64::consts::PI * self.deviation * self.deviation / samples.max(1) as f64
+    }
+}
 
 impl Buffer {
     const fn new() -> Self {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Magic word and version of a study.
-pub const STUDY: Format = Format { magic: *b"AQST", version: 1 };
+pub const STUDY: Format = Format { magic: *b"AQST", version: 2 };
 
 impl<M: Model<D, F> + Serialize, const D: usize, const N: usize, const F: usize> Study<M, D, N, F> {
     /// Writes the study into `buffer` and returns the bytes used.

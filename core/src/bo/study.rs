@@ -6,7 +6,7 @@
 
 use super::MAX_BATCH;
 use super::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
-use super::profile::Profile;
+use super::profile::{Baseline, Profile};
 use super::space::{Point, SearchSpace};
 use super::trial::{Expectation, Outcome, Trial, TrialId, TrialState};
 use crate::anomaly::Verdict;
@@ -51,7 +51,7 @@ pub struct Study<M, const D: usize, const N: usize, const F: usize> {
     designed: u32,
     design_left: u16,
     shift: ShiftDetector,
-    profile: Option<Profile<F>>,
+    baseline: Option<Baseline<D, F>>,
     model: M,
 }
 
@@ -71,7 +71,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
             designed: 0,
             design_left: config.initial,
             shift: ShiftDetector::new(),
-            profile: None,
+            baseline: None,
             model,
         })
     }
@@ -110,7 +110,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
                 space: &self.space,
                 objective: self.config.objective,
                 trials: window(&self.trials, self.window),
-                profile: self.profile.as_ref(),
+                baseline: self.baseline.as_ref(),
                 changed: self.window > TrialId(0),
             };
             self.model.propose(&evidence, count, &mut batch, rng, scratch).map_err(AskError::Model)?;
@@ -196,9 +196,16 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         self.insert(point, TrialState::Complete(outcome), None)
     }
 
-    /// Tells the noise measured by repeating one configuration.
-    pub fn set_profile(&mut self, profile: Profile<F>) {
-        self.profile = Some(profile);
+    /// Tells what repeating the configuration `point` has shown: its level, and the noise of all configurations.
+    ///
+    /// # Errors
+    /// [`AskError::Point`] for a point of another space.
+    pub fn set_baseline(&mut self, point: Point<D>, profile: Profile<F>) -> Result<(), AskError> {
+        if !self.space.contains(&point) {
+            return Err(AskError::Point);
+        }
+        self.baseline = Some(Baseline { point, profile });
+        Ok(())
     }
 
     /// The verdict on every trial of [`Study::trials`], re-decided from all of the window; trials without a visible
@@ -270,9 +277,9 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         &self.config
     }
 
-    /// The noise profile, if one was told.
-    pub const fn profile(&self) -> Option<&Profile<F>> {
-        self.profile.as_ref()
+    /// The baseline, if one was told.
+    pub const fn baseline(&self) -> Option<&Baseline<D, F>> {
+        self.baseline.as_ref()
     }
 
     /// The model.
@@ -286,7 +293,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
             space: &self.space,
             objective: self.config.objective,
             trials: window(&self.trials, self.window),
-            profile: self.profile.as_ref(),
+            baseline: self.baseline.as_ref(),
             changed: self.window > TrialId(0),
         }
     }
@@ -347,6 +354,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
     pub(super) fn is_consistent(&self) -> bool {
         self.config.check().is_ok()
             && self.space.is_consistent()
+            && self.baseline.as_ref().is_none_or(|baseline| self.space.contains(&baseline.point))
             && self.trials.is_sorted_by(|a, b| a.id < b.id)
             && self
                 .trials

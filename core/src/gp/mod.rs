@@ -258,6 +258,17 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         self.hyperparameters.outputscale * matern52(r2)
     }
 
+    /// The mean of [`Gp::posterior`] alone, in n operations; NaN where that fails.
+    pub fn mean(&self, x: &[f64]) -> f64 {
+        if x.len() != self.dimensions {
+            return f64::NAN;
+        }
+        let mut k = [0.0; N];
+        let k = &mut k[..self.count];
+        self.covariances(x, k);
+        self.hyperparameters.mean + vector::dot(k, self.alpha())
+    }
+
     /// The posterior of the noise-free process at `x`. n² operations.
     ///
     /// # Errors

@@ -166,7 +166,7 @@ impl World {
 
     fn evidence<'a>(&'a self, trials: &'a [Trial<D, F>]) -> Evidence<'a, D, F> {
         let objective = Objective { latency_limit: 3.0, confidence: 0.95 };
-        Evidence { space: &self.space, objective, trials, profile: None, changed: false }
+        Evidence { space: &self.space, objective, trials, baseline: None, changed: false }
     }
 
     fn study(&self, seed: u64) -> Study<Structured, D, N, F> {
@@ -567,7 +567,7 @@ proptest! {
             trials.push(Trial { id: TrialId(i as u32), point, state: TrialState::Complete(outcome), expected: None });
         }
         let objective = Objective { latency_limit: float::pow(10.0, limit), confidence: 0.99 };
-        let evidence = Evidence { space: &world.space, objective, trials: &trials, profile: None, changed: false };
+        let evidence = Evidence { space: &world.space, objective, trials: &trials, baseline: None, changed: false };
         let (mut scratch, mut model, mut batch) = (scratch(), world.model.clone(), Vec::new());
         let mut verdicts = std::vec![Verdict::Untested; trials.len()];
         let _ = model.verdicts(&evidence, &mut verdicts, &mut scratch);

@@ -43,7 +43,9 @@ where
             Box::new(Study::new(space(problem)?, config, model).map_err(|error| refused(&error))?);
         if problem.profile.len() >= ProfileError::NEEDED {
             let outcomes = problem.profile.iter().map(convert).collect::<Result<Vec<_>>>()?;
-            study.set_profile(Profile::measure(&outcomes).map_err(|error| refused(&error))?);
+            let start = core_point(study.space(), &problem.start)?;
+            let profile = Profile::measure(&outcomes).map_err(|error| refused(&error))?;
+            study.set_baseline(start, profile).map_err(|error| refused(&error))?;
         }
         Ok(Self { study, scratch })
     }
