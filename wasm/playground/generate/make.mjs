@@ -1,0 +1,88 @@
+/**
+ * Makes what the playground ships and is tested against, with the native program:
+ *
+ *     node generate/make.mjs ../../target/release/aquatope
+ *
+ * - `assets/demo.csv`: the load of seed 2, functions 0 to 4, four days;
+ * - `assets/light.aqlm`: `aquatope train --model light` on the load of seed 1, fifteen functions, fourteen days, without
+ *   what is those functions' own;
+ * - `test/golden/forecast.json`: `aquatope forecast --stream` with that model on the shipped load;
+ * - `test/golden/tune.json`: `aquatope tune --json` of some runs.
+ */
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { load, NAMES, series } from "./load.mjs";
+
+const program = process.argv[2];
+if (!program) throw new Error("give the path of the program `aquatope`");
+const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), "aquatope-playground-"));
+const SHOWN = [0, 1, 2, 3, 4];
+const [OBSERVED, MINUTES] = [1440, 4 * 1440];
+const every = NAMES.map((_, func) => func);
+const functions = ["func,name,workflow,parent,cold_s,mem_mb,dur_mean_s", ...every.map((func) => `${func},${NAMES[func]},-1,-1,2,256,2`), ""].join("\n");
+
+mkdirSync(here("assets"), { recursive: true });
+mkdirSync(here("test/golden"), { recursive: true });
+
+const shown = load(2, 4);
+writeFileSync(here("assets/demo.csv"), series(shown, SHOWN, MINUTES));
+train();
+forecast();
+tune();
+rmSync(folder, { recursive: true });
+
+function train() {
+  const days = 14;
+  writeFileSync(join(folder, "series.csv"), series(load(1, days), every, days * 1440));
+  writeFileSync(join(folder, "functions.csv"), functions);
+  execFileSync(program, ["train", "--model", "light", "--trace", folder, "--out", folder, "--seed", "1"], { stdio: "inherit" });
+  const file = anonymous(readFileSync(join(folder, "light.aqlm")));
+  writeFileSync(join(folder, "light.aqlm"), file);
+  writeFileSync(here("assets/light.aqlm"), anonymous(file, []));
+}
+
+/** The model file with profiles of functions that nothing is known of. Its layout is in `host/src/train/model_file.rs`. */
+function anonymous(file, names = NAMES) {
+  const unknown = { mean: 0, period: 60, period_correlation: 0 };
+  const weights = file.subarray(16, 16 + file.readUInt32LE(8));
+  const body = Buffer.concat([weights, Buffer.from(JSON.stringify(names.map((name) => [name, unknown])))]);
+  const head = Buffer.from(file.subarray(0, 16));
+  head.writeUInt32LE(crc32(body), 12);
+  return Buffer.concat([head, body]);
+}
+
+function forecast() {
+  const paths = ["functions.csv", "observed.csv", "split.csv"].map((name) => join(folder, name));
+  writeFileSync(paths[1], series(shown, SHOWN, OBSERVED));
+  writeFileSync(paths[2], `key,value\ntrain_end,${OBSERVED - 60}\nvalid_end,${OBSERVED}\nend,${MINUTES}\n`);
+  const lines = [`HELLO 1 ${paths.join(" ")}`];
+  for (let minute = OBSERVED; minute < MINUTES; minute++) {
+    const seen = SHOWN.map((func) => [func, ...shown[func][minute]].join(":"));
+    lines.push(`P ${minute}`, `A ${minute} ${seen.join(" ")}`);
+  }
+  lines.push("BYE", "");
+  const arguments_ = ["forecast", "--stream", "--model", "light", "--models", folder];
+  const answer = execFileSync(program, arguments_, { input: lines.join("\n"), maxBuffer: 1 << 30 }).toString();
+  const rows = answer.split("\n").filter((line) => /^\d/.test(line)).map((line) => line.split(",").map(Number));
+  // Every hundredth minute in full.
+  const kept = rows.filter(([minute, func]) => SHOWN.includes(func) && (minute - OBSERVED) % 100 === 0);
+  const forecasts = kept.map(([minute, func, mean, ...quantiles]) => ({ minute, func, mean, quantiles }));
+  writeFileSync(here("test/golden/forecast.json"), `${JSON.stringify({ observed: OBSERVED, minutes: MINUTES, forecasts })}\n`);
+}
+
+function tune() {
+  const runs = [
+    { workflow: "ml4", model: "structured", noise: 0.1, outliers: 0.1, trials: 31, batch: 3, seed: 1 },
+    { workflow: "chain3", model: "blackbox", noise: 0.05, outliers: 0, trials: 19, batch: 3, seed: 5 },
+  ];
+  const done = runs.map((run) => {
+    const options = Object.entries(run).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    return { run, result: JSON.parse(execFileSync(program, ["tune", ...options, "--json"]).toString()) };
+  });
+  writeFileSync(here("test/golden/tune.json"), `${JSON.stringify(done)}\n`);
+}
