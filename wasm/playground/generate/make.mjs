@@ -1,12 +1,14 @@
 /**
  * Makes what the playground ships and is tested against, with the native program:
  *
- *     node generate/make.mjs ../../target/release/aquatope
+ *     cargo build --release -p aquatope && cargo build -p aquatope-core --example targets
+ *     node generate/make.mjs ../../target/release/aquatope ../../target/debug/examples/targets
  *
  * - `assets/demo.csv`: the load of seed 2, functions 0 to 4, four days;
- * - `assets/light.aqlm`: `aquatope train --model light` on the load of seed 1, fifteen functions, fourteen days, without
- *   what is those functions' own;
- * - `test/golden/forecast.json`: `aquatope forecast --stream` with that model on the shipped load;
+ * - `assets/light.weights`: `aquatope train --model light` on the load of seed 1, fifteen functions, fourteen days; its
+ *   weight file alone, without what is those functions' own;
+ * - `test/golden/forecast.json`: `aquatope forecast --stream` with that model on the shipped load, and what the targets
+ *   of the core for two prices come to;
  * - `test/golden/tune.json`: `aquatope tune --json` of some runs.
  */
 
@@ -17,8 +19,8 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { load, NAMES, series } from "./load.mjs";
 
-const program = process.argv[2];
-if (!program) throw new Error("give the path of the program `aquatope`");
+const [program, targets] = process.argv.slice(2);
+if (!program || !targets) throw new Error("give the paths of the program `aquatope` and of the example `targets`");
 const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "aquatope-playground-"));
 const SHOWN = [0, 1, 2, 3, 4];
@@ -43,14 +45,21 @@ function train() {
   execFileSync(program, ["train", "--model", "light", "--trace", folder, "--out", folder, "--seed", "1"], { stdio: "inherit" });
   const file = anonymous(readFileSync(join(folder, "light.aqlm")));
   writeFileSync(join(folder, "light.aqlm"), file);
-  writeFileSync(here("assets/light.aqlm"), anonymous(file, []));
+  writeFileSync(here("assets/light.weights"), weightsOf(file));
 }
 
-/** The model file with profiles of functions that nothing is known of. Its layout is in `host/src/train/model_file.rs`. */
-function anonymous(file, names = NAMES) {
-  const unknown = { mean: 0, period: 60, period_correlation: 0 };
-  const weights = file.subarray(16, 16 + file.readUInt32LE(8));
-  const body = Buffer.concat([weights, Buffer.from(JSON.stringify(names.map((name) => [name, unknown])))]);
+/** The weight file in a model file; the layout is in `host/src/train/model_file.rs`. */
+function weightsOf(file) {
+  return file.subarray(16, 16 + file.readUInt32LE(8));
+}
+
+/** The model file with profiles of functions that nothing is known of. */
+function anonymous(file) {
+  const weights = weightsOf(file);
+  const about = JSON.parse(file.subarray(16 + weights.length).toString(), (_, value) =>
+    value?.period_correlation === undefined ? value : { mean: 0, period: 60, period_correlation: 0 },
+  );
+  const body = Buffer.concat([weights, Buffer.from(JSON.stringify(about))]);
   const head = Buffer.from(file.subarray(0, 16));
   head.writeUInt32LE(crc32(body), 12);
   return Buffer.concat([head, body]);
@@ -69,10 +78,32 @@ function forecast() {
   const arguments_ = ["forecast", "--stream", "--model", "light", "--models", folder];
   const answer = execFileSync(program, arguments_, { input: lines.join("\n"), maxBuffer: 1 << 30 }).toString();
   const rows = answer.split("\n").filter((line) => /^\d/.test(line)).map((line) => line.split(",").map(Number));
+  const prices = [
+    { ratio: 2.25, memory: 256 },
+    { ratio: 20, memory: 512 },
+  ];
+  const tallies = prices.flatMap((price) => tally(price, rows));
   // Every hundredth minute in full.
   const kept = rows.filter(([minute, func]) => SHOWN.includes(func) && (minute - OBSERVED) % 100 === 0);
   const forecasts = kept.map(([minute, func, mean, ...quantiles]) => ({ minute, func, mean, quantiles }));
-  writeFileSync(here("test/golden/forecast.json"), `${JSON.stringify({ observed: OBSERVED, minutes: MINUTES, forecasts })}\n`);
+  writeFileSync(here("test/golden/forecast.json"), `${JSON.stringify({ observed: OBSERVED, minutes: MINUTES, tallies, forecasts })}\n`);
+}
+
+/** What keeping the core's targets comes to, for every function shown. */
+function tally({ ratio, memory }, rows) {
+  const input = rows.map((row) => row.join(",")).join("\n");
+  const answer = execFileSync(targets, [String(ratio), String(memory)], { input, maxBuffer: 1 << 28 }).toString();
+  const sums = SHOWN.map((func) => ({ ratio, memory, func, wanted: 0, cold: 0, idle: 0 }));
+  for (const line of answer.trim().split("\n")) {
+    const [minute, func, target] = line.split(",").map(Number);
+    const sum = sums[func];
+    if (!sum) continue;
+    const peak = shown[func][minute][1];
+    sum.wanted += peak;
+    sum.cold += Math.max(0, peak - target);
+    sum.idle += Math.max(0, target - peak);
+  }
+  return sums;
 }
 
 function tune() {

@@ -21,7 +21,7 @@ export type Mark =
   | { type: "line"; kind: string; points: [number, number][]; step?: boolean }
   | { type: "band"; kind: string; points: [number, number, number][]; step?: boolean }
   | { type: "dots"; kind: string; points: Dot[]; shape?: Shape }
-  | { type: "rule"; kind: string; x?: number; y?: number; label: string };
+  | { type: "rule"; kind: string; x?: number; y?: number; label: string; below?: boolean };
 
 /** A point and what a pointer over it is told. */
 export interface Dot {
@@ -46,7 +46,7 @@ export interface Chart {
   height?: number;
 }
 
-const MARGIN = { top: 12, right: 14, bottom: 42, left: 58 };
+const MARGIN = { top: 12, right: 22, bottom: 42, left: 58 };
 const LEGEND_ROW = 18;
 
 /** Draws `chart` into `figure`, as wide as it is. */
@@ -224,7 +224,7 @@ function drawRule(mark: Extract<Mark, { type: "rule" }>, across: Scale, up: Scal
   const y = up(mark.y ?? 0);
   return [
     svg("line", { class: `line ${mark.kind}`, x1: inner.left, x2: inner.right, y1: y, y2: y }),
-    svg("text", { class: "note", x: inner.left + 5, y: y - 5 }, mark.label),
+    svg("text", { class: "note end", x: inner.right - 4, y: mark.below ? y + 14 : y - 5 }, mark.label),
   ];
 }
 

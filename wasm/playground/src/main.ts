@@ -106,7 +106,6 @@ function theme(): void {
     if (name === "auto") delete document.documentElement.dataset["theme"];
     else document.documentElement.dataset["theme"] = name;
     button.textContent = `Theme: ${name}`;
-    button.setAttribute("aria-label", `Theme: ${name === "auto" ? "as the system" : name}`);
   };
   // Storage may be switched off; the theme is then kept for this visit.
   let chosen = "auto";

@@ -28,7 +28,7 @@ export const TUNE_FIELDS = {
 export const POOL_FIELDS = {
   ratio: { key: "ratio", label: "Cost of a cold start", unit: "GB-minutes of idle memory", min: 0.02, max: 500, initial: 2.25 },
   memory: { key: "memory", label: "Memory of a container", unit: "MB", min: 1, max: 65536, initial: 256 },
-  func: { key: "func", label: "Function", min: 0, max: 1e6, whole: true, initial: 0 },
+  func: { key: "func", label: "Function", min: 0, max: 1e6, whole: true, initial: 1 },
 } satisfies Record<string, NumberField>;
 
 export type Model = "structured" | "blackbox";

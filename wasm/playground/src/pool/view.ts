@@ -9,8 +9,13 @@ import { POOL_FIELDS, type PoolSettings } from "../settings";
 import { MAX_BYTES } from "./csv";
 import demo from "../../assets/demo.csv?url";
 
-const SHIPPED: Record<string, { title: string; url: string }> = {
-  demo: { title: "Demonstration load: 5 functions, 4 days", url: demo },
+/** Loads that come with the page, with the names of their functions. */
+const SHIPPED: Record<string, { title: string; url: string; names: string[] }> = {
+  demo: {
+    title: "Demonstration: 4 days",
+    url: demo,
+    names: ["steady", "diurnal", "timer and users", "bursty", "sparse"],
+  },
 };
 
 /** What is known of a replay so far. */
@@ -229,9 +234,10 @@ export class PoolView {
       this.loaded = name;
       fillSelect(select, [...Object.entries(SHIPPED).map(([key, { title }]): [string, string] => [key, title]), ["file", name]], "file");
     }
+    const shippedName = (func: number) => (SHIPPED[name]?.names[func] ? `, ${SHIPPED[name].names[func]}` : "");
     const options = functions.map(({ func, invocations, peak }): [string, string] => [
       String(func),
-      `${func}: ${number(invocations / minutes, 2)} a minute, peak ${peak}`,
+      `${func}${shippedName(func)}: ${number(invocations / minutes, 2)} a minute, peak ${peak}`,
     ]);
     const known = functions.some(({ func }) => func === this.settings.func);
     if (!known) {

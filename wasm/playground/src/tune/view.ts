@@ -11,6 +11,9 @@ import { WORKFLOWS } from "../workflows";
 import { Editor } from "./editor";
 import { drawGraph } from "./graph";
 
+/** A part of the tab that is drawn by itself. */
+type Part = "figures" | "cloud" | "convergence" | "cost" | "latency" | "tables";
+
 /** What is known of a run so far. */
 interface Progress {
   plan: Plan;
@@ -35,7 +38,8 @@ export class TuneView {
   private run = 0;
   private ticket = 0;
   private paused = false;
-  private frame = 0;
+  /** What has something new to show; one part is drawn a frame, so that no frame is late. */
+  private readonly stale = new Set<Part>();
 
   constructor(
     private settings: TuneSettings,
@@ -73,9 +77,9 @@ export class TuneView {
     this.redraw();
   }
 
-  redraw(): void {
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.render());
+  redraw(parts: Part[] = ["figures", "cloud", "convergence", "cost", "latency", "tables"]): void {
+    if (this.stale.size === 0) requestAnimationFrame(() => this.render());
+    for (const part of parts) this.stale.add(part);
   }
 
   private file(): WorkflowFile {
@@ -195,7 +199,12 @@ export class TuneView {
         byId<HTMLButtonElement>("pause").disabled = true;
         break;
     }
-    this.redraw();
+    const partial: Partial<Record<Reply["type"], Part[]>> = {
+      asked: ["figures"],
+      told: ["figures", "cloud", "convergence", "tables"],
+      slice: ["cost", "latency"],
+    };
+    this.redraw(partial[reply.type]);
   }
 
   private fillAxes(description: WorkflowDescription): void {
@@ -219,14 +228,26 @@ export class TuneView {
   }
 
   private render(): void {
-    this.renderStatus();
-    this.renderTiles();
-    this.renderCloud();
-    this.renderConvergence();
-    this.renderSlice("cost", "Cost per invocation (price units)");
-    this.renderSlice("latency", "Latency (s)");
-    this.renderConfiguration();
-    this.renderTrials();
+    const [part] = this.stale;
+    if (!part) return;
+    this.stale.delete(part);
+    if (this.stale.size > 0) requestAnimationFrame(() => this.render());
+    switch (part) {
+      case "figures":
+        this.renderStatus();
+        return this.renderTiles();
+      case "cloud":
+        return this.renderCloud();
+      case "convergence":
+        return this.renderConvergence();
+      case "cost":
+        return this.renderSlice("cost", "Cost per invocation (price units)");
+      case "latency":
+        return this.renderSlice("latency", "Latency (s)");
+      case "tables":
+        this.renderConfiguration();
+        return this.renderTrials();
+    }
   }
 
   private renderStatus(): void {
@@ -313,7 +334,9 @@ export class TuneView {
     const band = (random?.median ?? []).map((median, index) => ({ at: index + 1, low: random!.low[index]!, median, high: random!.high[index]! }));
     const known = band.filter(({ median }) => Number.isFinite(median));
     const costs = [...path.map(({ truth }) => truth.cost), ...known.map(({ median }) => median), ...(optimum ? [optimum.cost] : [])];
-    const range = around(costs, [0, 1]);
+    // Room below for the label of the optimum.
+    const [low, high] = around(costs, [0, 1]);
+    const range: [number, number] = [low - 0.05 * (high - low), high];
     const marks: Mark[] = [
       { type: "band", kind: "random", points: known.map(({ at, low, high }) => [at, low, Math.min(high, 2 * range[1])]) },
       { type: "line", kind: "random", points: known.map(({ at, median }) => [at, median]) },
@@ -321,7 +344,7 @@ export class TuneView {
       { type: "dots", kind: "met", points: path.filter(({ truth }) => truth.latency <= qos).map(({ trials, truth }) => ({ x: trials, y: truth.cost })) },
       { type: "dots", kind: "missed", shape: "ring", points: path.filter(({ truth }) => truth.latency > qos).map(({ trials, truth }) => ({ x: trials, y: truth.cost, title: `misses the QoS: ${number(truth.latency)} s` })) },
     ];
-    if (optimum) marks.unshift({ type: "rule", kind: "optimum", y: optimum.cost, label: `optimum ${number(optimum.cost)}` });
+    if (optimum) marks.unshift({ type: "rule", kind: "optimum", y: optimum.cost, label: `optimum ${number(optimum.cost)}`, below: true });
     draw(byId("convergence"), {
       title: "Cost of the recommended configuration by number of trials",
       description: `${this.finding()} Random search reaches a median of ${number(random?.median.at(-1) ?? NaN)} after ${trials} trials.`,
