@@ -1,8 +1,9 @@
 # The two commands of the README, and the steps they are made of.
 #   make demo   forecast, plan and simulate a 14-day load, then open report/report.html
 #   make test   everything CI runs
+#   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit targets firmware docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit targets firmware wasm playground playground-build playground-test docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -11,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit targets wasm docs bench clean fuzz miri"
+	@echo "also: build lint unit targets wasm playground playground-test docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -30,7 +31,7 @@ build: setup
 demo: build
 	target/release/aquatope demo --report report
 
-test: lint unit targets firmware docs
+test: lint unit targets firmware playground-test docs
 	@echo "all checks passed"
 
 lint: setup
@@ -66,6 +67,18 @@ wasm: setup
 	  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(CARGO) install wasm-bindgen-cli --version $(WASM_BINDGEN)
 	cd wasm && npm ci --no-progress
 	CARGO=$(CARGO) wasm/build.sh
+
+# The playground, a static page: built into wasm/playground/dist and served on this machine.
+playground: playground-build
+	cd wasm/playground && npm run preview
+
+playground-build: wasm
+	cd wasm/playground && npm ci --no-progress && npm run build
+
+# Both of its tabs, driven in Chromium.
+playground-test: playground-build
+	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
+	cd wasm/playground && npm test
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

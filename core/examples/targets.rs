@@ -13,7 +13,8 @@ use aquatope_core::forecast::Forecast;
 use aquatope_core::pool::{Prices, Rule, containers};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<f32> = std::env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
+    let arguments: Vec<f32> =
+        std::env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
     let [ratio, memory_mb] = arguments[..] else { return Err("give RATIO and MEMORY_MB".into()) };
     let rule = Rule::Newsvendor(Prices::ratio(ratio));
     for line in stdin().lines() {
