@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit targets wasm playground playground-test docs bench clean fuzz miri"
+	@echo "also: build lint unit targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -31,7 +31,7 @@ build: setup
 demo: build
 	target/release/aquatope demo --report report
 
-test: lint unit targets firmware playground-test docs
+test: lint unit targets firmware wasm-test playground-test docs
 	@echo "all checks passed"
 
 lint: setup
@@ -79,6 +79,9 @@ playground-build: wasm
 playground-test: playground-build
 	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
 	cd wasm/playground && npm test
+# The package in Node: the native numbers, strict arguments, sizes, types, examples.
+wasm-test: wasm
+	cd wasm && npm test
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

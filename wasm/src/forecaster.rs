@@ -7,7 +7,7 @@ use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, Recipe, SEQUENCE
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::forecast::{self, LEVELS};
 use aquatope_core::nn::weights::{ModelKind, Weights, WeightsError};
-use aquatope_core::time::Minute;
+use aquatope_core::time;
 use aquatope_core::window::calendar;
 use aquatope_workflow::models;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl Forecaster {
         }
         let (minutes, recipe) = shape(&view(&weights)?)?;
         let profile = options.profile.map_or(Profile::UNKNOWN, Profile::from);
-        let first = Minute(options.first_minute.unwrap_or(0));
+        let first = time::Minute(options.first_minute.unwrap_or(0));
         Ok(Self {
             weights,
             state: Box::new(FunctionState::new(first, profile)),
@@ -69,13 +69,13 @@ impl Forecaster {
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Minute | Minute[]")] minutes: &JsValue,
     ) -> Result<(), JsError> {
-        let minutes: Vec<ObservedMinute> = if js_sys::Array::is_array(minutes) {
+        let minutes: Vec<Minute> = if js_sys::Array::is_array(minutes) {
             plain::read("minutes", minutes)?
         } else {
             vec![plain::read("minute", minutes)?]
         };
         for minute in minutes {
-            let ObservedMinute { invocations, peak, upstream } = minute;
+            let Minute { invocations, peak, upstream } = minute;
             if self.window.pop_front().is_some() {
                 let next = self.state.history().next();
                 self.window.push_back(self.recipe.step(peak, invocations, upstream.unwrap_or(0), next));
@@ -206,8 +206,8 @@ impl From<FunctionProfile> for Profile {
 
 /// What one function did in one minute.
 #[derive(Deserialize, Tsify)]
-#[serde(rename = "Minute", rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ObservedMinute {
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Minute {
     /// Requests that arrived.
     invocations: u32,
     /// The most containers busy at the same instant.

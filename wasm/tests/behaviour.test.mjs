@@ -1,0 +1,149 @@
+// The bindings at work: the native numbers, strict arguments, no growth, in the plain module and the SIMD one.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bindings, golden, modules, run, workflowText } from "./study.mjs";
+
+const axes = (count) => Array.from({ length: count }, () => ({ min: 0.1, max: 4, step: 0.1, log: true }));
+
+for (const name of Object.keys(modules)) {
+    const api = await bindings(name);
+    const { Study, Workflow, PoolPlanner, Forecaster } = api;
+
+    test(`${name}: proposals, outcomes and recommendations are the native ones, bit for bit`, () => {
+        for (const { asked, recommended, ...of } of golden()) {
+            assert.deepEqual(run(api, of), { asked, recommended });
+        }
+    });
+
+    test(`${name}: a restored study goes on as the original`, () => {
+        const study = new Study({ axes: axes(3), qos: 9, seed: 3, initial: 6 });
+        const tell = ({ id, values }) => {
+            const latency = values.reduce((sum, value) => sum + 1 / value, 0.1);
+            study.tell(id, { cost: latency * values[0], latency });
+        };
+        for (let i = 0; i < 4; i++) study.ask(3).forEach(tell);
+        const restored = Study.restore(study.snapshot());
+        assert.deepEqual(restored.trials(), study.trials());
+        assert.deepEqual(restored.ask(3), study.ask(3));
+        assert.deepEqual(restored.recommendation(), study.recommendation());
+        assert.equal(study.posterior([[0, 1, 2], [3, 4, 5]]).length, 2);
+    });
+
+    test(`${name}: screen, reject and fail`, () => {
+        const study = new Study({ axes: axes(1), qos: 9, initial: 8 });
+        const trials = study.ask(8);
+        trials.slice(0, 6).forEach(({ id }) => study.tell(id, { cost: 1, latency: 2 + 0.01 * id }));
+        assert.equal(study.screen(6, { cost: 1, latency: 2 }).id, 6);
+        study.reject(6, { cost: 1, latency: 50 });
+        study.fail(7);
+        assert.deepEqual(study.trials().map((trial) => trial.state).slice(5), ["complete", "rejected", "failed"]);
+        assert.throws(() => study.tell(7, { cost: 1, latency: 1 }), /trial 7/);
+        assert.equal(study.verdicts().length, 8);
+    });
+
+    test(`${name}: what is wrong is an Error that names the place, and changes nothing`, () => {
+        const study = new Study({ axes: axes(2), qos: 9 });
+        const before = (study.ask(2), study.snapshot());
+        const cyclic = { axes: [] };
+        cyclic.axes.push(cyclic);
+        const table = [
+            [() => new Study({ axes: axes(1) }), /options\.qos: is missing/],
+            [() => new Study({ axes: axes(1), qos: NaN }), /options\.qos: is NaN/],
+            [() => new Study({ axes: axes(1), qos: -1 }), /latency limit/],
+            [() => new Study({ axes: axes(1), qos: 1, qoss: 2 }), /options\.qoss: unknown field `qoss`/],
+            [() => new Study({ axes: [{ min: 1, max: 2, step: 0.1, steps: 3 }], qos: 1 }), /axes\[0\]\.steps: unknown field/],
+            [() => new Study({ axes: [{ min: "1", max: 2, step: 0.1 }], qos: 1 }), /options\.axes\[0\]\.min: invalid type/],
+            [() => new Study({ axes: axes(33), qos: 1 }), /more than 32 axes/],
+            [() => new Study({ axes: axes(1), qos: 1, model: "structured" }), /options\.model/],
+            [() => new Study({ axes: axes(1), qos: 1, seed: -1 }), /options\.seed/],
+            [() => new Study({ axes: axes(1), qos: 1, confidence: 1 }), /confidence/],
+            [() => new Study(cyclic), /nested too deeply/],
+            [() => new Study(), /options/],
+            [() => new Study("x"), /options: invalid type/],
+            [() => study.ask(0), /count: is 0/],
+            [() => study.ask(17), /count: is 17/],
+            [() => study.ask("3"), /count: invalid type/],
+            [() => study.tell(0, { cost: 0, latency: 1 }), /cost is 0/],
+            [() => study.tell(0, { cost: 1, latency: Infinity }), /outcome\.latency: is inf/],
+            [() => study.tell(0, { cost: 1, latency: 1, durations: [1, NaN] }), /outcome\.durations\[1\]: is NaN/],
+            [() => study.tell(0, { cost: 1 }), /missing field `latency`/],
+            [() => study.tell(9, { cost: 1, latency: 1 }), /trial 9/],
+            [() => study.tell(-1, { cost: 1, latency: 1 }), /id: invalid value/],
+            [() => study.tell({}, { cost: 1, latency: 1 }), /id: invalid type/],
+            [() => study.posterior([[0]]), /points\[0\]/],
+            [() => study.recommendation(), /complete trials/],
+            [() => Study.restore(new Uint8Array([1, 2, 3])), /cut short/],
+            [() => Study.restore(new Uint8Array(100)), /no such snapshot/],
+            [() => Study.restore(before.with(60, before[60] ^ 1)), /checksum/],
+            [() => Study.restore("bytes"), /Uint8Array/],
+            [() => new Workflow("{"), /workflow:1:1: not valid JSON/],
+            [() => new Workflow({ schema: "other" }), /workflow: schema/],
+            [() => new Workflow(workflowText("chain3")).simulate([0]), /levels:/],
+            [() => new Workflow(workflowText("chain3")).criticalPath([1, 2]), /2 durations for 3/],
+            [() => new Forecaster(new Uint8Array(100)), /not a weight file/],
+            [() => new PoolPlanner({ memoryMb: 256 }), /missing field `coldStart`/],
+            [() => new PoolPlanner({ memoryMb: 256, coldStart: -1 }), /options\.coldStart/],
+        ];
+        for (const [call, message] of table) {
+            assert.throws(call, (error) => {
+                assert.ok(error instanceof Error && !(error instanceof WebAssembly.RuntimeError), `${error}`);
+                assert.match(error.message, message);
+                return true;
+            });
+        }
+        assert.deepEqual(study.snapshot(), before);
+    });
+
+    test(`${name}: a call after free is an Error, and others go on`, () => {
+        const [gone, here] = [0, 1].map(() => new Study({ axes: axes(1), qos: 1 }));
+        gone.free();
+        assert.throws(() => gone.ask(1), (error) => error instanceof Error && !(error instanceof WebAssembly.RuntimeError));
+        assert.equal(here.ask(1).length, 1);
+    });
+
+    test(`${name}: a full study says so`, () => {
+        const study = new Study({ axes: axes(1), qos: 1, initial: 1000 });
+        for (let i = 0; i < 8; i++) study.ask(16);
+        assert.throws(() => study.ask(1), /no room for another trial/);
+    });
+
+    test(`${name}: workflows compose, and say what their files say`, () => {
+        const workflow = new Workflow(workflowText("chain3"));
+        const { functions, qos, start, oracle } = workflow.describe();
+        assert.equal(functions.length, 3);
+        assert.deepEqual(workflow.criticalPath([1, 2, 3]).functions, [0, 1, 2]);
+        const truth = workflow.simulate(oracle.levels).outcome;
+        assert.ok(Math.abs(truth.cost / oracle.cost - 1) < 1e-9 && truth.latency <= qos);
+        assert.deepEqual(workflow.compose(oracle.levels, truth.durations), truth);
+        assert.deepEqual(workflow.optimum().levels, oracle.levels);
+        assert.equal(workflow.resources(start)[0].cpu, 4);
+    });
+
+    test(`${name}: a pool is the quantile at the price`, () => {
+        const levels = [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995].map(Math.fround);
+        const forecast = { mean: 4, levels, quantiles: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], epistemic: 0 };
+        // A cold start at the price of 19 idle minutes of a GB: level .95. A patient pool keeps its size.
+        const planner = new PoolPlanner({ memoryMb: 1024, coldStart: 19, patience: 1 });
+        assert.equal(planner.plan(forecast), 7);
+        assert.equal(planner.plan({ ...forecast, quantiles: Array(11).fill(2) }), 7);
+        assert.equal(planner.plan({ ...forecast, quantiles: Array(11).fill(2) }), 2);
+        assert.throws(() => planner.plan({ ...forecast, quantiles: [1] }), /forecast\.quantiles/);
+    });
+
+    test(`${name}: 10,000 cycles of ask and tell take no more memory than the first`, () => {
+        const cycle = (study) => study.ask(1).forEach(({ id }) => study.tell(id, { cost: 1 + (id % 3), latency: 1 + (id % 5) / 10 }));
+        const many = (cycles) => {
+            for (let done = 0; done < cycles; done += 100) {
+                const study = new Study({ axes: axes(2), qos: 1.2, initial: 99 });
+                for (let i = 0; i < 100; i++) cycle(study);
+                Study.restore(study.snapshot()).free();
+                study.free();
+            }
+        };
+        many(200);
+        const before = api.memory.buffer.byteLength;
+        many(10_000);
+        assert.equal(api.memory.buffer.byteLength, before);
+    });
+}

@@ -1,0 +1,127 @@
+// The npm package: what is in it, how large it is, how it loads, and that its types are those of its values.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { modules, pkg, workflowText } from "./study.mjs";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const project = mkdtempSync(join(tmpdir(), "aquatope-wasm-"));
+after(() => rmSync(project, { recursive: true }));
+
+// A fresh project that has installed the tarball.
+const [{ filename, files }] = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", project], { cwd: pkg }));
+writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
+mkdirSync(join(project, "node_modules/aquatope-wasm"), { recursive: true });
+execFileSync("tar", ["xzf", filename, "-C", "node_modules/aquatope-wasm", "--strip-components=1"], { cwd: project });
+mkdirSync(join(project, "node_modules/@types"));
+symlinkSync(join(here, "node_modules/@types/node"), join(project, "node_modules/@types/node"));
+
+const node = (...args) => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8" });
+
+/** Type-checks files of the project, as a strict project with ES modules does. */
+function check(options, ...names) {
+    const tsc = join(here, "node_modules/typescript/bin/tsc");
+    const base = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--types", "node"];
+    try {
+        node(tsc, ...base, ...options, ...names);
+    } catch (error) {
+        assert.fail(error.stdout);
+    }
+}
+
+/** The examples of the README. */
+const examples = [...readFileSync(new URL("README.md", pkg), "utf8").matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]);
+
+test("the package holds what it needs and nothing else", () => {
+    assert.deepEqual(files.map((file) => file.path).sort(), [
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "aquatope_wasm_bg.d.ts",
+        "aquatope_wasm_bg.js",
+        "aquatope_wasm_bg.wasm",
+        "aquatope_wasm_simd_bg.wasm",
+        "aquatope_wasm_web.d.ts",
+        "aquatope_wasm_web.js",
+        "bundler.d.ts",
+        "bundler.js",
+        "nodejs.cjs",
+        "nodejs.d.cts",
+        "package.json",
+        "simd.js",
+        "web.d.ts",
+        "web.js",
+    ]);
+    const text = readdirSync(pkg).filter((name) => /\.(c?js|ts|cts|json|md)$/.test(name));
+    for (const name of text) assert.doesNotMatch(readFileSync(new URL(name, pkg), "utf8"), /\/root\/|\/home\/|\/tmp\//, name);
+});
+
+test("everything is at most 250 KB compressed", (t) => {
+    for (const [name, file] of Object.entries(modules)) {
+        const size = gzipSync(readFileSync(new URL(file, pkg)), { level: 9 }).length;
+        t.diagnostic(`${name}: ${size} bytes`);
+        assert.ok(size <= 250_000, `${name}: ${size} bytes`);
+    }
+});
+
+test("all targets load", () => {
+    const use = "if (new Study({ axes: [{ min: 1, max: 2, step: 0.1 }], qos: 1 }).ask(2).length !== 2) throw 1;";
+    writeFileSync(join(project, "import.mjs"), `import { Study } from "aquatope-wasm"; ${use}`);
+    writeFileSync(join(project, "require.cjs"), `const { Study } = require("aquatope-wasm"); ${use}`);
+    writeFileSync(join(project, "bundler.mjs"), `import { Study } from "aquatope-wasm/bundler"; ${use}`);
+    const web = `import init, { Study, simdSupported } from "aquatope-wasm/web";
+        import { readFileSync } from "node:fs"; // fetch knows no files
+        globalThis.fetch = async (url) => new Response(readFileSync(url), { headers: { "content-type": "application/wasm" } });
+        await init(); if (!simdSupported()) throw 2; ${use}`;
+    writeFileSync(join(project, "web.mjs"), web);
+    for (const name of ["import.mjs", "require.cjs", "web.mjs"]) node(name);
+    node("--experimental-wasm-modules", "--no-warnings", "bundler.mjs");
+});
+
+test("the examples of the README type-check and run", () => {
+    assert.ok(examples.length >= 2);
+    const names = examples.map((example, i) => {
+        writeFileSync(join(project, `example${i}.mjs`), example);
+        return `example${i}.mjs`;
+    });
+    check(["--allowJs", "--checkJs", "--noImplicitAny", "false"], ...names);
+    for (const name of names) node(name);
+});
+
+test("the types are those of the values", async () => {
+    const { Study, Workflow } = await import(join(project, "node_modules/aquatope-wasm/nodejs.cjs"));
+    const file = workflowText("chain3");
+    const workflow = new Workflow(file);
+    const study = new Study({ workflow: file });
+    const trials = study.ask(10);
+    for (const { id, levels } of trials) study.tell(id, workflow.simulate(levels, { noise: 0.1 }).outcome);
+    const { outcome } = workflow.simulate(trials[0].levels, { noise: 0.1 });
+    const full = {
+        workflow: JSON.parse(file), qos: 1, model: "blackbox", sampler: "qnei", confidence: 0.9, initial: 5, seed: 1,
+        baseline: { levels: trials[0].levels, outcomes: [outcome] }, effort: { mcSamples: 32, restarts: 4, rawSamples: 16 },
+    };
+    // An option that the type has and the study does not know, or the other way round, fails here.
+    new Study(full);
+    new Study({ axes: [{ min: 1, max: 2, step: 0.5, log: true }], qos: 1, sampler: "qlognei", effort: {} });
+    const values = {
+        "Trial[]": study.trials(), "Verdict[]": study.verdicts(), Recommendation: study.recommendation(),
+        "Belief[]": study.posterior([trials[0].levels]), WorkflowDescription: workflow.describe(), Outcome: outcome,
+        "FunctionResources[]": workflow.resources(trials[0].levels), CriticalPath: workflow.criticalPath([1, 2, 3]),
+        Simulated: workflow.simulate(trials[0].levels), Optimum: workflow.optimum(), StudyOptions: full,
+    };
+    const types = [...new Set(Object.keys(values).map((type) => type.replace("[]", "")))];
+    const samples = Object.entries(values).map(([type, value], i) => `const v${i}: ${type} = ${JSON.stringify(value)};`);
+    const files = ["single1", "chain3", "ml4", "api4", "fan5", "video5", "social10"];
+    const literals = files.map((name, i) => `const f${i} = ${workflowText(name).trim()} satisfies WorkflowFile & Record<string, unknown>;`);
+    writeFileSync(join(project, "types.mts"), `import type { ${types.join(", ")}, WorkflowFile } from "aquatope-wasm";\n${[...samples, ...literals].join("\n")}\n`);
+    check([], "types.mts");
+    // And the check can fail.
+    writeFileSync(join(project, "wrong.mts"), `import type { Interval } from "aquatope-wasm";\nconst v: Interval = { median: 1, low: 0 };\n`);
+    assert.throws(() => check([], "wrong.mts"), /high/);
+});
