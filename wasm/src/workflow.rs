@@ -339,12 +339,22 @@ export interface WorkflowFile {
     space: { cpu: WorkflowLevels; mem_mb: WorkflowLevels };
     qos_s: number;
     noise?: { rho_common: number; outlier_mag_min: number; outlier_mag_max: number; invocations_per_sample: number };
-    oracle?: { cpu_idx: number[]; mem_idx: number[]; cost: number; latency_s: number };
-    reference?: { default_config?: { cpu_idx: number[]; mem_idx: number[] } };
+    /** The exact optimum. */
+    oracle?: WorkflowConfiguration & { cost: number; latency_s: number };
+    /** What is known of other configurations, among them the one in use today. */
+    reference?: { default_config?: WorkflowConfiguration; [other: string]: unknown };
 }
 
 /** Evenly spaced levels of a resource. */
 export interface WorkflowLevels { min: number; max: number; step: number }
+
+/** Grid levels of every function; concurrency only of those where it is searched. Further fields are not read. */
+export interface WorkflowConfiguration {
+    cpu_idx: number[];
+    mem_idx: number[];
+    concurrency_idx?: number[];
+    [other: string]: unknown;
+}
 
 /** A function; all fields but name and concurrency are the simulator's, and are given for all functions or for none. */
 export interface WorkflowFunction {
