@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit targets firmware wasm playground playground-build playground-test docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -79,6 +79,7 @@ playground-build: wasm
 playground-test: playground-build
 	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
 	cd wasm/playground && npm test
+
 # The package in Node: the native numbers, strict arguments, sizes, types, examples.
 wasm-test: wasm
 	cd wasm && npm test
