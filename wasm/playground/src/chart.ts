@@ -143,7 +143,7 @@ export function ticks([low, high]: [number, number], wanted: number, step = roun
 
 function roundStep(step: number): number {
   const power = 10 ** Math.floor(Math.log10(step));
-  const factor = [1, 2, 5, 10].find((factor) => factor * power >= step * 0.999) ?? 10;
+  const factor = [1, 2, 5, 10].find((factor) => factor * power >= step * 0.75) ?? 10;
   return factor * power;
 }
 

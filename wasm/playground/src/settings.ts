@@ -105,11 +105,12 @@ async function readTune(
   if (workflow === "custom") {
     try {
       file = JSON.parse(await unpacked(given.get("file") ?? ""));
+      if (shapeProblem(file)) throw new Error("no workflow");
     } catch {
       problems.push("The workflow in the address is damaged; ml4 is used instead. Ask for the link again, or for the workflow as JSON.");
       workflow = "ml4";
     }
-  } else if (!(workflow in workflows)) {
+  } else if (!Object.hasOwn(workflows, workflow)) {
     const shipped = Object.keys(workflows).join(", ");
     problems.push(`The address names a workflow “${workflow.slice(0, 40)}” that is not shipped; there are ${shipped}. ml4 is used instead.`);
     workflow = "ml4";
@@ -129,6 +130,20 @@ async function readTune(
     batch: number(TUNE_FIELDS.batch),
     seed: number(TUNE_FIELDS.seed),
   };
+}
+
+/** What a study can hold. */
+export const MAX_FUNCTIONS = 16;
+
+/** Why `file` cannot even be shown as a workflow; what else is wrong with it the core tells. */
+export function shapeProblem(file: unknown): string | undefined {
+  const functions = (file as { functions?: unknown } | null)?.functions;
+  if (!Array.isArray(functions)) return "This is no workflow: give an object with the fields of schema aquatope-workflow/1.";
+  const named = functions.every((of) => typeof of === "object" && of !== null && typeof of.name === "string");
+  if (functions.length < 1 || functions.length > MAX_FUNCTIONS || !named) {
+    return `functions: give 1 to ${MAX_FUNCTIONS} objects with a name each.`;
+  }
+  return undefined;
 }
 
 /** The QoS that a file states, if it states one. */

@@ -116,6 +116,10 @@ withPage("a run can be paused, gone on with and begun anew", async (page) => {
 
 withPage("frames keep coming while the optimiser works", async (page) => {
   await open(page, "#tune?workflow=ml4&trials=40");
+  const session = await page.context().newCDPSession(page);
+  // The time the page's own thread computes, whatever else the machine is busy with.
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const computed = async () => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value;
   const frames = (ms) =>
     page.evaluate((ms) => new Promise((finish) => {
       let count = 0;
@@ -124,16 +128,20 @@ withPage("frames keep coming while the optimiser works", async (page) => {
       requestAnimationFrame(frame);
     }), ms);
   let best = 0;
-  // The machine may be busy with other things: the best of five counts, against the frames of the page at rest.
-  for (let attempt = 0; attempt < 5 && best < 0.85; attempt++) {
+  // The best of five counts, against the frames of the page at rest.
+  for (let attempt = 0; attempt < 5 && best < 0.9; attempt++) {
     const resting = await frames(1000);
+    const [before, began] = [await computed(), performance.now()];
     await page.click("#run");
     const working = await frames(1000);
     assert.doesNotMatch(await page.locator("#tune-status").textContent(), /^Done/);
     await done(page, "tune");
+    const share = (1000 * ((await computed()) - before)) / (performance.now() - began);
+    assert.ok(share < 0.6, `the page's thread computes ${(100 * share).toFixed(0)} % of the time`);
     best = Math.max(best, working / resting);
   }
-  assert.ok(best >= 0.85, `${(100 * best).toFixed(0)} % of the frames of the page at rest`);
+  // A machine with more to do than it has cores drops some of them.
+  assert.ok(best >= 0.6, `${(100 * best).toFixed(0)} % of the frames of the page at rest`);
 });
 
 withPage("forecasts and cold starts are those of the command line", async (page) => {
@@ -189,6 +197,7 @@ withPage("a trace of one’s own is read, and a wrong one is refused by line and
   await page.waitForFunction(() => document.querySelector("#pool-status").textContent.includes("of 400"));
   await done(page, "pool");
   assert.deepEqual(await problems(page), []);
+  assert.match(page.url(), /trace=mine\.csv&func=7/);
   const wrong = [
     ["columns.csv", "minute,function,count\n0,1,2\n", /columns\.csv: Line 1 must name the columns minute,func,cnt,act: func, cnt, act are missing/],
     ["text.csv", "minute,func,cnt,act\n0,0,1,1\n1,0,many,1\n", /text\.csv: Line 3, column cnt: “many” is not a whole number/],
@@ -215,6 +224,10 @@ withPage("what an address or an input says wrongly is named, and the page goes o
   await page.goto("about:blank");
   await open(page, "#tune?workflow=custom&file=%%%damaged");
   assert.match((await problems(page)).join(), /The workflow in the address is damaged/);
+  await page.goto("about:blank");
+  await open(page, "#pool?trace=mine.csv&ratio=-3&func=99");
+  await page.waitForFunction(() => document.querySelectorAll("#problems span").length === 3);
+  assert.match((await problems(page)).join(), /Cost of a cold start: “-3”.*trace “mine.csv”.*no function 99/);
   await page.goto("about:blank");
   await open(page, "#nowhere");
   assert.match((await problems(page)).join(), /no tab “nowhere”/);

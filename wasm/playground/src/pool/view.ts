@@ -58,7 +58,7 @@ export class PoolView {
   /** Takes over settings from outside. */
   set(settings: PoolSettings): void {
     this.settings = settings;
-    if (!(settings.trace in SHIPPED)) {
+    if (settings.trace !== this.loaded && !Object.hasOwn(SHIPPED, settings.trace)) {
       const name = settings.trace.slice(0, 40);
       this.page.complain(`The address names a trace “${name}” that is not shipped: files of yours stay on your device. Choose the file again; the demonstration load is shown.`);
       settings.trace = "demo";
@@ -83,7 +83,7 @@ export class PoolView {
   private listen(): void {
     byId("trace").addEventListener("change", ({ target }) => {
       const { value } = target as HTMLSelectElement;
-      if (value in SHIPPED) void this.loadShipped(value);
+      if (Object.hasOwn(SHIPPED, value)) void this.loadShipped(value);
     });
     byId("func").addEventListener("change", ({ target }) => {
       this.settings.func = Number((target as HTMLSelectElement).value);
@@ -230,8 +230,8 @@ export class PoolView {
   private fill({ ticket, name, functions, minutes }: Extract<Reply, { type: "loaded" }>): void {
     if (ticket !== this.ticket) return;
     const select = byId<HTMLSelectElement>("trace");
-    if (!(name in SHIPPED)) {
-      this.loaded = name;
+    if (!Object.hasOwn(SHIPPED, name)) {
+      this.loaded = this.settings.trace = name;
       fillSelect(select, [...Object.entries(SHIPPED).map(([key, { title }]): [string, string] => [key, title]), ["file", name]], "file");
     }
     const shippedName = (func: number) => (SHIPPED[name]?.names[func] ? `, ${SHIPPED[name].names[func]}` : "");
@@ -241,7 +241,7 @@ export class PoolView {
     ]);
     const known = functions.some(({ func }) => func === this.settings.func);
     if (!known) {
-      if (name in SHIPPED) this.page.complain(`The load has no function ${this.settings.func}; function ${functions[0]?.func} is shown.`);
+      if (Object.hasOwn(SHIPPED, name)) this.page.complain(`The load has no function ${this.settings.func}; function ${functions[0]?.func} is shown.`);
       this.settings.func = functions[0]?.func ?? 0;
     }
     fillSelect(byId("func"), options, String(this.settings.func));

@@ -3,15 +3,13 @@
 import type { WorkflowFile, WorkflowFunction } from "aquatope-wasm/web";
 import { html } from "../dom";
 import { NumberInput } from "../form";
+import { MAX_FUNCTIONS, shapeProblem } from "../settings";
 import { drawGraph, edgesOf } from "./graph";
-
-/** What a study can hold. */
-const MAX_FUNCTIONS = 16;
 
 /** The numbers of a function that are asked for; the others keep the values of the shipped workflows. */
 const FIELDS = [
-  { key: "serial_s", label: "Serial work", unit: "core-s", min: 0.001, max: 3600, initial: 0.3 },
-  { key: "parallel_s", label: "Parallel work", unit: "core-s", min: 0, max: 3600, initial: 0.6 },
+  { key: "serial_s", label: "Serial work", unit: "core·s", min: 0.001, max: 3600, initial: 0.3 },
+  { key: "parallel_s", label: "Parallel work", unit: "core·s", min: 0, max: 3600, initial: 0.6 },
   { key: "max_parallelism", label: "Parallelism", unit: "cores", min: 1, max: 64, initial: 2 },
   { key: "io_s", label: "Waiting", unit: "s", min: 0, max: 3600, initial: 0.3 },
   { key: "ws_base_mb", label: "Working set", unit: "MB", min: 1, max: 65536, initial: 256 },
@@ -72,7 +70,7 @@ export class Editor {
   }
 
   private render(): void {
-    const functions = Array.isArray(this.file?.functions) ? this.file.functions : [];
+    const { functions } = this.file;
     this.functions.replaceChildren(...functions.map((of, index) => this.form(of, index)));
     this.add.disabled = functions.length >= MAX_FUNCTIONS;
     this.renderGraph();
@@ -85,7 +83,7 @@ export class Editor {
 
   /** Passes the workflow on; an optimum or configuration stated for the one before no longer holds. */
   private changed(): void {
-    this.file.name = this.file.name.replace(/( \(edited\))?$/, " (edited)");
+    this.file.name = String(this.file.name ?? "workflow").replace(/( \(edited\))?$/, " (edited)");
     delete this.file.oracle;
     delete this.file.reference;
     this.renderGraph();
@@ -165,13 +163,8 @@ export class Editor {
     } catch (error) {
       return this.complain(`This is not JSON: ${(error as Error).message}`);
     }
-    if (typeof file !== "object" || file === null || !Array.isArray((file as WorkflowFile).functions)) {
-      return this.complain("This is no workflow: give an object with the fields of schema aquatope-workflow/1.");
-    }
-    const { functions } = file as WorkflowFile;
-    if (functions.length > MAX_FUNCTIONS || !functions.every((of) => typeof of === "object" && of !== null)) {
-      return this.complain(`functions: give 1 to ${MAX_FUNCTIONS} objects.`);
-    }
+    const problem = shapeProblem(file);
+    if (problem) return this.complain(problem);
     this.set(file as WorkflowFile);
     this.edited(structuredClone(this.file));
   }

@@ -12,7 +12,7 @@ export interface Connect {
 }
 
 export function drawGraph(figure: HTMLElement, file: WorkflowFile, connect?: Connect): void {
-  const names = (Array.isArray(file?.functions) ? file.functions : []).map((f, index) => String(f?.name ?? index));
+  const names = file.functions.map(({ name }) => name);
   const edges = edgesOf(file);
   const places = layout(names.length, edges);
   const columns = Math.max(0, ...places.map(([column]) => column)) + 1;
@@ -35,10 +35,11 @@ export function drawGraph(figure: HTMLElement, file: WorkflowFile, connect?: Con
 
 /** Edges between functions that exist, by number. */
 export function edgesOf(file: WorkflowFile): [number, number][] {
-  const functions = Array.isArray(file?.functions) ? file.functions : [];
+  const { functions } = file;
   const number = (end: number | string) => (typeof end === "number" ? end : functions.findIndex(({ name }) => name === end));
-  const edges = Array.isArray(file?.edges) ? file.edges : [];
+  const edges = Array.isArray(file.edges) ? file.edges : [];
   return edges
+    .filter(Array.isArray)
     .map(([from, to]): [number, number] => [number(from), number(to)])
     .filter(([from, to]) => from in functions && to in functions);
 }
