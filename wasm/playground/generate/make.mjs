@@ -109,7 +109,7 @@ function tally({ ratio, memory }, rows) {
 function tune() {
   const runs = [
     { workflow: "ml4", model: "structured", noise: 0.1, outliers: 0.1, trials: 31, batch: 3, seed: 1 },
-    { workflow: "chain3", model: "blackbox", noise: 0.05, outliers: 0, trials: 19, batch: 3, seed: 5 },
+    { workflow: "fan5", model: "structured", noise: 0.05, outliers: 0, trials: 18, batch: 4, seed: 5 },
   ];
   const done = runs.map((run) => {
     const options = Object.entries(run).flatMap(([name, value]) => [`--${name}`, String(value)]);

@@ -97,7 +97,7 @@ for (const { run, result } of golden("tune")) {
 }
 
 withPage("a run can be paused, gone on with and begun anew", async (page) => {
-  await open(page, "#tune?workflow=single1&trials=60");
+  await open(page, "#tune?workflow=single1&model=blackbox&trials=60");
   await page.click("#run");
   await page.waitForFunction(() => /[1-9]\d* of 60/.test(document.querySelector("#tune-status").textContent));
   await page.click("#pause");
