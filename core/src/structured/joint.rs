@@ -117,12 +117,17 @@ impl<const F: usize, const N: usize> Joint<F, N> {
     /// The responsibilities under the present posterior of c.
     fn judge(&mut self, data: &Observations<F, N>, noise: &Noise<F>) {
         for s in (0..data.len).filter(|&s| data.is_trial(s)) {
-            let precision = 1.0 / self.common_covariance[s][s];
-            let (prior, prior_times_mean) = self.prior[s];
-            let rest = (precision - prior).max(1e-9);
-            let mean = (self.common_mean[s] * precision - prior_times_mean) / rest;
-            self.outlier[s] = noise.outlier_probability(mean, 1.0 / rest);
+            let (mean, variance) = self.measured_factor(s);
+            self.outlier[s] = noise.outlier_probability(mean, variance);
         }
+    }
+
+    /// Mean and variance of the common factor of observation `s` as the durations alone tell it, without its prior.
+    pub(super) fn measured_factor(&self, s: usize) -> (f64, f64) {
+        let precision = 1.0 / self.common_covariance[s][s];
+        let (prior, prior_times_mean) = self.prior[s];
+        let rest = (precision - prior).max(1e-9);
+        ((self.common_mean[s] * precision - prior_times_mean) / rest, 1.0 / rest)
     }
 
     /// Improves the kernel shared by all functions: two sweeps of a coordinate search on the marginal likelihood of

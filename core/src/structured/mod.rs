@@ -235,6 +235,14 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             data.changed_at[function] = trial;
             scratch.joint.infer(data, kernel, noise);
         }
+        // A change that is not known yet has been learned as noise.
+        let expected = if self.baseline.is_some() { &self.base_noise } else { noise };
+        if let Some(trial) = change::find_common(data, &scratch.joint, expected) {
+            for changed_at in &mut data.changed_at[..self.workflow.len()] {
+                *changed_at = trial.max(*changed_at);
+            }
+            scratch.joint.infer(data, kernel, noise);
+        }
         self.check_residuals(data, &scratch.joint)
     }
 

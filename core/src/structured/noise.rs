@@ -26,6 +26,8 @@ pub(super) const MIN_VARIANCE: f64 = 1e-6;
 const PRIOR_OUTLIERS: (f64, f64) = (1.0, 10.0);
 /// How many samples the mean of all functions' noise counts for in each function's own noise.
 const POOLING: f64 = 20.0;
+/// Density below which one measurement tells no more than another: something else went wrong.
+const LEAST_DENSITY: f64 = 0.01;
 /// The most outcomes a profile is computed from; further ones are not looked at.
 const MAX_SAMPLES: usize = 128;
 
@@ -70,10 +72,22 @@ impl<const F: usize> Noise<F> {
 
     /// Probability that c, estimated as `mean` with `variance`, is that of a disturbed invocation.
     pub(super) fn outlier_probability(&self, mean: f64, variance: f64) -> f64 {
-        let slow = self.outliers * density(mean - SLOWDOWN, SLOWDOWN_VARIANCE + variance);
-        let normal = (1.0 - self.outliers) * density(mean, self.common + variance);
+        let (normal, slow) = self.densities(mean, variance);
         let total = slow + normal;
         if total > 0.0 { slow / total } else { f64::from(u8::from(mean > 0.5 * SLOWDOWN)) }
+    }
+
+    /// ln density, up to a constant, of measuring c as `mean` with `variance`. Never less than that of
+    /// [`LEAST_DENSITY`].
+    pub(super) fn ln_density(&self, mean: f64, variance: f64) -> f64 {
+        let (normal, slow) = self.densities(mean, variance);
+        float::ln((normal + slow).max(LEAST_DENSITY))
+    }
+
+    /// Densities of undisturbed and of disturbed invocations.
+    fn densities(&self, mean: f64, variance: f64) -> (f64, f64) {
+        let normal = (1.0 - self.outliers) * density(mean, self.common + variance);
+        (normal, self.outliers * density(mean - SLOWDOWN, SLOWDOWN_VARIANCE + variance))
     }
 }
 

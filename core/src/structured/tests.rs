@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use std::boxed::Box;
 use std::vec::Vec as StdVec;
 
+mod behaviour;
+
 const D: usize = 9;
 const F: usize = 3;
 const N: usize = 72;
@@ -66,6 +68,8 @@ struct World {
     rng: SplitMix64,
     own: f64,
     common: f64,
+    /// Factor on every function's durations.
+    work: [f64; F],
 }
 
 impl World {
@@ -99,7 +103,7 @@ impl World {
         let prices = Prices::new(0.2, 0.05).unwrap();
         let model =
             StructuredModel::new(builder.build().unwrap(), prices, &resources, &space, Called).unwrap();
-        Self { space, model, rng: SplitMix64(11), own, common }
+        Self { space, model, rng: SplitMix64(11), own, common, work: [1.0; F] }
     }
 
     fn top(&self) -> Point<D> {
@@ -129,7 +133,8 @@ impl World {
             let Configuration { cpu, memory_mb, concurrency } = configurations[i];
             let (serial, parallel, needed) = [(0.3, 0.6, 250.0), (0.4, 2.0, 500.0), (0.2, 1.0, 350.0)][i];
             let short = (needed / memory_mb - 1.0_f64).max(0.0);
-            (serial / cpu.min(1.0) + parallel / cpu) * (1.0 + 2.0 * short) * (0.8 + 0.2 * concurrency)
+            let alone = (serial / cpu.min(1.0) + parallel / cpu) * (1.0 + 2.0 * short);
+            self.work[i] * alone * (0.8 + 0.2 * concurrency)
         })
     }
 
