@@ -184,8 +184,18 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         self.compose(limit, scratch);
         let bound = float::ln(limit * (1.0 - margin));
         let mut configuration = [0; F];
+        let Workbench { composition, ln_durations: durations, .. } = &scratch.workbench;
+        composition.configuration(0, &mut configuration);
+        // The latencies of choices may be bounds; what they take more than the fastest one is still worth trying.
+        let bound_of = |composition: &Composition<F>, index| {
+            composition.choices().get(index).map_or(0.0, |choice: &Choice| choice.duration)
+        };
+        let fastest = self.workflow.latency_by(|i| durations[i][usize::from(configuration[i]).min(L - 1)]);
+        let excess = bound_of(composition, 0) - fastest;
         let mut try_choice = |index: usize, scratch: &mut StructuredScratch<S, F, N, L>| {
-            scratch.workbench.composition.configuration(index, &mut configuration);
+            let composition = &scratch.workbench.composition;
+            composition.configuration(index, &mut configuration);
+            composition.improve(&self.workflow, bound_of(composition, index) - excess, &mut configuration);
             let decision = self.predict(&configuration, None, scratch);
             let latency = decision.ln_latency;
             (decision, latency.mean + deviations * latency.standard_deviation() <= bound)
@@ -225,6 +235,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         let within = composition.choices().iter().rposition(|choice| choice.duration <= limit);
         let mut configuration = [0; F];
         composition.configuration(within.unwrap_or(0), &mut configuration);
+        composition.improve(&self.workflow, limit, &mut configuration);
         configuration
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Choice {
     pub(super) second: u16,
 }
 
-const NONE: Choice = Choice { duration: 0.0, cost: 0.0, first: 0, second: 0 };
+pub(super) const NONE: Choice = Choice { duration: 0.0, cost: 0.0, first: 0, second: 0 };
 
 /// Choices by rising duration and falling cost.
 #[derive(Clone, Debug)]
