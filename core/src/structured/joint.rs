@@ -27,7 +27,7 @@ const SWEEPS: [f64; 2] = [0.5, 0.25];
 /// The most steps of one parameter in a sweep.
 const MAX_MOVES: usize = 4;
 
-type Matrix<const N: usize> = [[f64; N]; N];
+pub(super) type Matrix<const N: usize> = [[f64; N]; N];
 
 /// The posterior and its work space: `F + 4` matrices of N by N.
 pub(super) struct Joint<const F: usize, const N: usize> {
@@ -43,8 +43,9 @@ pub(super) struct Joint<const F: usize, const N: usize> {
     pub(super) outlier: [f64; N],
     /// Prior of c: precision, and precision times mean.
     pub(super) prior: [(f64, f64); N],
-    sum: Matrix<N>,
-    work: [Matrix<N>; 2],
+    /// Sum of A_i^-1.
+    pub(super) sum: Matrix<N>,
+    pub(super) work: [Matrix<N>; 2],
 }
 
 impl<const F: usize, const N: usize> Joint<F, N> {
@@ -298,7 +299,7 @@ fn covariance<const F: usize, const N: usize>(
 
 /// Inverts the upper triangle of `work[0]` into `inverse` (all of it), adding to the diagonal until it is positive
 /// definite. n³ operations per attempt.
-fn invert<const N: usize>(work: &mut [Matrix<N>; 2], n: usize, inverse: &mut Matrix<N>) {
+pub(super) fn invert<const N: usize>(work: &mut [Matrix<N>; 2], n: usize, inverse: &mut Matrix<N>) {
     let [factor, second] = work;
     let mut jitter = 0.0;
     for s in 0..n {

@@ -31,6 +31,7 @@ mod kernel;
 mod misfit;
 mod noise;
 mod observations;
+mod score;
 mod surface;
 #[cfg(test)]
 mod tests;
@@ -243,7 +244,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             }
             scratch.joint.infer(data, kernel, noise);
         }
-        self.check_residuals(data, &scratch.joint)
+        self.check_posterior(data, noise, &mut scratch.joint)
     }
 
     /// Coordinates of a stage's resources under `point`.

@@ -586,3 +586,63 @@ proptest! {
         }
     }
 }
+
+/// Seeds of 10 whose live study gives up the structure within `most` trials. Invocations have noise of this much, and a
+/// tenth of them is slowed if `disturbed`; `bend` are further factors of the durations.
+fn noticed_within(
+    most: usize,
+    noise: f64,
+    disturbed: bool,
+    bend: impl Fn(&[Configuration; F]) -> [f64; F],
+) -> usize {
+    let noticed = |seed: &u64| {
+        let mut world = World::new(noise, noise, false);
+        world.rng = SplitMix64(*seed);
+        world.learn_baseline();
+        let (mut study, mut scratch, mut rng) = (world.study(*seed), scratch(), SplitMix64(*seed));
+        for _ in 0..most / 3 {
+            let Ok(ids) = study.ask(3, &mut rng, &mut scratch) else { return true };
+            for id in ids {
+                let point = study.trial(id).unwrap().point.clone();
+                let slow = if disturbed && uniform(&mut world.rng) < 0.1 { 2.5 } else { 1.0 };
+                let outcome = world.invoke(&point, slow);
+                let factors = bend(&world.configurations(&point));
+                let durations = core::array::from_fn(|i| outcome.durations()[i] * factors[i]);
+                study.tell(id, world.outcome(&point, &durations)).unwrap();
+            }
+        }
+        false
+    };
+    (0..10).filter(noticed).count()
+}
+
+#[test]
+fn independent_functions_are_never_given_up() {
+    for (noise, disturbed) in [(0.05, false), (0.05, true), (0.2, true)] {
+        assert_eq!(noticed_within(60, noise, disturbed, |_| [1.0; F]), 0, "{noise}");
+    }
+}
+
+#[test]
+fn durations_that_follow_the_resources_upstream_are_noticed() {
+    let follow = |exponent: f64| move |c: &[Configuration; F]| [1.0, 1.0, float::pow(c[0].cpu, -exponent)];
+    assert_eq!(noticed_within(24, 0.05, false, follow(0.5)), 10);
+    assert_eq!(noticed_within(36, 0.2, true, follow(1.5)), 10);
+    let (strong, weak) =
+        (noticed_within(48, 0.15, false, follow(0.5)), noticed_within(48, 0.2, true, follow(0.5)));
+    assert!(strong >= 7 && weak >= 5, "{strong} {weak}");
+}
+
+#[test]
+fn functions_that_compete_are_noticed() {
+    // Slowed by the CPU that the other functions hold, at most 6 cores.
+    let compete = |by: f64| {
+        move |c: &[Configuration; F]| {
+            let held: f64 = c.iter().map(|c| c.cpu).sum();
+            core::array::from_fn(|i| 1.0 + by * (held - c[i].cpu) / 6.0)
+        }
+    };
+    let half = [false, true].map(|disturbed| noticed_within(48, 0.05, disturbed, compete(0.5)));
+    let triple = noticed_within(48, 0.05, false, compete(2.0));
+    assert!(half[0] >= 8 && half[1] >= 7 && triple >= 6, "{half:?} {triple}");
+}
