@@ -1,5 +1,7 @@
 //! The one error the command line prints: what, where, and how to mend it.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 
 use aquatope_workflow::fault::Fault;
@@ -56,6 +58,11 @@ impl From<Fault> for Error {
     fn from(Fault { at, what, mend }: Fault) -> Self {
         Self::Input { at, what, mend }
     }
+}
+
+/// Say `text` on standard error. A broken pipe there is no reason to stop.
+pub fn note(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A result with the command line's [`enum@Error`].

@@ -121,7 +121,7 @@ fn bad_requests_end_with_code_2_and_one_line() {
         (&["--split", "300,300"], "the validation part [300, 300) is empty"),
         (&["--split", "300,700"], "the test part [700, 600) is empty"),
         (&["--train-days", "3"], "--train-days 3: the test part"),
-        (&["--cold-cost", "0"], "--cold-cost: is not a positive number"),
+        (&["--cold-cost", "0"], "--cold-cost: is not a positive number, or too large"),
         (&["--report", blocked], "give a folder that can be written"),
     ];
     for (arguments, expected) in cases {

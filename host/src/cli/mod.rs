@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 
 /// Pre-warmed pools and resource configuration for serverless workflows.
 #[derive(Parser)]
@@ -47,7 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("aquatope: {error}");
+            note(format_args!("aquatope: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

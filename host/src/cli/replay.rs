@@ -60,13 +60,17 @@ pub(super) struct Arguments {
 /// 0.9 quantile of the forecast.
 pub(super) const DEFAULT_COLD_COST: f64 = 2.25;
 
+/// The dearest cold start: a week of a warm container, well beyond the highest quantile that is forecast.
+const MOST_COLD_COST: f64 = 10_080.0;
+
 /// Run the command.
 ///
 /// # Errors
 /// Whatever is wrong with the trace, the split or the report folder.
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    if !(arguments.cold_cost.is_finite() && arguments.cold_cost > 0.0) {
-        return Err(Error::input("--cold-cost", "is not a positive number", "give a price such as 20"));
+    if !(arguments.cold_cost > 0.0 && arguments.cold_cost <= MOST_COLD_COST) {
+        let mend = format!("give a price such as 20, at most {MOST_COLD_COST}");
+        return Err(Error::input("--cold-cost", "is not a positive number, or too large", mend));
     }
     let output = Output { report: arguments.report, json: arguments.json };
     output.prepare()?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::print;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::files;
 use crate::forecast::models::{self, HYBRID, LIGHT};
 use crate::replay::progress::Progress;
@@ -192,7 +192,7 @@ impl<'a, O: Serialize + DeserializeOwned + PartialEq> Keeper<'a, O> {
         if self.saved.elapsed() >= BETWEEN_CHECKPOINTS {
             // A full disk may have room again by the end of the run: go on, but say so.
             if let Err(refused) = self.file.save(state) {
-                eprintln!("warning: no checkpoint: {refused}");
+                note(format_args!("warning: no checkpoint: {refused}"));
             }
             self.saved = Instant::now();
         }

@@ -8,7 +8,7 @@ use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS};
 use clap::{Args, ValueEnum};
 
 use super::print;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::files;
 use crate::tune::compare::{self, Comparison};
 use crate::tune::evaluator::{Evaluator, Program, Simulated, end_programs};
@@ -305,7 +305,7 @@ impl Arguments {
         );
         let handler = move || {
             end_programs();
-            eprintln!("aquatope: interrupted; {kept}");
+            note(format_args!("aquatope: interrupted; {kept}"));
             std::process::exit(INTERRUPTED);
         };
         ctrlc::set_handler(handler).map_err(|e| Error::Failed(format!("cannot listen for Ctrl-C: {e}")))

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::run::Observer;
 use super::sampler::Recommendation;
 use super::trial::{Trial, TrialState};
+use crate::error::note;
 
 /// Prints a run as it goes on.
 pub struct Progress {
@@ -22,7 +23,7 @@ impl Progress {
 
     fn line(&self, text: &str) {
         // A hidden bar (no terminal) would swallow the line.
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
+        if self.bar.is_hidden() { note(text) } else { self.bar.println(text) }
     }
 }
 
