@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bindings, golden, modules, run, workflowText } from "./study.mjs";
+import { bindings, forecasts, golden, modules, run, workflowText } from "./study.mjs";
 
 const axes = (count) => Array.from({ length: count }, () => ({ min: 0.1, max: 4, step: 0.1, log: true }));
 
@@ -118,6 +118,30 @@ for (const name of Object.keys(modules)) {
         assert.deepEqual(workflow.compose(oracle.levels, truth.durations), truth);
         assert.deepEqual(workflow.optimum().levels, oracle.levels);
         assert.equal(workflow.resources(start)[0].cpu, 4);
+    });
+
+    test(`${name}: forecasts of a trained model are the native ones within 1e-5`, () => {
+        const { model, series, observed, golden } = forecasts();
+        series.forEach((minutes, func) => {
+            const forecaster = new Forecaster(model);
+            forecaster.push(minutes.slice(0, observed));
+            let compared = 0;
+            for (let minute = observed; minute < minutes.length; minute++) {
+                assert.equal(forecaster.minute, minute);
+                for (const native of golden.filter((native) => native.func === func && native.minute === minute)) {
+                    const { mean, quantiles } = forecaster.forecast();
+                    assert.equal(quantiles.length, native.quantiles.length);
+                    [native.mean, ...native.quantiles].forEach((theirs, i) => {
+                        const ours = [mean, ...quantiles][i];
+                        assert.ok(Math.abs(ours - theirs) <= 1e-5 * Math.max(1, theirs), `${func} at ${minute}: ${ours}, ${theirs}`);
+                    });
+                    compared += 1;
+                }
+                forecaster.push(minutes[minute]);
+            }
+            assert.ok(compared > 40);
+            forecaster.free();
+        });
     });
 
     test(`${name}: a pool is the quantile at the price`, () => {

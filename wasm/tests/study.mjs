@@ -1,4 +1,4 @@
-// What the tests share: both modules, loaded as a page would, and a whole study on a shipped workflow.
+// What the tests share: both modules, loaded as a page would, whole studies on shipped workflows, and native forecasts.
 
 import { readFileSync } from "node:fs";
 
@@ -17,6 +17,20 @@ export async function bindings(name) {
 
 export const workflowText = (name) => readFileSync(new URL(`workflows/${name}.json`, fixtures), "utf8");
 export const golden = () => JSON.parse(readFileSync(new URL("golden/study.json", fixtures), "utf8"));
+
+/** The playground's model and load, and what `aquatope forecast --stream` says to them (playground/generate/make.mjs). */
+export function forecasts() {
+    const playground = new URL("../playground/", import.meta.url);
+    const { observed, minutes, forecasts: golden } = JSON.parse(readFileSync(new URL("test/golden/forecast.json", playground), "utf8"));
+    const quiet = () => Array.from({ length: minutes }, () => ({ invocations: 0, peak: 0 }));
+    const series = [...new Set(golden.map(({ func }) => func))].sort().map(quiet);
+    const [, ...rows] = readFileSync(new URL("assets/demo.csv", playground), "utf8").trim().split("\n");
+    for (const row of rows) {
+        const [minute, func, invocations, peak] = row.split(",").map(Number);
+        series[func][minute] = { invocations, peak };
+    }
+    return { model: readFileSync(new URL("assets/light.weights", playground)), series, observed, golden };
+}
 
 /** Runs a study against the simulator and gives what `golden/study.json` has of it. */
 export function run({ Study, Workflow }, { workflow, model, seed, trials }) {
