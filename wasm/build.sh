@@ -29,7 +29,7 @@ for variant in plain simd; do
         cmp "$bindings/$variant/$kind/aquatope_wasm_bg.wasm" "$bindings/$variant/web/aquatope_wasm_bg.wasm"
     done
     # shellcheck disable=SC2086
-    wasm-opt -Os $features "$bindings/$variant/web/aquatope_wasm_bg.wasm" -o pkg/$module
+    wasm-opt -Os --strip-producers $features "$bindings/$variant/web/aquatope_wasm_bg.wasm" -o pkg/$module
 done
 # And one glue serves both modules.
 diff -r -x '*.wasm' "$bindings/plain" "$bindings/simd"
