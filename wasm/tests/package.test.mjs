@@ -62,11 +62,11 @@ test("the package holds what it needs and nothing else", () => {
     for (const name of text) assert.doesNotMatch(readFileSync(new URL(name, pkg), "utf8"), /\/root\/|\/home\/|\/tmp\//, name);
 });
 
-test("everything is at most 258,000 bytes compressed", (t) => {
+test("everything is at most 260,000 bytes compressed", (t) => {
     for (const [name, file] of Object.entries(modules)) {
         const size = gzipSync(readFileSync(new URL(file, pkg)), { level: 9 }).length;
         t.diagnostic(`${name}: ${size} bytes`);
-        assert.ok(size <= 258_000, `${name}: ${size} bytes`);
+        assert.ok(size <= 260_000, `${name}: ${size} bytes`);
     }
 });
 
