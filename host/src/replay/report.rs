@@ -193,7 +193,7 @@ impl Comparison {
         }
         let others =
             self.policies[..index].iter().filter(|p| Some(p.name) != best && p.name != PolicyName::Oracle);
-        Ink::Series((others.count() % 11) as u8 + 1)
+        Ink::Series((others.count() % 15) as u8 + 1)
     }
 }
 

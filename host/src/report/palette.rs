@@ -9,7 +9,7 @@ pub enum Ink {
     Text,
     /// The colour of comparisons that are not the point.
     Quiet,
-    /// One of twelve colours, the first being the strongest; colour-blind readers tell the first eight apart.
+    /// One of sixteen colours, the first being the strongest; colour-blind readers tell the first eight apart.
     Series(u8),
 }
 
@@ -18,7 +18,7 @@ impl Ink {
         match self {
             Self::Text => "ink-text".into(),
             Self::Quiet => "ink-quiet".into(),
-            Self::Series(number) => format!("ink-{}", number % 12),
+            Self::Series(number) => format!("ink-{}", usize::from(number) % LIGHT.series.len()),
         }
     }
 }
@@ -26,7 +26,7 @@ impl Ink {
 /// Paper, card, text, soft text, rules, and quiet ink; then the series.
 struct Palette {
     grounds: [(&'static str, &'static str); 6],
-    series: [&'static str; 12],
+    series: [&'static str; 16],
 }
 
 // The first eight colours follow Okabe and Ito's palette for colour-blind readers, darkened on white and lightened on
@@ -42,7 +42,7 @@ const LIGHT: Palette = Palette {
     ],
     series: [
         "#0067b1", "#d15400", "#00835f", "#b0417f", "#8a6d00", "#3a9bd0", "#6b4fb3", "#3d2c1c", "#a3231f",
-        "#4d7c0f", "#0f6d7a", "#8c5a3c",
+        "#4d7c0f", "#0f6d7a", "#8c5a3c", "#d6336c", "#1b2a8f", "#7fae3a", "#b58bd9",
     ],
 };
 
@@ -57,7 +57,7 @@ const DARK: Palette = Palette {
     ],
     series: [
         "#5cb3ff", "#ff9248", "#3fd0a4", "#ee8cc4", "#e0c14a", "#9bd6f7", "#b7a3f5", "#f3e4d0", "#ff7b72",
-        "#a3d65c", "#4cc3d4", "#d8a37e",
+        "#a3d65c", "#4cc3d4", "#d8a37e", "#ff5c93", "#7d8dff", "#c9f08a", "#e3c8ff",
     ],
 };
 
