@@ -78,7 +78,9 @@ for (const { run, result } of golden("tune")) {
     });
     const { recommendation } = result;
     assert.deepEqual(study.recommendation.values, valuesOf(recommendation));
-    assert.equal(study.recommendation.cost.median, recommendation.cost.median);
+    // The command line prints medians by the system's exponential, the package by its own: one unit in the last place.
+    const difference = Math.abs(study.recommendation.cost.median / recommendation.cost.median - 1);
+    assert.ok(difference <= 2 * Number.EPSILON, `median cost differs by ${difference}`);
     // And the page says so.
     assert.equal(Number.parseFloat(await tile(page, "tune-tiles", 0)), Number(recommendation.cost.median.toPrecision(4)));
     assert.equal(Number.parseFloat(await tile(page, "tune-tiles", 1)), Number(recommendation.latency_s.median.toPrecision(4)));
