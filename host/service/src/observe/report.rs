@@ -1,0 +1,88 @@
+//! What the observing part tells the planner, once a minute.
+
+use std::time::Duration;
+
+use aquatope_core::activation::FunctionId;
+use aquatope_core::time::Minute;
+use aquatope_core::window::Window;
+use serde::{Deserialize, Serialize};
+
+/// What is known of a function from its events. Means are running ones, over about the last 64 runs of their kind.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub struct FunctionInfo {
+    /// `namespace/[package/]action`, as the events name it.
+    pub name: String,
+    /// The runtime's kind, such as `python:3`.
+    pub kind: String,
+    /// The namespace that invoked it last; a shared package's action is invoked from others than its own.
+    pub namespace: String,
+    /// The action's memory limit, MB; 0: not known.
+    pub memory_mb: u32,
+    /// The minute its first activation arrived in.
+    pub first: Minute,
+    /// Runs that found a warm container.
+    pub warm_runs: u64,
+    /// Runs that did not.
+    pub cold_runs: u64,
+    /// Mean execution, initialisation excluded, ms.
+    pub duration_ms: f64,
+    /// Mean wait of warm runs, ms.
+    pub wait_ms: f64,
+    /// Mean initialisation of cold runs, ms.
+    pub init_ms: f64,
+    /// Mean of what a cold start costs its caller: initialisation, and the wait beyond that of warm runs, ms.
+    pub cold_start_ms: f64,
+}
+
+/// The sequences and compositions that ended in one minute: end-to-end figures of workflows, no containers.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SequenceMinute {
+    /// `namespace/[package/]action`.
+    pub name: String,
+    /// How many ended.
+    pub runs: u32,
+    /// Those of them that ended with an error.
+    pub failed: u32,
+    /// The sum of the components' durations of each run, ms, in order of arrival; at most
+    /// [`Self::DURATIONS`] of them. OpenWhisk reports that sum, not the time between start and end.
+    pub durations_ms: Vec<u32>,
+}
+
+impl SequenceMinute {
+    /// How many durations of a minute are kept.
+    pub const DURATIONS: usize = 256;
+}
+
+/// Requests of one namespace that OpenWhisk refused in one minute, for its rate or concurrency limits. They leave no
+/// activation: what was asked for is the activations and these.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Throttled {
+    /// The invoking namespace.
+    pub namespace: String,
+    /// Requests refused.
+    pub requests: u64,
+}
+
+/// What is new, whenever the watermark passes the end of a minute and the lateness after it.
+///
+/// After a pause (a backlog, a restart) one report may stand for several minutes: minutes without a window in it were
+/// idle.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct MinuteReport {
+    /// The minute that ended last.
+    pub minute: Minute,
+    /// The first minute that is not final.
+    pub open: Minute,
+    /// Windows that became final since the last report, by minute, then function; durable; idle ones left out.
+    pub finals: Vec<(FunctionId, Window)>,
+    /// What is known so far of the minutes `open..=minute`, by function, then minute; idle ones left out.
+    pub provisional: Vec<(FunctionId, Window)>,
+    /// Functions that are new or whose description changed since the last report.
+    pub functions: Vec<(FunctionId, FunctionInfo)>,
+    /// Sequences that ended in `minute`.
+    pub sequences: Vec<SequenceMinute>,
+    /// Requests refused in `minute`.
+    pub throttled: Vec<Throttled>,
+    /// The clock minus the watermark: how far the events that were read lie behind.
+    pub behind: Duration,
+}
