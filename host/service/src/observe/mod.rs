@@ -1,5 +1,690 @@
-//! Events to per-minute windows of every function, exactly once.
+//! Events to per-minute windows of every function, exactly once: a state machine without I/O and without a clock.
+//!
+//! ```text
+//! handle_assigned, handle_activation, handle_throttled, handle_unreadable, handle_caught_up, exclude
+//!                 -> handle_timeout(now) -> poll_commit -> (the caller makes it durable) -> handle_committed
+//!                                        -> poll_report
+//! ```
+//! A run counts from its arrival (`ended - duration - wait`) for as long as a warm container would have been busy. A
+//! minute is *provisional* once the watermark passes its end and the lateness; it is *final* once the watermark passes
+//! its end and `final_after`, and is handed out once. The watermark is the time up to which everything that was
+//! produced has been read, the least of the partitions': a backlog or a dead broker closes nothing early.
+//!
+//! Only final windows are durable. With them goes, for every partition, the offset from which the rest can be counted
+//! again after a restart; what was final already is left out then. So nothing is lost and nothing counts twice, and a
+//! duplicate has to be recognised only while a minute it touches is open.
 
+mod exclusions;
+mod occupancy;
+mod partition;
 mod report;
+mod runs;
+#[cfg(test)]
+mod tests;
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use aquatope_core::activation::{ActivationId, FunctionId};
+use aquatope_core::time::{Minute, Timestamp};
+use aquatope_core::window::{HORIZON, Window};
+
+use exclusions::Exclusions;
+use partition::Partition;
+use runs::{Run, Runs};
+
+pub use partition::{PartitionOffsets, Place};
 pub use report::{FunctionInfo, MinuteReport, SequenceMinute, Throttled};
+
+/// How minutes are closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObserverConfig {
+    /// How long after its end a minute is reported.
+    pub lateness: Duration,
+    /// How long after its end a minute is final: the longest run and wait to expect.
+    pub final_after: Duration,
+    /// Runs of a function that are kept one by one; with more open, its peaks are sampled. 32 bytes each.
+    pub exact_runs: usize,
+}
+
+impl Default for ObserverConfig {
+    /// 2 s; 6 min, a minute more than OpenWhisk's default time limit; 512.
+    fn default() -> Self {
+        Self { lateness: Duration::from_secs(2), final_after: Duration::from_secs(360), exact_runs: 512 }
+    }
+}
+
+/// One finished activation, from an event or a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished<'a> {
+    /// `namespace/[package/]action`.
+    pub name: &'a str,
+    /// The invoking namespace.
+    pub namespace: &'a str,
+    /// The runtime's kind.
+    pub kind: &'a str,
+    /// Its id; old versions of OpenWhisk send none, and then a duplicate is not recognised.
+    pub id: Option<ActivationId>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Run and initialisation, ms.
+    pub duration_ms: u64,
+    /// Wait before them, ms.
+    pub wait_ms: u64,
+    /// Initialisation, ms; 0 on a warm container.
+    pub init_ms: u64,
+    /// The action's memory limit, MB; 0: not known.
+    pub memory_mb: u32,
+    /// Whether it is the record of a whole sequence or composition, for which no container ran.
+    pub is_sequence: bool,
+    /// Whether it ended with an error.
+    pub failed: bool,
+}
+
+/// Where an activation was learned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the message there.
+    Message(Place),
+    /// From the platform's records, for a gap in the messages.
+    Record,
+}
+
+/// How many messages there were of each kind since the start. Messages read again after a restart count once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Runs of functions that were counted.
+    pub activations: u64,
+    /// Sequences and compositions.
+    pub sequences: u64,
+    /// Requests refused.
+    pub throttled: u64,
+    /// Known already.
+    pub duplicates: u64,
+    /// Our own warm-up calls.
+    pub own: u64,
+    /// OpenWhisk's own checks.
+    pub system: u64,
+    /// All of it in minutes that were final: not counted.
+    pub late: u64,
+    /// Arrived in a minute that was final: counted as busy in the later ones only.
+    pub partly: u64,
+    /// More than ten minutes ahead of the clock: not counted.
+    pub ahead: u64,
+    /// Not readable.
+    pub unreadable: u64,
+    /// Of other kinds.
+    pub other: u64,
+    /// Read before the restart, and again.
+    pub replayed: u64,
+}
+
+/// What becomes durable together.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Commit {
+    /// The minutes before it are final; none yet if `None`.
+    pub open: Option<Minute>,
+    /// Newly final windows, by minute, then function; idle ones left out.
+    pub windows: Vec<(FunctionId, Window)>,
+    /// Functions that are new or changed.
+    pub functions: Vec<(FunctionId, FunctionInfo)>,
+    /// Where to read on.
+    pub offsets: Vec<PartitionOffsets>,
+    /// Ids of our own warm-up calls, with the time they were told, if there are new ones: all that are remembered.
+    pub exclusions: Option<Vec<(ActivationId, Timestamp)>>,
+}
+
+/// What was durable when the process started.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Restored {
+    /// The minutes before it are final.
+    pub open: Option<Minute>,
+    /// The functions, by [`FunctionId`].
+    pub functions: Vec<FunctionInfo>,
+    /// Where to read on.
+    pub offsets: Vec<PartitionOffsets>,
+    /// Ids of our own warm-up calls.
+    pub exclusions: Vec<(ActivationId, Timestamp)>,
+}
+
+/// See the module's header.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    config: ObserverConfig,
+    ids: HashMap<Box<str>, FunctionId>,
+    functions: Vec<Function>,
+    partitions: Vec<Partition>,
+    /// What was stored of partitions that are not assigned yet.
+    stored_offsets: Vec<PartitionOffsets>,
+    /// The first minute that is not final; `None` until there is an event or a watermark.
+    open: Option<Minute>,
+    /// The minutes before it have been reported.
+    reported: Minute,
+    now: Timestamp,
+    watermark: Timestamp,
+    /// How many gaps are being filled; the watermark stands still meanwhile.
+    holds: u32,
+    /// Sequences and refusals, by the minute they happened in.
+    apart: BTreeMap<Minute, Apart>,
+    exclusions: Exclusions,
+    spilled: SpilledIds,
+    /// Final and durable, not reported yet.
+    finals: Vec<(FunctionId, Window)>,
+    /// Functions to describe in the next report.
+    changed: Vec<FunctionId>,
+    counters: Counters,
+}
+
+#[derive(Clone, Debug)]
+struct Function {
+    info: FunctionInfo,
+    runs: Runs,
+    /// What the store was told last; `None`: nothing.
+    stored: Option<Means>,
+}
+
+/// What of a function's description changes all the time: runs, and the means of execution, initialisation and cold
+/// starts. It is told again when one of them moved by a tenth.
+type Means = [f64; 4];
+
+#[derive(Clone, Debug, Default)]
+struct Apart {
+    sequences: BTreeMap<Box<str>, SequenceMinute>,
+    ids: HashSet<ActivationId>,
+    throttled: BTreeMap<Box<str>, u64>,
+}
+
+/// Ids of runs that are no longer kept one by one: the last [`SpilledIds::GENERATION`] to twice as many.
+#[derive(Clone, Debug, Default)]
+struct SpilledIds {
+    young: HashSet<ActivationId>,
+    old: HashSet<ActivationId>,
+}
+
+/// Events further ahead of the clock are not believed.
+const AHEAD_MS: u64 = 600_000;
+
+/// How far before the first event ever seen counting begins.
+const BEFORE_FIRST: u32 = 60;
+
+/// OpenWhisk's own activations, with absurd waits.
+const SYSTEM: &str = "whisk.system";
+
+impl Observer {
+    /// Go on where a store left off, or begin.
+    pub fn new(config: ObserverConfig, restored: Restored) -> Self {
+        let Restored { open, functions, offsets, exclusions } = restored;
+        let ids = functions.iter().zip(0..).map(|(info, id)| (info.name.as_str().into(), FunctionId(id)));
+        Self {
+            config,
+            ids: ids.collect(),
+            functions: functions.into_iter().map(Function::restored).collect(),
+            partitions: Vec::new(),
+            stored_offsets: offsets,
+            open,
+            reported: open.unwrap_or(Minute(0)),
+            now: Timestamp(0),
+            watermark: open.map_or(Timestamp(0), Minute::start),
+            holds: 0,
+            apart: BTreeMap::new(),
+            exclusions: Exclusions::new(exclusions),
+            spilled: SpilledIds::default(),
+            finals: Vec::new(),
+            changed: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Where to read on in `partition`, if the store knew it; [`Self::handle_assigned`] is then to be called.
+    pub fn resume(&self, partition: i32) -> Option<i64> {
+        let stored = self.stored_offsets.iter().find(|offsets| offsets.partition == partition);
+        stored.map(|offsets| offsets.resume)
+    }
+
+    /// The messages of `partition` come from offset `position` on. Call it before the first of them, and again when
+    /// messages were lost or the topic was made anew. Until it is caught up, a partition holds the watermark.
+    pub fn handle_assigned(&mut self, partition: i32, position: i64) {
+        if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
+            return known.skip_to(position);
+        }
+        let stored = self.stored_offsets.iter().position(|offsets| offsets.partition == partition);
+        let offsets = stored.map(|at| self.stored_offsets.swap_remove(at));
+        let seen = offsets.map_or(position, |offsets| offsets.position);
+        let mut assigned = Partition::new(PartitionOffsets { partition, resume: position, position: seen });
+        // A topic made anew starts over.
+        if offsets.is_some_and(|offsets| position < offsets.resume) {
+            assigned.skip_to(position);
+        }
+        self.partitions.push(assigned);
+    }
+
+    /// Take in one finished activation. Work: O(log of its function's open runs) when they come about in order.
+    pub fn handle_activation(&mut self, origin: Origin, finished: &Finished<'_>) {
+        let Some(replayed) = self.begin(origin, Some(finished.ended)) else { return };
+        let outcome = self.count_activation(origin, finished, replayed);
+        let counters = &mut self.counters;
+        if replayed {
+            counters.replayed += 1;
+            return;
+        }
+        match outcome {
+            Outcome::Whole => counters.activations += 1,
+            Outcome::Partly => {
+                counters.activations += 1;
+                counters.partly += 1;
+            }
+            Outcome::Sequence => counters.sequences += 1,
+            Outcome::Duplicate => counters.duplicates += 1,
+            Outcome::Own => counters.own += 1,
+            Outcome::System => counters.system += 1,
+            Outcome::Late => counters.late += 1,
+            Outcome::Ahead => counters.ahead += 1,
+        }
+    }
+
+    /// A request of `namespace` was refused at `at`.
+    pub fn handle_throttled(&mut self, place: Place, namespace: &str, at: Timestamp) {
+        let Some(replayed) = self.begin(Origin::Message(place), Some(at)) else { return };
+        self.counters.throttled += u64::from(!replayed);
+        if at.0 <= self.now.0 + AHEAD_MS && self.open.is_none_or(|open| at.minute() >= open) {
+            let throttled = &mut self.apart.entry(at.minute()).or_default().throttled;
+            *entry(throttled, namespace) += 1;
+            self.touch(Origin::Message(place), at.minute());
+        }
+    }
+
+    /// A message that says nothing to us.
+    pub fn handle_other(&mut self, place: Place, at: Option<Timestamp>) {
+        let Some(replayed) = self.begin(Origin::Message(place), at) else { return };
+        self.counters.other += u64::from(!replayed);
+    }
+
+    /// A message that cannot be read; true: for the first time.
+    pub fn handle_unreadable(&mut self, place: Place) -> bool {
+        let new = self.begin(Origin::Message(place), None) == Some(false);
+        self.counters.unreadable += u64::from(new);
+        new
+    }
+
+    /// Everything that was in `partition` at `at` has been read.
+    pub fn handle_caught_up(&mut self, partition: i32, at: Timestamp) {
+        if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
+            known.caught_up(at);
+        }
+    }
+
+    /// The activation `id` of the action `name` is our own warm-up call: it does not count, whether its event came
+    /// already or is still to come.
+    pub fn exclude(&mut self, name: &str, id: ActivationId) {
+        self.exclusions.insert(id, self.now);
+        let function = self.ids.get(name).and_then(|id| self.functions.get_mut(id.0 as usize));
+        if function.is_some_and(|function| function.runs.remove(id)) {
+            self.counters.activations -= u64::from(self.counters.activations > 0);
+            self.counters.own += 1;
+        }
+    }
+
+    /// A gap is to be filled from records: the watermark stands still until [`Self::release`].
+    pub fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    /// The gap is filled, or given up.
+    pub fn release(&mut self) {
+        self.holds = self.holds.saturating_sub(1);
+    }
+
+    /// It is `now`. A clock that steps back stands still here.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.exclusions.expire(self.now);
+        let least = self.partitions.iter().map(Partition::watermark).min();
+        if let Some(least) = least
+            && self.holds == 0
+        {
+            self.watermark = self.watermark.max(least.min(self.now));
+        }
+    }
+
+    /// The minutes that are due to become final, to be made durable; `None`: none is. Nothing changes until
+    /// [`Self::handle_committed`], so a store that fails is simply asked again later. Work: O(r log r) in the runs of
+    /// each function.
+    pub fn poll_commit(&mut self) -> Option<Commit> {
+        let due = Timestamp(self.watermark.0.saturating_sub(millis(self.config.final_after))).minute();
+        if due == Minute(0) || self.open.is_some_and(|open| open >= due) {
+            return None;
+        }
+        let first = self.open.map_or(due, |open| Minute(open.0.max(due.0.saturating_sub(HORIZON))));
+        let mut windows = Vec::new();
+        let mut ends = Vec::new();
+        for (id, function) in (0..).map(FunctionId).zip(&self.functions) {
+            function.runs.windows(first, due, &mut ends, |window| windows.push((id, window)));
+        }
+        windows.sort_by_key(|&(id, window)| (window.minute, id));
+        Some(Commit { open: Some(due), windows, ..self.checkpoint(Some(due)) })
+    }
+
+    /// What else is to be made durable, without closing a minute: where reading began, and our own warm-up calls.
+    pub fn poll_checkpoint(&mut self) -> Commit {
+        self.checkpoint(self.open)
+    }
+
+    fn checkpoint(&self, open: Option<Minute>) -> Commit {
+        let functions = (0..).map(FunctionId).zip(&self.functions);
+        Commit {
+            open: self.open,
+            windows: Vec::new(),
+            functions: functions
+                .filter(|(_, function)| function.is_changed())
+                .map(|(id, function)| (id, function.info.clone()))
+                .collect(),
+            offsets: self.partitions.iter().map(|partition| partition.offsets(open)).collect(),
+            exclusions: self.exclusions.to_store(),
+        }
+    }
+
+    /// `commit` is durable.
+    pub fn handle_committed(&mut self, commit: Commit) {
+        for (id, _) in &commit.functions {
+            if let Some(function) = self.functions.get_mut(id.0 as usize) {
+                function.stored = Some(function.means());
+                self.changed.push(*id);
+            }
+        }
+        if commit.exclusions.is_some() {
+            self.exclusions.stored();
+        }
+        if commit.open == self.open {
+            return;
+        }
+        self.open = commit.open;
+        let Some(open) = commit.open else { return };
+        self.finals.extend(commit.windows);
+        for function in self.functions.iter_mut().filter(|function| !function.runs.is_empty()) {
+            function.runs.forget(open);
+        }
+        self.partitions.iter_mut().for_each(|partition| partition.forget(open));
+        self.apart = self.apart.split_off(&open);
+    }
+
+    /// What is new, if a minute ended since the last report. Call it after the commits that are due.
+    pub fn poll_report(&mut self) -> Option<MinuteReport> {
+        let end = Timestamp(self.watermark.0.saturating_sub(millis(self.config.lateness))).minute();
+        if end <= self.reported || end == Minute(0) {
+            return None;
+        }
+        self.reported = end;
+        let open = self.open.unwrap_or(end);
+        let mut provisional = Vec::new();
+        let mut ends = Vec::new();
+        for (id, function) in (0..).map(FunctionId).zip(&mut self.functions) {
+            function.runs.windows(open, end, &mut ends, |window| provisional.push((id, window)));
+            if function.is_changed() && function.stored.is_none() {
+                self.changed.push(id);
+            }
+        }
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let functions = &self.functions;
+        let describe = |id: FunctionId| Some((id, functions.get(id.0 as usize)?.info.clone()));
+        let minute = Minute(end.0 - 1);
+        let apart = self.apart.get(&minute);
+        let throttled = apart.iter().flat_map(|apart| &apart.throttled);
+        Some(MinuteReport {
+            minute,
+            open,
+            finals: std::mem::take(&mut self.finals),
+            provisional,
+            functions: self.changed.drain(..).filter_map(describe).collect(),
+            sequences: apart.iter().flat_map(|apart| apart.sequences.values()).cloned().collect(),
+            throttled: throttled
+                .map(|(namespace, &requests)| Throttled { namespace: namespace.to_string(), requests })
+                .collect(),
+            behind: self.behind(),
+        })
+    }
+
+    /// The clock minus the watermark.
+    pub fn behind(&self) -> Duration {
+        Duration::from_millis(self.now.0.saturating_sub(self.watermark.0))
+    }
+
+    /// The time up to which everything has been read.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// The first minute that is not final.
+    pub fn open(&self) -> Option<Minute> {
+        self.open
+    }
+
+    /// What was read.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How many functions there are.
+    pub fn functions(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// The functions whose peaks are sampled at present, because too many of their runs are open.
+    pub fn sampled(&self) -> usize {
+        self.functions.iter().filter(|function| function.runs.is_spilled()).count()
+    }
+
+    /// The offset after the last message of every assigned partition.
+    pub fn positions(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.partitions.iter().map(|partition| (partition.id, partition.position()))
+    }
+
+    /// Take note of a message; `None`: it was read already, else whether it was before the restart.
+    fn begin(&mut self, origin: Origin, at: Option<Timestamp>) -> Option<bool> {
+        let Origin::Message(place) = origin else { return Some(false) };
+        let partition = self.partitions.iter_mut().find(|known| known.id == place.partition)?;
+        if !partition.advance(place.offset) {
+            return None;
+        }
+        if let Some(at) = at {
+            partition.note_time(at);
+        }
+        Some(partition.is_replayed(place.offset))
+    }
+
+    /// What was learned at `origin` counts in minutes up to `last`.
+    fn touch(&mut self, origin: Origin, last: Minute) {
+        if let Origin::Message(place) = origin
+            && let Some(partition) = self.partitions.iter_mut().find(|known| known.id == place.partition)
+        {
+            partition.touch(last, place.offset);
+        }
+    }
+
+    fn count_activation(&mut self, origin: Origin, finished: &Finished<'_>, replayed: bool) -> Outcome {
+        if finished.namespace == SYSTEM {
+            return Outcome::System;
+        }
+        if finished.id.is_some_and(|id| self.exclusions.contains(id)) {
+            return Outcome::Own;
+        }
+        if finished.ended.0 > self.now.0.saturating_add(AHEAD_MS) {
+            return Outcome::Ahead;
+        }
+        let open = *self.open.get_or_insert(Minute(finished.ended.minute().0.saturating_sub(BEFORE_FIRST)));
+        if finished.is_sequence {
+            return self.count_sequence(origin, finished, open);
+        }
+        let arrival = finished.ended.0.saturating_sub(finished.duration_ms).saturating_sub(finished.wait_ms);
+        let to = arrival.saturating_add(finished.duration_ms.saturating_sub(finished.init_ms).max(1));
+        let open_ms = open.start().0;
+        if to <= open_ms {
+            return Outcome::Late;
+        }
+        let id = finished.id.unwrap_or_else(|| unique(origin));
+        let function = self.function(finished, minute_of(arrival));
+        let is_spilled = self.functions[function.0 as usize].runs.is_spilled();
+        if is_spilled && self.spilled.contains(id) {
+            return Outcome::Duplicate;
+        }
+        let Function { runs, info, stored } = &mut self.functions[function.0 as usize];
+        let run = Run { from: arrival, to, id, cold: finished.init_ms > 0 };
+        if !runs.insert(run, origin == Origin::Record) {
+            return Outcome::Duplicate;
+        }
+        runs.spill(self.config.exact_runs, open, |id| self.spilled.insert(id));
+        if !replayed && describe(info, finished) {
+            *stored = None;
+        }
+        self.touch(origin, minute_of(to - 1));
+        if arrival < open_ms { Outcome::Partly } else { Outcome::Whole }
+    }
+
+    fn count_sequence(&mut self, origin: Origin, finished: &Finished<'_>, open: Minute) -> Outcome {
+        let minute = finished.ended.minute();
+        if minute < open {
+            return Outcome::Late;
+        }
+        let apart = self.apart.entry(minute).or_default();
+        if let Some(id) = finished.id
+            && apart.ids.len() < Apart::IDS
+            && !apart.ids.insert(id)
+        {
+            return Outcome::Duplicate;
+        }
+        let sequence = entry(&mut apart.sequences, finished.name);
+        if sequence.name.is_empty() {
+            sequence.name = finished.name.to_owned();
+        }
+        sequence.runs += 1;
+        sequence.failed += u32::from(finished.failed);
+        if sequence.durations_ms.len() < SequenceMinute::DURATIONS {
+            sequence.durations_ms.push(u32::try_from(finished.duration_ms).unwrap_or(u32::MAX));
+        }
+        self.touch(origin, minute);
+        Outcome::Sequence
+    }
+
+    /// The function of that name, new if there is none.
+    fn function(&mut self, finished: &Finished<'_>, first: Minute) -> FunctionId {
+        if let Some(&id) = self.ids.get(finished.name) {
+            return id;
+        }
+        let id = FunctionId(self.functions.len() as u32);
+        self.ids.insert(finished.name.into(), id);
+        let info = FunctionInfo {
+            name: finished.name.to_owned(),
+            kind: finished.kind.to_owned(),
+            namespace: finished.namespace.to_owned(),
+            memory_mb: finished.memory_mb,
+            first,
+            ..FunctionInfo::default()
+        };
+        self.functions.push(Function { info, runs: Runs::default(), stored: None });
+        id
+    }
+}
+
+/// What became of an activation.
+enum Outcome {
+    Whole,
+    Partly,
+    Sequence,
+    Duplicate,
+    Own,
+    System,
+    Late,
+    Ahead,
+}
+
+impl Apart {
+    /// How many sequences of a minute are told apart by their ids.
+    const IDS: usize = 65_536;
+}
+
+impl Function {
+    fn restored(info: FunctionInfo) -> Self {
+        let mut function = Self { info, runs: Runs::default(), stored: None };
+        function.stored = Some(function.means());
+        function
+    }
+
+    fn means(&self) -> Means {
+        let info = &self.info;
+        [(info.warm_runs + info.cold_runs) as f64, info.duration_ms, info.init_ms, info.cold_start_ms]
+    }
+
+    fn is_changed(&self) -> bool {
+        let moved = |stored: &Means| {
+            stored.iter().zip(self.means()).any(|(&was, is)| (is - was).abs() > 0.1 * was.abs())
+        };
+        self.stored.as_ref().is_none_or(moved)
+    }
+}
+
+impl SpilledIds {
+    /// 1 to 2 x 16 MiB when there are that many.
+    const GENERATION: usize = 1 << 20;
+
+    fn insert(&mut self, id: ActivationId) {
+        if self.young.len() == Self::GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id);
+    }
+
+    fn contains(&self, id: ActivationId) -> bool {
+        self.young.contains(&id) || self.old.contains(&id)
+    }
+}
+
+/// Take one run into the description of its function; true: its memory or kind changed.
+fn describe(info: &mut FunctionInfo, finished: &Finished<'_>) -> bool {
+    let mut changed = false;
+    if info.memory_mb != finished.memory_mb && finished.memory_mb != 0 {
+        info.memory_mb = finished.memory_mb;
+        changed = true;
+    }
+    // OpenWhisk says "unknown" of an action it could not fetch.
+    if info.kind != finished.kind && finished.kind != "unknown" {
+        finished.kind.clone_into(&mut info.kind);
+        changed = true;
+    }
+    let mean = |mean: &mut f64, runs: u64, value: f64| *mean += (value - *mean) / runs.min(64) as f64;
+    let (wait, init) = (finished.wait_ms as f64, finished.init_ms as f64);
+    if finished.init_ms == 0 {
+        info.warm_runs += 1;
+        mean(&mut info.wait_ms, info.warm_runs, wait);
+    } else {
+        info.cold_runs += 1;
+        mean(&mut info.init_ms, info.cold_runs, init);
+        mean(&mut info.cold_start_ms, info.cold_runs, init + (wait - info.wait_ms).max(0.0));
+    }
+    let run = finished.duration_ms.saturating_sub(finished.init_ms) as f64;
+    mean(&mut info.duration_ms, info.warm_runs + info.cold_runs, run);
+    changed
+}
+
+/// The value of `key`, made if it is missing.
+fn entry<'a, V: Default>(map: &'a mut BTreeMap<Box<str>, V>, key: &str) -> &'a mut V {
+    if !map.contains_key(key) {
+        map.insert(key.into(), V::default());
+    }
+    map.get_mut(key).expect("it was inserted if it was missing")
+}
+
+/// An id for an activation that has none: its place.
+fn unique(origin: Origin) -> ActivationId {
+    match origin {
+        Origin::Message(place) => ActivationId((place.partition as u64) << 48 ^ place.offset as u64),
+        Origin::Record => ActivationId(0),
+    }
+}
+
+fn minute_of(ms: u64) -> Minute {
+    Timestamp(ms).minute()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

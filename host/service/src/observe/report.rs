@@ -14,7 +14,7 @@ pub struct FunctionInfo {
     pub name: String,
     /// The runtime's kind, such as `python:3`.
     pub kind: String,
-    /// The namespace that invoked it last; a shared package's action is invoked from others than its own.
+    /// The namespace that invoked it first; a shared package's action is invoked from others than its own.
     pub namespace: String,
     /// The action's memory limit, MB; 0: not known.
     pub memory_mb: u32,
