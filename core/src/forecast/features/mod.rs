@@ -123,6 +123,12 @@ impl<const N: usize> FunctionState<N> {
         &self.profile
     }
 
+    /// Read the history with other parameters from now on. The error of the expert that repeats the period is that of
+    /// the old period at first; it is forgotten within about two hours.
+    pub const fn set_profile(&mut self, profile: Profile) {
+        self.profile = profile;
+    }
+
     /// Close `minute` with `count` invocations and `peak` busy containers. Minutes left out since the last call were
     /// quiet. Work: that of [`Self::push`], `N` times at most for a gap.
     ///

@@ -1,0 +1,75 @@
+//! The secrets: read once, from the environment or from files, and never printed.
+
+use std::path::Path;
+
+use aquatope_openwhisk::credentials::Secret;
+use aquatope_workflow::fault::Fault;
+
+use super::Config;
+use super::read::fault;
+
+/// What authenticates us; each is `user:password` but for Kafka's, which is the password alone.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// `AQUATOPE_OPENWHISK_AUTH`
+    pub openwhisk: Option<Secret>,
+    /// `AQUATOPE_CONTROLLER_AUTH`
+    pub controller: Option<Secret>,
+    /// `AQUATOPE_INVOKER_AUTH`
+    pub invoker: Option<Secret>,
+    /// `AQUATOPE_COUCHDB_AUTH`
+    pub couchdb: Option<Secret>,
+    /// `AQUATOPE_KAFKA_PASSWORD`
+    pub kafka: Option<Secret>,
+}
+
+impl Secrets {
+    /// Take the secrets out of the variables; what is left overrides keys.
+    pub(super) fn split(environment: Vec<(String, String)>) -> (Self, Vec<(String, String)>) {
+        let mut secrets = Self::default();
+        let mut rest = Vec::new();
+        for (name, value) in environment {
+            let place = match name.as_str() {
+                "AQUATOPE_OPENWHISK_AUTH" => &mut secrets.openwhisk,
+                "AQUATOPE_CONTROLLER_AUTH" => &mut secrets.controller,
+                "AQUATOPE_INVOKER_AUTH" => &mut secrets.invoker,
+                "AQUATOPE_COUCHDB_AUTH" => &mut secrets.couchdb,
+                "AQUATOPE_KAFKA_PASSWORD" => &mut secrets.kafka,
+                _ => {
+                    rest.push((name, value));
+                    continue;
+                }
+            };
+            *place = Some(Secret::new(value.trim()));
+        }
+        (secrets, rest)
+    }
+
+    /// Read the files of the secrets that the environment does not give.
+    pub(super) fn with_files(mut self, config: &Config) -> Result<Self, Fault> {
+        let whisk = &config.openwhisk;
+        let files = [
+            (&mut self.openwhisk, "openwhisk.auth_file", &whisk.auth_file),
+            (&mut self.controller, "openwhisk.controller_auth_file", &whisk.controller_auth_file),
+            (&mut self.invoker, "openwhisk.invoker_auth_file", &whisk.invoker_auth_file),
+            (&mut self.couchdb, "actuator.couchdb_auth_file", &config.actuator.couchdb_auth_file),
+            (&mut self.kafka, "kafka.password_file", &config.kafka.password_file),
+        ];
+        for (secret, key, file) in files {
+            if let (None, Some(path)) = (&secret, file) {
+                *secret = Some(from_file(key, path)?);
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn from_file(key: &str, path: &Path) -> Result<Secret, Fault> {
+    let at = format!("{key} = {}", path.display());
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| fault(&at, error, "make the file readable for the service"))?;
+    match text.trim() {
+        "" => Err(fault(&at, "the file is empty", "put the secret into it, in one line")),
+        secret => Ok(Secret::new(secret)),
+    }
+}

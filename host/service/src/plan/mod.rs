@@ -1,0 +1,362 @@
+//! From minutes to container targets, for every function of the platform: a state machine without I/O.
+//!
+//! ```text
+//! MinuteReport -> histories -> forecast of the minute that begins -> newsvendor -> damping -> memory limit -> PoolPlan
+//! ```
+//! A forecast sees the final minutes and, behind them, the provisional ones, on a copy: what changes until they are
+//! final is not lost. Without a trained model, and for functions without history, recent peaks forecast (`recent.rs`).
+//! Memory: 9 KB a function. Work a minute: one forecast a function that was busy within the last three days.
+
+mod drift;
+mod managed;
+mod recent;
+#[cfg(test)]
+mod tests;
+
+pub use drift::Drift;
+pub use managed::Managed;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aquatope_core::activation::FunctionId;
+use aquatope_core::forecast::Forecast;
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
+use aquatope_core::forecast::light::LightModel;
+use aquatope_core::nn::weights::{Weights, WeightsError};
+use aquatope_core::pool::{Candidate, Damper, Fit, Hysteresis, Prices, Rule, containers, fit};
+use aquatope_core::time::Minute;
+use aquatope_core::window::Window;
+
+use crate::observe::{FunctionInfo, MinuteReport};
+
+/// How targets are chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanConfig {
+    /// Prices of cold starts and idle memory.
+    pub prices: Prices,
+    /// Most containers of one function.
+    pub most: u32,
+    /// Memory of all, MB; infinite: no limit.
+    pub capacity_mb: f64,
+    /// How targets shrink.
+    pub hysteresis: Hysteresis,
+    /// Behind by more than this, targets only grow.
+    pub stale_after: Duration,
+    /// Minutes the platform keeps idle containers, for the estimate of those that are warm.
+    pub idle_minutes: usize,
+}
+
+/// What the containers should be in one minute.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolPlan {
+    /// The minute planned for.
+    pub minute: Minute,
+    /// One target a managed function.
+    pub targets: Vec<Target>,
+    /// What the memory limit did.
+    pub fit: Fit,
+    /// Whether the observation was so far behind that targets only grew.
+    pub stale: bool,
+}
+
+/// What one function should have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The function.
+    pub function: FunctionId,
+    /// Containers, busy ones included.
+    pub containers: u32,
+    /// Peak busy containers of the last minute, as far as known: no target is below.
+    pub busy: u32,
+    /// Containers that are warm if the platform keeps idle ones as configured: the largest recent peak.
+    pub warm: u32,
+    /// The forecast behind it.
+    pub forecast: Forecast,
+}
+
+/// One function.
+struct Member {
+    info: FunctionInfo,
+    state: FunctionState<FULL_HISTORY>,
+    managed: bool,
+    parent: Option<usize>,
+    damper: Damper,
+    /// The last plan of it.
+    planned: Option<Target>,
+}
+
+/// Plans the pool of every function it is told of.
+pub struct Planner {
+    config: PlanConfig,
+    managed: Managed,
+    /// Upstream stage by name, from the registered workflows.
+    upstream: HashMap<String, String>,
+    model: Option<Vec<u32>>,
+    members: Vec<Member>,
+    drift: Drift,
+    /// The minute last planned for.
+    next: Option<Minute>,
+}
+
+impl Planner {
+    /// A planner that knows no function. `upstream` names the stage before a stage.
+    pub fn new(config: PlanConfig, managed: Managed, upstream: HashMap<String, String>) -> Self {
+        Self {
+            config,
+            managed,
+            upstream,
+            model: None,
+            members: Vec::new(),
+            drift: Drift::default(),
+            next: None,
+        }
+    }
+
+    /// Use the light model in `weights` from now on, and the profiles its features are to be read with.
+    ///
+    /// # Errors
+    /// What is wrong with the weight file; the old model stays then.
+    pub fn set_model(
+        &mut self,
+        weights: Vec<u32>,
+        profile: impl Fn(&[u32]) -> Profile,
+    ) -> Result<(), WeightsError> {
+        LightModel::new(&Weights::parse(bytemuck::cast_slice(&weights))?)?;
+        for member in &mut self.members {
+            let history = member.state.history();
+            let seen = (history.seen() as usize).min(FULL_HISTORY);
+            let peaks: Vec<u32> =
+                (1..=seen).rev().map(|lag| history.peak(lag).map_or(0, u32::from)).collect();
+            member.state.set_profile(profile(&peaks));
+        }
+        self.model = Some(weights);
+        self.drift = Drift::default();
+        Ok(())
+    }
+
+    /// Whether a trained model forecasts.
+    pub fn has_model(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// How well the forecasts have met what came.
+    pub fn drift(&self) -> &Drift {
+        &self.drift
+    }
+
+    /// Learn of a function, or of its changes. Ids are dense: a function that was left out is an idle one.
+    pub fn add(&mut self, id: FunctionId, info: FunctionInfo) {
+        let index = id.0 as usize;
+        while self.members.len() <= index {
+            let nobody = FunctionInfo { first: info.first, ..FunctionInfo::default() };
+            self.members.push(Member {
+                state: FunctionState::new(nobody.first, Profile::UNKNOWN),
+                info: nobody,
+                managed: false,
+                parent: None,
+                damper: Damper::default(),
+                planned: None,
+            });
+        }
+        let managed = self.managed.contains(&info.name);
+        let parent = self
+            .upstream
+            .get(&info.name)
+            .and_then(|name| self.members.iter().position(|member| member.info.name == *name));
+        let member = &mut self.members[index];
+        if member.info.name.is_empty() {
+            member.state = FunctionState::new(info.first, Profile::UNKNOWN);
+        }
+        member.managed = managed;
+        member.parent = parent;
+        member.info = info;
+    }
+
+    /// Take in final windows; the minutes of a function come in order, quiet ones may be left out.
+    pub fn finals(&mut self, windows: &[(FunctionId, Window)]) {
+        for (id, window) in windows {
+            if let Some(member) = self.members.get_mut(id.0 as usize) {
+                // The only error is a minute that is final already.
+                let _ = member.state.observe(window.minute, window.invocations, window.peak);
+            }
+        }
+    }
+
+    /// All minutes before `open` are final: those not told of were quiet. Work: a step a function and minute.
+    pub fn close(&mut self, open: Minute) {
+        let Some(last) = open.0.checked_sub(1) else { return };
+        for member in &mut self.members {
+            if member.state.history().next().0 <= last {
+                let _ = member.state.observe(Minute(last), 0, 0);
+            }
+        }
+    }
+
+    /// Take in what a minute brought and plan the one after it.
+    pub fn plan(&mut self, report: &MinuteReport) -> PoolPlan {
+        for (id, info) in &report.functions {
+            self.add(*id, info.clone());
+        }
+        self.finals(&report.finals);
+        self.close(report.open);
+        let present = self.present(report);
+        self.score(report.minute, &present);
+        let forecasts = self.forecast(&present);
+        self.targets(report, &present, forecasts)
+    }
+
+    /// Every function's history with the provisional minutes behind it.
+    fn present(&self, report: &MinuteReport) -> Vec<Present> {
+        let mut provisional: Vec<&(FunctionId, Window)> = report.provisional.iter().collect();
+        provisional.sort_by_key(|(id, window)| (id.0, window.minute));
+        let mut of = provisional.chunk_by(|a, b| a.0 == b.0).peekable();
+        let open = report.open;
+        let mut present = Vec::with_capacity(self.members.len());
+        for (index, member) in self.members.iter().enumerate() {
+            while of.next_if(|windows| (windows[0].0.0 as usize) < index).is_some() {}
+            let windows = of.next_if(|windows| windows[0].0.0 as usize == index).unwrap_or_default();
+            let history = member.state.history();
+            let quiet =
+                windows.is_empty() && history.since_busy().is_none_or(|since| since as usize > FULL_HISTORY);
+            let mut peaks = vec![0; (report.minute.0 + 1).saturating_sub(open.0) as usize];
+            for (_, window) in windows {
+                let at = window.minute.0.checked_sub(open.0).and_then(|at| peaks.get_mut(at as usize));
+                if let Some(place) = at {
+                    *place = window.peak;
+                }
+            }
+            let windows = windows.iter().map(|(_, window)| *window).collect();
+            present.push(Present { quiet, windows, peaks });
+        }
+        present
+    }
+
+    /// Compare what was forecast for `minute` with what it brought.
+    fn score(&mut self, minute: Minute, present: &[Present]) {
+        for (member, present) in self.members.iter().zip(present) {
+            if let Some(planned) = member.planned
+                && let Some(&peak) = present.peaks.last()
+                && self.next == Some(minute)
+            {
+                self.drift.score(&planned.forecast, peak);
+            }
+        }
+    }
+
+    fn forecast(&self, present: &[Present]) -> Vec<Forecast> {
+        let words = self.model.as_deref();
+        // `set_model` checked the file.
+        let weights = words.and_then(|words| Weights::parse(bytemuck::cast_slice(words)).ok());
+        let model = weights.as_ref().and_then(|weights| LightModel::new(weights).ok());
+        let mut states: HashMap<usize, FunctionState<FULL_HISTORY>> = HashMap::new();
+        for parent in self.members.iter().filter_map(|member| member.parent) {
+            states.entry(parent).or_insert_with(|| self.now(parent, &present[parent]));
+        }
+        let one = |index: usize| -> Forecast {
+            let (member, present) = (&self.members[index], &present[index]);
+            if !member.managed || present.quiet {
+                return Forecast::default();
+            }
+            let now = self.now(index, present);
+            let upstream = member.parent.and_then(|parent| {
+                let grandparent = self.members[parent].parent.and_then(|id| states.get(&id));
+                let grandparent = grandparent.map(FunctionState::history);
+                states.get(&parent).map(|state| Upstream::of(state.history(), grandparent))
+            });
+            match &model {
+                Some(model) if now.history().seen() >= ENOUGH => model.forecast(&now.read(upstream.as_ref())),
+                _ => recent::forecast(now.history()),
+            }
+        };
+        let functions = self.members.len();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(functions / 1000 + 1);
+        let share = functions.div_ceil(threads).max(1);
+        let mut forecasts = vec![Forecast::default(); functions];
+        std::thread::scope(|scope| {
+            for (part, out) in forecasts.chunks_mut(share).enumerate() {
+                let one = &one;
+                scope.spawn(move || {
+                    for (offset, forecast) in out.iter_mut().enumerate() {
+                        *forecast = one(part * share + offset);
+                    }
+                });
+            }
+        });
+        forecasts
+    }
+
+    /// The history of a function with its provisional minutes.
+    fn now(&self, index: usize, present: &Present) -> FunctionState<FULL_HISTORY> {
+        let mut state = self.members[index].state.clone();
+        for window in &present.windows {
+            let _ = state.observe(window.minute, window.invocations, window.peak);
+        }
+        let behind = present.peaks.len() as u32;
+        let last = self.members[index].state.history().next().0 + behind;
+        if state.history().next().0 < last {
+            let _ = state.observe(Minute(last - 1), 0, 0);
+        }
+        state
+    }
+
+    fn targets(&mut self, report: &MinuteReport, present: &[Present], forecasts: Vec<Forecast>) -> PoolPlan {
+        let Self { config, members, .. } = self;
+        let stale = report.behind > config.stale_after;
+        let rule = Rule::Newsvendor(config.prices);
+        let mut candidates = Vec::with_capacity(members.len());
+        for ((member, present), forecast) in members.iter_mut().zip(present).zip(forecasts) {
+            let memory_mb = member.info.memory_mb as f32;
+            let busy = present.peaks.last().copied().unwrap_or(0);
+            let mut wanted = if member.managed {
+                let wanted = containers(&forecast, &rule, memory_mb, config.most);
+                member.damper.next(wanted, config.hysteresis).max(busy)
+            } else {
+                0
+            };
+            if stale {
+                wanted = wanted.max(member.planned.map_or(0, |planned| planned.containers));
+            }
+            let cold_start = config.prices.cold_start;
+            candidates.push(Candidate { forecast, wanted, busy, memory_mb, cold_start });
+        }
+        let mut granted = vec![0; candidates.len()];
+        let fit = fit(|index| candidates[index], config.capacity_mb, &mut granted);
+        let mut targets = Vec::new();
+        for (index, (member, &containers)) in members.iter_mut().zip(&granted).enumerate() {
+            if !member.managed {
+                continue;
+            }
+            let Candidate { forecast, busy, .. } = candidates[index];
+            let history = member.state.history();
+            let recent = (1..=config.idle_minutes).filter_map(|lag| history.peak(lag)).max();
+            let warm = present[index].peaks.iter().copied().chain(recent.map(u32::from)).max().unwrap_or(0);
+            let function = FunctionId(index as u32);
+            let target = Target { function, containers, busy, warm, forecast };
+            member.planned = Some(target);
+            targets.push(target);
+        }
+        let minute = Minute(report.minute.0.saturating_add(1));
+        self.next = Some(minute);
+        PoolPlan { minute, targets, fit, stale }
+    }
+
+    /// Every function and its last target.
+    pub fn functions(&self) -> impl Iterator<Item = (FunctionId, &FunctionInfo, Option<Target>)> {
+        let members = (0..).map(FunctionId).zip(&self.members);
+        members.filter(|(_, member)| !member.info.name.is_empty()).map(|(id, m)| (id, &m.info, m.planned))
+    }
+}
+
+/// What is known of a function beyond its final minutes.
+struct Present {
+    /// Not busy within the reach of any feature.
+    quiet: bool,
+    /// Provisional windows in order, quiet minutes left out.
+    windows: Vec<Window>,
+    /// Peak of every provisional minute.
+    peaks: Vec<u32>,
+}
+
+/// Minutes of history from which the network forecasts.
+const ENOUGH: u32 = 60;
