@@ -11,4 +11,5 @@ pub mod clock;
 pub mod config;
 pub mod observe;
 pub mod plan;
+pub mod store;
 pub mod train;
