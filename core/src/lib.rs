@@ -8,7 +8,7 @@
 //! workflow + QoS -> ask -> sample -> screen -> tell -> recommendation   (resource manager)
 //! ```
 //!
-//! Invariants: no heap, no clock, no I/O, no `unsafe`; bounded work and memory per call; a full buffer is an error
+//! Invariants: safe Rust only, no heap, no clock, no I/O; bounded work and memory per call; a full buffer is an error
 //! value; no input makes the crate panic. Networks compute in `f32`, Gaussian processes in `f64`; every
 //! transcendental function goes through [`math::float`], and sums run in a fixed order, so that native, WebAssembly
 //! and microcontroller builds give the same bits.

@@ -75,10 +75,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         load(evidence, verdicts, [0.0; 2], scratch)?;
         let starts = self.warm.as_ref().map_or([None; 2], |[cost, latency]| [Some(cost), Some(latency)]);
         scratch.fit(prior, noise, starts)?;
-        let Some(test) = &self.config.anomalies else {
-            return Ok(judge_all(evidence, &AnomalyTest::default(), verdicts, scratch)?);
-        };
-
+        let Some(test) = &self.config.anomalies else { return Ok(()) };
         judge_all(evidence, test, verdicts, scratch)?;
         if !verdicts.iter().any(Verdict::is_anomalous) {
             return Ok(());
@@ -98,6 +95,18 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         judge_all(evidence, test, verdicts, scratch)?;
         refit(verdicts, scratch)?;
         Ok(())
+    }
+
+    /// Fits the processes of the scratch where the verdicts are of no interest.
+    fn fit_scratch<const F: usize>(
+        &self,
+        evidence: &Evidence<'_, D, F>,
+        scratch: &mut Surrogates<N, D, S>,
+    ) -> Result<(), ModelError> {
+        let mut verdicts = [Verdict::Untested; N];
+        let verdicts =
+            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
+        self.fit(evidence, verdicts, scratch)
     }
 
     /// The cheapest safe configuration under the fitted processes, searched from the measured ones.
@@ -124,7 +133,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
 
 /// A recommendation meets the QoS at least at this many posterior standard deviations, whatever confidence is asked
 /// for: of many configurations the cheapest seems better than it is. Of 60 runs of the shipped workflows (noise 0.05
-/// to 0.4, up to a quarter of outliers), 5 ended unsafe with 2 deviations and the margin, and none with 2.5.
+/// to 0.4, up to a quarter of outliers), 5 missed the QoS with 2 deviations and the margin, and none with 2.5.
 const SAFETY_DEVIATIONS: f64 = 2.5;
 /// And it stays below the QoS by this share, for what smooth surfaces miss at kinks.
 const SAFETY_MARGIN: f64 = 0.01;
@@ -157,10 +166,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         rng: &mut R,
         scratch: &mut Surrogates<N, D, S>,
     ) -> Result<(), ModelError> {
-        let mut verdicts = [Verdict::Untested; N];
-        let verdicts =
-            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
-        self.fit(evidence, verdicts, scratch)?;
+        self.fit_scratch(evidence, scratch)?;
         self.warm = Some(hyperparameters(scratch));
 
         let space = evidence.space;
@@ -230,7 +236,13 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         if expected != found {
             return Err(GpError::Length { expected, found }.into());
         }
-        self.fit(evidence, verdicts, scratch).inspect_err(|_| verdicts.fill(Verdict::Untested))
+        self.fit(evidence, verdicts, scratch)
+            .and_then(|()| match self.config.anomalies {
+                Some(_) => Ok(()),
+                // Nothing was left out, so nothing was judged.
+                None => Ok(judge_all(evidence, &AnomalyTest::default(), verdicts, scratch)?),
+            })
+            .inspect_err(|_| verdicts.fill(Verdict::Untested))
     }
 
     fn recommend(
@@ -238,10 +250,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         evidence: &Evidence<'_, D, F>,
         scratch: &mut Surrogates<N, D, S>,
     ) -> Result<Recommendation<D>, ModelError> {
-        let mut verdicts = [Verdict::Untested; N];
-        let verdicts =
-            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
-        self.fit(evidence, verdicts, scratch)?;
+        self.fit_scratch(evidence, scratch)?;
         self.cheapest(evidence, Safety::of(evidence.objective), scratch)
     }
 
@@ -252,10 +261,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         posteriors: &mut [Posterior],
         scratch: &mut Surrogates<N, D, S>,
     ) -> Result<(), ModelError> {
-        let mut verdicts = [Verdict::Untested; N];
-        let verdicts =
-            verdicts.get_mut(..evidence.trials.len()).ok_or(ModelError::Capacity { capacity: N })?;
-        self.fit(evidence, verdicts, scratch)?;
+        self.fit_scratch(evidence, scratch)?;
         for (point, posterior) in points.iter().zip(posteriors) {
             *posterior = posterior_at(evidence, point, scratch)?;
         }
