@@ -6,6 +6,7 @@ use aquatope_core::bo::profile::{Profile, ProfileError};
 use aquatope_core::bo::space::{self, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::trial::{self, TrialId};
+use aquatope_core::math::float;
 use aquatope_core::math::normal::Normal;
 use aquatope_workflow::models;
 use rand_core::Rng;
@@ -149,7 +150,8 @@ pub fn core_point(space: &SearchSpace<MAX_AXES>, point: &Point) -> Result<space:
 
 /// Median and 95 % interval of a quantity whose logarithm is normal.
 fn interval(ln: Normal) -> Interval {
-    Interval { median: ln.mean.exp(), low: ln.quantile(0.025).exp(), high: ln.quantile(0.975).exp() }
+    let [median, low, high] = [ln.mean, ln.quantile(0.025), ln.quantile(0.975)].map(float::exp);
+    Interval { median, low, high }
 }
 
 /// An error of the core, which says how to mend it by itself.

@@ -4,6 +4,8 @@
  * Reading is strict: what an address or an input says wrongly is named, and the default stands in for it.
  */
 
+import type { Plan } from "./tune/protocol";
+
 /** A number that the user sets. */
 export interface NumberField {
   key: string;
@@ -33,17 +35,11 @@ export const POOL_FIELDS = {
 
 export type Model = "structured" | "blackbox";
 
-export interface TuneSettings {
+/** A run, and the workflow it is of by name. */
+export interface TuneSettings extends Omit<Plan, "file"> {
   /** Name of a shipped workflow, or `custom` with `file`. */
   workflow: string;
   file?: unknown;
-  model: Model;
-  qos: number;
-  noise: number;
-  outliers: number;
-  trials: number;
-  batch: number;
-  seed: number;
 }
 
 export interface PoolSettings {
