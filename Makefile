@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit kafka targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
+	@echo "also: build lint unit kafka targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -39,8 +39,18 @@ lint: setup
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 # Unit, property, golden, integration and documentation tests (lint compiles the benches).
-unit: setup
+unit: setup kafka
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+# Apache Kafka's libraries for the tests of the service, from Maven Central.
+KAFKA := host/service/tests/kafka/pom.xml
+kafka: target/kafka/lib
+target/kafka/lib: $(KAFKA)
+	@command -v java >/dev/null && command -v mvn >/dev/null || \
+	  { echo "installing Java and Maven"; $(call apt,openjdk-17-jre-headless maven); }
+	rm -rf $@ $@.part
+	mvn -q -B -f $(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
+	mv $@.part $@
 
 # The core must build where there is no operating system, with and without its feature.
 targets: setup

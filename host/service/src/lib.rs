@@ -11,5 +11,6 @@ pub mod clock;
 pub mod config;
 pub mod observe;
 pub mod plan;
+pub mod source;
 pub mod store;
 pub mod train;

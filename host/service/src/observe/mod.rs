@@ -350,10 +350,10 @@ impl Observer {
     /// [`Self::handle_committed`], so a store that fails is simply asked again later. Work: O(r log r) in the runs of
     /// each function.
     pub fn poll_commit(&mut self) -> Option<Commit> {
-        let due = Timestamp(self.watermark.0.saturating_sub(millis(self.config.final_after))).minute();
-        if due == Minute(0) || self.open.is_some_and(|open| open >= due) {
+        if !self.is_commit_due() {
             return None;
         }
+        let due = self.due();
         let first = self.open.map_or(due, |open| Minute(open.0.max(due.0.saturating_sub(HORIZON))));
         let mut windows = Vec::new();
         let mut ends = Vec::new();
@@ -364,9 +364,20 @@ impl Observer {
         Some(Commit { open: Some(due), windows, ..self.checkpoint(Some(due)) })
     }
 
+    /// Whether a minute is due to become final.
+    pub fn is_commit_due(&self) -> bool {
+        let due = self.due();
+        due > Minute(0) && self.open.is_none_or(|open| open < due)
+    }
+
     /// What else is to be made durable, without closing a minute: where reading began, and our own warm-up calls.
     pub fn poll_checkpoint(&mut self) -> Commit {
         self.checkpoint(self.open)
+    }
+
+    /// The minutes before it have passed.
+    fn due(&self) -> Minute {
+        Timestamp(self.watermark.0.saturating_sub(millis(self.config.final_after))).minute()
     }
 
     fn checkpoint(&self, open: Option<Minute>) -> Commit {

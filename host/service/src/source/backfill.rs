@@ -1,0 +1,145 @@
+//! Filling a gap: activations whose messages were lost, from the platform's own records.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use aquatope_core::activation::ActivationId;
+use aquatope_core::time::Timestamp;
+use aquatope_openwhisk::event::Status;
+use aquatope_openwhisk::records;
+use aquatope_openwhisk::rest::{Client, Selection};
+use std::sync::mpsc::Sender;
+
+use super::Command;
+use super::event::{activation_id, unsigned};
+use crate::observe::Finished;
+
+/// Where records of past activations are to be had.
+pub trait Records: Send + Sync {
+    /// Hand out what started within `since..=upto`, in any order; stop early when `each` says false.
+    ///
+    /// # Errors
+    /// They are not to be had now; what was handed out may be handed out again.
+    fn between(
+        &self,
+        since: Timestamp,
+        upto: Timestamp,
+        each: &mut dyn FnMut(&records::Record) -> bool,
+    ) -> Result<(), RecordError>;
+}
+
+/// Why records are not to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct RecordError(pub String);
+
+/// The records that the platform's REST interface lists: those of one namespace.
+#[derive(Debug)]
+pub struct PlatformRecords {
+    client: Client,
+    runtime: tokio::runtime::Handle,
+}
+
+impl PlatformRecords {
+    /// Through `client`, whose calls run on `runtime`.
+    pub fn new(client: Client, runtime: tokio::runtime::Handle) -> Self {
+        Self { client, runtime }
+    }
+}
+
+impl Records for PlatformRecords {
+    fn between(
+        &self,
+        since: Timestamp,
+        upto: Timestamp,
+        each: &mut dyn FnMut(&records::Record) -> bool,
+    ) -> Result<(), RecordError> {
+        let ms = |at: Timestamp| i64::try_from(at.0).ok();
+        let selection = Selection { since_ms: ms(since), upto_ms: ms(upto), name: None };
+        let mut pages = self.client.pages(selection);
+        self.runtime.block_on(async {
+            loop {
+                let page = pages.next().await.map_err(|error| RecordError(error.to_string()))?;
+                if page.is_empty() || !page.iter().all(&mut *each) {
+                    return Ok(());
+                }
+            }
+        })
+    }
+}
+
+/// A finished activation, as its record has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    name: String,
+    namespace: String,
+    kind: String,
+    id: ActivationId,
+    ended: Timestamp,
+    duration_ms: u64,
+    wait_ms: u64,
+    init_ms: u64,
+    memory_mb: u32,
+    failed: bool,
+}
+
+impl Record {
+    fn new(record: &records::Record) -> Self {
+        let duration_ms = unsigned(record.duration);
+        Self {
+            name: record.path(),
+            namespace: record.namespace.clone(),
+            kind: record.kind().to_owned(),
+            id: activation_id(&record.activation_id),
+            ended: Timestamp(unsigned(record.start).saturating_add(duration_ms)),
+            duration_ms,
+            wait_ms: unsigned(record.wait_ms()),
+            init_ms: unsigned(record.init_ms()),
+            memory_mb: record.memory_mb().unwrap_or(0),
+            failed: record.status() != Status::Success,
+        }
+    }
+
+    pub(super) fn finished(&self) -> Finished<'_> {
+        Finished {
+            name: &self.name,
+            namespace: &self.namespace,
+            kind: &self.kind,
+            id: Some(self.id),
+            ended: self.ended,
+            duration_ms: self.duration_ms,
+            wait_ms: self.wait_ms,
+            init_ms: self.init_ms,
+            memory_mb: self.memory_mb,
+            is_sequence: self.kind == "sequence",
+            failed: self.failed,
+        }
+    }
+}
+
+/// How often records are asked for before a gap is given up, a minute apart.
+const ATTEMPTS: u32 = 10;
+
+/// Fetch the records of a gap on a thread of its own; [`Command::Filled`] comes last.
+pub(super) fn fill(records: Arc<dyn Records>, since: Timestamp, upto: Timestamp, commands: Sender<Command>) {
+    let work = move || {
+        let mut send = |record: &records::Record| commands.send(Command::Record(Record::new(record))).is_ok();
+        let filled = (1..=ATTEMPTS).any(|attempt| match records.between(since, upto, &mut send) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, attempt, "records for a gap are not to be had");
+                if attempt < ATTEMPTS {
+                    thread::sleep(Duration::from_secs(60));
+                }
+                false
+            }
+        });
+        // The reading thread may have been stopped meanwhile.
+        let _ = commands.send(Command::Filled(filled));
+    };
+    thread::Builder::new()
+        .name("backfill".into())
+        .spawn(work)
+        .expect("the system has room for one more thread");
+}

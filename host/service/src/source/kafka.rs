@@ -1,0 +1,416 @@
+//! Events from Kafka's topic `events`, read by one thread without joining a group.
+//!
+//! Partitions are assigned by hand, at the offsets that the store has; the group only shows our position to lag tools,
+//! after the store has it. A second thread asks the brokers four times a second how far each partition goes: that is
+//! what the watermark follows, so that nothing is closed while a broker cannot say that there is no more.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatope_core::time::Timestamp;
+use aquatope_openwhisk::credentials::Secret;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::metadata::MetadataPartition;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::backfill;
+use super::ingest::Ticked;
+use super::{Command, Ingest, IngestHandle, PartitionStatus, Records};
+use crate::config::{Kafka, Security, Start};
+use crate::observe::{PartitionOffsets, Place};
+
+/// Start the thread, which connects and reconnects for as long as it runs. `records` fill gaps, if there are any.
+///
+/// # Errors
+/// librdkafka refuses the configuration, such as a certificate file that does not exist.
+pub fn spawn(
+    config: &Kafka,
+    password: Option<&Secret>,
+    ingest: Ingest,
+    records: Option<Arc<dyn Records>>,
+) -> Result<IngestHandle, KafkaError> {
+    let consumer: Arc<BaseConsumer<Log>> =
+        Arc::new(client_config(config, password).create_with_context(Log)?);
+    let (commands, received) = mpsc::channel();
+    let status = ingest.status().clone();
+    let (start, own_commands) = (config.start, commands.clone());
+    let run = move || {
+        let (answers, answered) = mpsc::channel();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let asker = Asker {
+            consumer: consumer.clone(),
+            topic: ingest.topic().to_owned(),
+            clock: ingest.clock(),
+            stopped: stopped.clone(),
+            answers,
+        };
+        let asking = thread::Builder::new().name("ingest-ends".into()).spawn(move || asker.run());
+        let reader = Reader {
+            consumer,
+            ingest,
+            start,
+            records,
+            commands: own_commands,
+            partitions: Vec::new(),
+            reassign: false,
+        };
+        reader.run(&received, &answered);
+        stopped.store(true, Ordering::Relaxed);
+        drop(asking.map(thread::JoinHandle::join));
+    };
+    let thread = thread::Builder::new().name("ingest".into()).spawn(run);
+    let thread = Some(thread.expect("the system has room for one more thread"));
+    Ok(IngestHandle { commands, status, thread })
+}
+
+/// What librdkafka needs to know to reach the brokers; for the checks of `doctor` too.
+pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    let protocol = match config.security {
+        Security::Plaintext => "plaintext",
+        Security::Ssl => "ssl",
+        Security::SaslPlaintext => "sasl_plaintext",
+        Security::SaslSsl => "sasl_ssl",
+    };
+    client
+        .set("bootstrap.servers", &config.brokers)
+        .set("security.protocol", protocol)
+        .set("group.id", &config.group)
+        .set("client.id", "aquatope")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Where to go on when messages are gone is ours to say, since the gap has to be told.
+        .set("auto.offset.reset", "error")
+        .set("allow.auto.create.topics", "false")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "200")
+        // What is fetched ahead: bounds the memory of a backlog.
+        .set("queued.max.messages.kbytes", "32768")
+        .set("fetch.message.max.bytes", "4194304")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    if matches!(config.security, Security::SaslPlaintext | Security::SaslSsl) {
+        client.set("sasl.mechanisms", &config.sasl_mechanism).set("sasl.username", &config.username);
+        client.set("sasl.password", password.map_or("", Secret::reveal));
+    }
+    if let Some(file) = &config.ca_file {
+        client.set("ssl.ca.location", file.to_string_lossy());
+    }
+    client
+}
+
+/// librdkafka's log lines, which hold no secrets, to ours.
+struct Log;
+
+impl ClientContext for Log {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, "{message}");
+            }
+            _ => tracing::warn!(facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Log {}
+
+/// What a partition holds: offsets `low..high`, and all that was produced until `asked`.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    partition: i32,
+    low: i64,
+    high: i64,
+    asked: Timestamp,
+}
+
+/// The brokers' answer, or why there is none.
+type Answer = Result<Vec<Ends>, String>;
+
+/// Asks the brokers how far the partitions go.
+struct Asker {
+    consumer: Arc<BaseConsumer<Log>>,
+    topic: String,
+    clock: crate::clock::Clock,
+    stopped: Arc<AtomicBool>,
+    answers: mpsc::Sender<Answer>,
+}
+
+impl Asker {
+    const EVERY: Duration = Duration::from_millis(250);
+    /// New partitions are looked for.
+    const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn run(self) {
+        let mut partitions: (Vec<i32>, Option<Instant>) = (Vec::new(), None);
+        while !self.stopped.load(Ordering::Relaxed) {
+            if partitions.0.is_empty() || partitions.1.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY)
+            {
+                match self.partitions() {
+                    Ok(found) => partitions = (found, Some(Instant::now())),
+                    Err(error) => drop(self.answers.send(Err(error))),
+                }
+            }
+            let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
+            if ends.as_ref().is_ok_and(Vec::is_empty) {
+                // Why has been said.
+            } else if self.answers.send(ends).is_err() {
+                return;
+            }
+            thread::sleep(Self::EVERY);
+        }
+    }
+
+    fn partitions(&self) -> Result<Vec<i32>, String> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), Self::TIMEOUT);
+        let metadata = metadata.map_err(|error| format!("brokers do not answer: {error}"))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let partitions: Vec<i32> = topic
+            .filter(|topic| topic.error().is_none())
+            .map_or_else(Vec::new, |topic| topic.partitions().iter().map(MetadataPartition::id).collect());
+        if partitions.is_empty() {
+            let topic = &self.topic;
+            return Err(format!(
+                "topic `{topic}` does not exist; enable user events in OpenWhisk, or set kafka.topic"
+            ));
+        }
+        Ok(partitions)
+    }
+
+    fn ends(&self, partition: i32) -> Result<Ends, String> {
+        let asked = self.clock.now();
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition, Self::TIMEOUT)
+            .map_err(|error| format!("partition {partition} cannot be read: {error}"))?;
+        Ok(Ends { partition, low, high, asked })
+    }
+}
+
+/// Reads.
+struct Reader {
+    consumer: Arc<BaseConsumer<Log>>,
+    ingest: Ingest,
+    start: Start,
+    records: Option<Arc<dyn Records>>,
+    commands: mpsc::Sender<Command>,
+    partitions: Vec<Partition>,
+    /// The broker said that an offset does not exist.
+    reassign: bool,
+}
+
+#[derive(Debug)]
+struct Partition {
+    id: i32,
+    position: i64,
+    /// The last answer.
+    ends: Ends,
+    /// Since when the broker has said that there is less than was read.
+    short_since: Option<Instant>,
+}
+
+/// Messages taken between two looks at the clock and the channels.
+const BATCH: usize = 10_000;
+const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// A new leader may know of less than was read for a moment. Longer than this, and the topic was made anew.
+const SHORT: Duration = Duration::from_secs(10);
+
+impl Reader {
+    fn run(mut self, commands: &mpsc::Receiver<Command>, answers: &mpsc::Receiver<Answer>) {
+        loop {
+            while let Ok(command) = commands.try_recv() {
+                if !self.ingest.handle_command(command) {
+                    return;
+                }
+            }
+            while let Ok(answer) = answers.try_recv() {
+                self.handle_answer(answer);
+            }
+            self.read();
+            self.tell_caught_up();
+            match self.ingest.tick() {
+                Ticked::Idle => {}
+                Ticked::Stored(offsets) => self.commit(&offsets),
+                Ticked::Closed => return,
+            }
+        }
+    }
+
+    /// Take what is there, for at most [`BATCH_TIME`].
+    fn read(&mut self) {
+        let until = Instant::now() + BATCH_TIME;
+        for taken in 0..BATCH {
+            let wait = if taken % 64 == 0 {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                if taken == 0 { left } else { Duration::ZERO }
+            } else {
+                Duration::ZERO
+            };
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    let (partition, offset) = (message.partition(), message.offset());
+                    if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
+                        known.position = known.position.max(offset + 1);
+                    }
+                    self.ingest
+                        .handle_message(Place { partition, offset }, message.payload().unwrap_or_default());
+                }
+                Some(Err(error)) => {
+                    let code = error.rdkafka_error_code();
+                    self.reassign |= matches!(
+                        code,
+                        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+                    );
+                    tracing::debug!(%error, "reading");
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer) {
+        let ends = match answer {
+            Ok(ends) => ends,
+            Err(error) => {
+                return self.ingest.status().update(|status| {
+                    if status.connected || status.error.as_ref() != Some(&error) {
+                        tracing::warn!("{error}");
+                    }
+                    status.connected = false;
+                    status.error = Some(error);
+                });
+            }
+        };
+        let mut moved = false;
+        for ends in ends {
+            moved |= self.handle_ends(ends);
+        }
+        if moved {
+            self.assign();
+        }
+        self.reassign = false;
+        let partitions = self.partitions.iter().map(|known| PartitionStatus {
+            partition: known.id,
+            position: known.position,
+            lag: (known.ends.high - known.position).max(0),
+        });
+        let partitions = partitions.collect();
+        self.ingest.status().update(|status| {
+            if !status.connected {
+                tracing::info!("the brokers answer");
+            }
+            status.connected = true;
+            status.error = None;
+            status.partitions = partitions;
+        });
+    }
+
+    /// Whether the partition has to be read from elsewhere.
+    fn handle_ends(&mut self, ends: Ends) -> bool {
+        let Ends { partition, low, high, .. } = ends;
+        let known = self.partitions.iter_mut().find(|known| known.id == partition);
+        let Some(known) = known else {
+            let resume = self.ingest.observer().resume(partition);
+            let position = match (resume, self.start) {
+                (Some(resume), _) if (low..=high).contains(&resume) => resume,
+                (None, Start::Latest) => high,
+                _ => low,
+            };
+            if resume.is_some_and(|resume| resume != position) {
+                self.gap(ends);
+            }
+            self.ingest.handle_assigned(partition, position);
+            self.partitions.push(Partition { id: partition, position, ends, short_since: None });
+            return true;
+        };
+        known.ends = ends;
+        let remade = if high < known.position {
+            let since = *known.short_since.get_or_insert_with(Instant::now);
+            self.reassign || since.elapsed() > SHORT
+        } else {
+            known.short_since = None;
+            false
+        };
+        if known.position >= low && !remade {
+            // An offset that the broker refused and that is there again is asked for once more.
+            return self.reassign;
+        }
+        known.position = low;
+        known.short_since = None;
+        self.gap(ends);
+        self.ingest.handle_assigned(partition, low);
+        true
+    }
+
+    /// Messages were lost before they were read.
+    fn gap(&mut self, ends: Ends) {
+        let since = self.ingest.observer().watermark();
+        tracing::warn!(
+            partition = ends.partition,
+            since_ms = since.0,
+            "Kafka no longer has the messages that come next; reading goes on with the first it has"
+        );
+        self.ingest.status().update(|status| status.gaps += 1);
+        if let Some(records) = &self.records {
+            self.ingest.observer().hold();
+            // Records are listed by their start; runs that were under way at the watermark started before it.
+            let longest = self.ingest.final_after().as_millis() as u64;
+            let since = Timestamp(since.0.saturating_sub(longest));
+            backfill::fill(records.clone(), since, ends.asked, self.commands.clone());
+        }
+    }
+
+    fn assign(&self) {
+        let mut list = TopicPartitionList::new();
+        for known in &self.partitions {
+            let added =
+                list.add_partition_offset(self.ingest.topic(), known.id, Offset::Offset(known.position));
+            if let Err(error) = added {
+                tracing::error!(%error, partition = known.id, "assigning");
+            }
+        }
+        if let Err(error) = self.consumer.assign(&list) {
+            tracing::error!(%error, "assigning");
+        }
+    }
+
+    fn tell_caught_up(&mut self) {
+        for known in &self.partitions {
+            if known.position >= known.ends.high {
+                self.ingest.observer().handle_caught_up(known.id, known.ends.asked);
+            }
+        }
+    }
+
+    /// For tools that show lag; nothing is read from it.
+    fn commit(&self, offsets: &[PartitionOffsets]) {
+        let mut list = TopicPartitionList::new();
+        for of in offsets {
+            let offset = Offset::Offset(of.resume);
+            if let Err(error) = list.add_partition_offset(self.ingest.topic(), of.partition, offset) {
+                tracing::debug!(%error, "committing offsets");
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+        {
+            tracing::debug!(%error, "committing offsets");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Where events come from, and the thread that reads them: decode, observe, store, report.
+//!
+//! ```text
+//! messages -> decode -> Observer -> Store.commit -> offsets to Kafka
+//!                           \-> MinuteReport -> planner
+//! ```
+//! One thread does all of it, so nothing is shared but the [`IngestStatus`] and two channels.
+
+mod backfill;
+mod event;
+pub mod in_process;
+mod ingest;
+pub mod kafka;
+mod status;
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use aquatope_core::activation::ActivationId;
+
+pub use backfill::{PlatformRecords, RecordError, Records};
+pub use event::{activation_id, finished};
+pub use ingest::{Ingest, IngestConfig};
+pub use status::{IngestStatus, PartitionStatus, SharedStatus};
+
+/// The reading thread, from outside. Dropping it stops the thread and waits for it.
+#[derive(Debug)]
+pub struct IngestHandle {
+    commands: mpsc::Sender<Command>,
+    status: SharedStatus,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the reading thread can be told.
+#[derive(Debug)]
+enum Command {
+    /// An activation of this action is our own.
+    Exclude(String, ActivationId),
+    /// A record for a gap.
+    Record(backfill::Record),
+    /// The gap is filled (or given up: false).
+    Filled(bool),
+    Stop,
+}
+
+impl IngestHandle {
+    /// The activation `id` of the action `name` (`namespace/[package/]action`) is our own warm-up call and does not
+    /// count. To be called as soon as the id is known; the event may have come already.
+    pub fn exclude(&self, name: &str, id: &str) {
+        // The thread ends only when it is told to.
+        let _ = self.commands.send(Command::Exclude(name.to_owned(), activation_id(id)));
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> IngestStatus {
+        self.status.get()
+    }
+
+    /// The same, for others to hold.
+    pub fn shared_status(&self) -> SharedStatus {
+        self.status.clone()
+    }
+
+    /// Whether the thread ended by itself: the receiver of reports is gone.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for IngestHandle {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

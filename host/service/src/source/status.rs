@@ -1,0 +1,65 @@
+//! What the reading thread says about itself, for `/metrics`, `/readyz` and the dashboard.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aquatope_core::time::{Minute, Timestamp};
+use serde::Serialize;
+
+use crate::observe::Counters;
+
+/// A copy of the state of the reading thread, at most a fifth of a second old.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct IngestStatus {
+    /// Whether the source answers: Kafka's brokers were reached when they were asked last.
+    pub connected: bool,
+    /// Why it does not, or what went wrong last.
+    pub error: Option<String>,
+    /// Why the last attempt to store failed; nothing once it succeeded. Windows wait in memory meanwhile.
+    pub store_error: Option<String>,
+    /// Messages by kind, since the start.
+    pub counters: Counters,
+    /// Functions known.
+    pub functions: usize,
+    /// Functions whose peaks are sampled, because too many of their runs are open.
+    pub sampled: usize,
+    /// Everything up to here has been read.
+    pub watermark: Timestamp,
+    /// The clock minus the watermark, ms.
+    pub behind_ms: u64,
+    /// The first minute that is not final.
+    pub open: Option<Minute>,
+    /// Transactions of the store.
+    pub commits: u64,
+    /// Times that messages were lost before they were read: Kafka's retention passed.
+    pub gaps: u64,
+    /// Gaps that were filled from the platform's records.
+    pub gaps_filled: u64,
+    /// The partitions read.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// One partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: i32,
+    /// The offset that is read next.
+    pub position: i64,
+    /// Messages after it when the broker was asked last.
+    pub lag: i64,
+}
+
+/// The status, shared with those who show it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStatus(Arc<Mutex<IngestStatus>>);
+
+impl SharedStatus {
+    /// A copy of it.
+    pub fn get(&self) -> IngestStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut IngestStatus)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,44 @@
+//! Ingest from Apache Kafka itself: loads whose windows are known, faults, kills.
+//!
+//! One broker serves all tests but the one on fail-over. `make kafka` brings the broker's libraries.
+
+mod broker;
+mod load;
+mod reader;
+mod tests;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use broker::Cluster;
+use libtest_mimic::{Arguments, Trial};
+
+/// The broker all tests share.
+static SHARED: Mutex<Option<Cluster>> = Mutex::new(None);
+
+fn main() -> ExitCode {
+    reader::run_child();
+    let mut arguments = Arguments::from_args();
+    // The broker and each test keep two cores busy.
+    arguments.test_threads = Some(1);
+    let tests = [
+        ("starts_before_the_broker_and_the_topic", tests::starts_before_the_broker_and_the_topic as fn()),
+        ("windows_are_those_of_the_load", tests::windows_are_those_of_the_load),
+        ("unreadable_messages_are_kept_aside", tests::unreadable_messages_are_kept_aside),
+        ("kills_lose_nothing_and_double_nothing", tests::kills_lose_nothing_and_double_nothing),
+        ("a_broker_that_dies_closes_nothing", tests::a_broker_that_dies_closes_nothing),
+        ("a_gap_is_told_and_filled", tests::a_gap_is_told_and_filled),
+        ("a_topic_made_anew_is_read_from_its_begin", tests::a_topic_made_anew_is_read_from_its_begin),
+        ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
+    ];
+    let trials = tests.map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.into());
+    // Statics are not dropped at the end.
+    drop(SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+    conclusion.exit_code()
+}

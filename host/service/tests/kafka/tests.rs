@@ -1,0 +1,310 @@
+//! The tests.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aquatope_core::time::{Minute, Timestamp};
+use aquatope_openwhisk::records::Record;
+use aquatope_service::clock::Clock;
+use aquatope_service::source::{RecordError, Records};
+use aquatope_service::store::Store;
+use rand_xoshiro::rand_core::Rng;
+
+use crate::SHARED;
+use crate::broker::Cluster;
+use crate::load::{Load, Run, Sender, truth};
+use crate::reader::{Reader, assert_same, spawn_child, windows};
+
+/// The shared broker, running.
+fn cluster() -> MutexGuard<'static, Option<Cluster>> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.get_or_insert_with(|| Cluster::start(1));
+    shared
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
+}
+
+/// `count` runs of `functions` in the `minutes` that ended a quarter of an hour ago: final as soon as all is read.
+fn past_runs(functions: u32, count: u32, minutes: u32, seed: u64) -> Vec<Run> {
+    let start = Timestamp(now().0 - u64::from(minutes + 15) * 60_000);
+    let mut load = Load::new(functions, start, f64::from(minutes) * 60_000.0 / f64::from(count), seed);
+    (0..count).map(|_| load.next()).collect()
+}
+
+/// The first minute after all of `runs`.
+fn after(runs: &[Run]) -> Minute {
+    let last = runs.iter().map(|run| run.ended).max().unwrap();
+    Minute(Timestamp(last).minute().0 + 1)
+}
+
+/// A clock that shows the time when the last of `runs` ended, so that those of the last minutes are not final yet.
+fn clock_after(runs: &[Run]) -> Clock {
+    Clock::fast(Timestamp(runs.iter().map(|run| run.ended).max().unwrap()), 1.0)
+}
+
+fn send(brokers: &str, topic: &str, partitions: i32, runs: &[Run]) {
+    let mut sender = Sender::new(brokers, topic, partitions);
+    runs.iter().for_each(|run| sender.send(run));
+    sender.flush();
+}
+
+fn state() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    (folder, path)
+}
+
+pub(crate) fn starts_before_the_broker_and_the_topic() {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(shared.is_none(), "the first test");
+    let mut cluster = Cluster::prepare(1);
+    let (_folder, path) = state();
+    let runs = past_runs(3, 100, 5, 1);
+    let mut reader = Reader::with(&cluster.brokers(), "early", &path, clock_after(&runs), None);
+    let status = reader.wait("the broker is missed", |status| status.error.is_some());
+    assert!(!status.connected && status.error.unwrap().contains("brokers do not answer"));
+    cluster.spawn(0);
+    cluster.wait(1);
+    let missing = |status: &aquatope_service::source::IngestStatus| {
+        status.error.as_ref().is_some_and(|error| error.contains("topic `early` does not exist"))
+    };
+    reader.wait("the topic is missed", missing);
+    cluster.create_topic("early", 1, &[]);
+    send(&cluster.brokers(), "early", 1, &runs);
+    reader.wait("all is read", |status| status.counters.activations == 100);
+    drop(reader);
+    assert_same(&Reader::start(&cluster.brokers(), "early", &path).finish(after(&runs)), &truth(&runs));
+    *shared = Some(cluster);
+}
+
+/// An hour of backlog, in three partitions, with every fiftieth message twice.
+pub(crate) fn windows_are_those_of_the_load() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("load", 3, &[]);
+    let runs = past_runs(200, 100_000, 60, 2);
+    let doubled: Vec<Run> = runs
+        .iter()
+        .enumerate()
+        .flat_map(|(at, run)| std::iter::repeat_n(*run, if at % 50 == 0 { 2 } else { 1 }))
+        .collect();
+    send(&cluster.brokers(), "load", 3, &doubled);
+    let (_folder, path) = state();
+    let mut reader = Reader::start(&cluster.brokers(), "load", &path);
+    let status = reader.wait("all is read", |status| status.counters.duplicates == 2_000);
+    assert_eq!((status.counters.activations, status.counters.late), (100_000, 0));
+    assert_same(&reader.finish(after(&runs)), &truth(&runs));
+}
+
+pub(crate) fn unreadable_messages_are_kept_aside() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("poison", 1, &[]);
+    let runs = past_runs(2, 50, 5, 3);
+    let mut sender = Sender::new(&cluster.brokers(), "poison", 1);
+    for (at, run) in runs.iter().enumerate() {
+        if at % 10 == 0 {
+            sender.send_bytes(b"\x00\xffnot an event");
+        }
+        sender.send(run);
+    }
+    sender.send_bytes(&vec![b'['; 500_000]);
+    sender.send_bytes(
+        br#"{"source":"controller0","eventType":"Metric","namespace":"guest","timestamp":1,"subject":"g",
+        "userId":"u","body":{"metricName":"ConcurrentInvocations","metricValue":1}}"#,
+    );
+    sender.flush();
+    let (_folder, path) = state();
+    let mut reader = Reader::start(&cluster.brokers(), "poison", &path);
+    let status = reader.wait("all is read", |status| status.counters.other == 1);
+    assert_eq!(status.counters.unreadable, 6);
+    let store = reader.store.clone();
+    assert_same(&reader.finish(after(&runs)), &truth(&runs));
+    let kept = store.unreadable().unwrap();
+    assert_eq!(kept.iter().map(|kept| kept.offset).collect::<Vec<_>>(), [0, 11, 22, 33, 44, 55]);
+    assert_eq!((kept[0].message.as_slice(), kept[5].message.len()), (&b"\x00\xffnot an event"[..], 4_096));
+    assert!(kept[0].reason.contains("not an event of OpenWhisk"), "{}", kept[0].reason);
+}
+
+/// SIGKILL at random instants while a backlog is read: in the middle of a message, a transaction, the start.
+pub(crate) fn kills_lose_nothing_and_double_nothing() {
+    let shared = cluster();
+    let brokers = shared.as_ref().unwrap().brokers();
+    shared.as_ref().unwrap().create_topic("kills", 2, &[]);
+    let runs = past_runs(500, 300_000, 60, 4);
+    send(&brokers, "kills", 2, &runs);
+    let (open, expected) = (after(&runs), truth(&runs));
+    let mut rng = Load::new(1, Timestamp(0), 1.0, 5).rng;
+    let (mut kills, mut progress) = (0, 0);
+    for _round in 0..3 {
+        let (_folder, path) = state();
+        for attempt in 0.. {
+            // Most of them come while messages are read, which begins a quarter of a second after the start.
+            let delay = if attempt < 8 { 200 + rng.next_u64() % 600 } else { u64::MAX };
+            let mut child = spawn_child(&brokers, "kills", &path, open);
+            let ended = if delay == u64::MAX {
+                child.wait().unwrap()
+            } else {
+                thread::sleep(Duration::from_millis(delay));
+                let _ = child.kill();
+                child.wait().unwrap()
+            };
+            if ended.success() {
+                break;
+            }
+            kills += 1;
+            let store = Store::open(&path, 15).unwrap();
+            progress += u32::from(store.restored("kills").unwrap().open.is_some_and(|minute| minute < open));
+        }
+        assert_same(&windows(&Store::open(&path, 15).unwrap()), &expected);
+    }
+    // Otherwise the kills came before anything was stored, or after everything was.
+    assert!(progress > 0, "{kills} kills, none of them in the middle");
+}
+
+/// The broker is killed while messages are written and read, and comes back.
+pub(crate) fn a_broker_that_dies_closes_nothing() {
+    let mut shared = cluster();
+    let cluster = shared.as_mut().unwrap();
+    cluster.create_topic("death", 2, &[]);
+    let runs = past_runs(50, 60_000, 5, 6);
+    let (brokers, to_send) = (cluster.brokers(), runs.clone());
+    let sending = thread::spawn(move || {
+        let mut sender = Sender::new(&brokers, "death", 2);
+        for run in &to_send {
+            sender.send(run);
+            if run.id % 16 == 0 {
+                thread::sleep(Duration::from_micros(500));
+            }
+        }
+        sender.flush();
+    });
+    let (_folder, path) = state();
+    let mut reader = Reader::with(&cluster.brokers(), "death", &path, clock_after(&runs), None);
+    reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
+    cluster.kill(0);
+    reader.wait("the death is seen", |status| !status.connected);
+    let before = reader.handle.status();
+    thread::sleep(Duration::from_millis(600));
+    let after_a_while = reader.handle.status();
+    assert_eq!((before.watermark, before.open), (after_a_while.watermark, after_a_while.open));
+    cluster.spawn(0);
+    cluster.wait(1);
+    sending.join().unwrap();
+    let status = reader.wait("all is read", |status| status.counters.activations == 60_000);
+    assert_eq!((status.gaps, status.counters.late), (0, 0));
+    drop(reader);
+    assert_same(&Reader::start(&cluster.brokers(), "death", &path).finish(after(&runs)), &truth(&runs));
+}
+
+/// The records of all runs, as the platform's REST interface would list them.
+struct All(Vec<Run>);
+
+impl Records for All {
+    fn between(
+        &self,
+        since: Timestamp,
+        upto: Timestamp,
+        each: &mut dyn FnMut(&Record) -> bool,
+    ) -> Result<(), RecordError> {
+        for run in &self.0 {
+            let start = run.ended - run.init - run.run;
+            if !(since.0..=upto.0).contains(&start) {
+                continue;
+            }
+            let record = serde_json::json!({
+                "activationId": format!("{:016x}{:016x}", run.id, run.id),
+                "namespace": "guest",
+                "name": format!("function-{:05}", run.function),
+                "start": start,
+                "end": run.ended,
+                "duration": run.init + run.run,
+                "statusCode": 0,
+                "annotations": [
+                    {"key": "path", "value": run.name()},
+                    {"key": "kind", "value": "nodejs:20"},
+                    {"key": "waitTime", "value": run.wait},
+                    {"key": "initTime", "value": run.init},
+                    {"key": "limits", "value": {"memory": 256}},
+                ],
+            });
+            if !each(&serde_json::from_value(record).unwrap()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Messages are deleted that were never read.
+pub(crate) fn a_gap_is_told_and_filled() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("gap", 1, &[]);
+    let runs = past_runs(10, 30_000, 60, 7);
+    let (first, second) = runs.split_at(10_000);
+    send(&cluster.brokers(), "gap", 1, first);
+    let (_folder, path) = state();
+    let mut reader = Reader::with(&cluster.brokers(), "gap", &path, clock_after(first), None);
+    reader.wait("the first part is read", |status| status.counters.activations == 10_000);
+    drop(reader);
+    send(&cluster.brokers(), "gap", 1, second);
+    cluster.delete_records("gap", 20_000);
+    // What became final in between is not counted again; the rest comes from messages and records.
+    let records: Arc<dyn Records> = Arc::new(All(runs.clone()));
+    let mut reader = Reader::with(&cluster.brokers(), "gap", &path, Clock::system(), Some(records));
+    reader.wait("the gap is filled", |status| status.gaps_filled == 1);
+    assert_same(&reader.finish(after(&runs)), &truth(&runs));
+}
+
+pub(crate) fn a_topic_made_anew_is_read_from_its_begin() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("anew", 1, &[]);
+    let runs = past_runs(10, 3_000, 20, 8);
+    let (first, second) = runs.split_at(2_000);
+    send(&cluster.brokers(), "anew", 1, first);
+    let (_folder, path) = state();
+    let mut reader = Reader::with(&cluster.brokers(), "anew", &path, clock_after(first), None);
+    reader.wait("the first part is read", |status| status.counters.activations == 2_000);
+    drop(reader);
+    cluster.delete_topic("anew");
+    cluster.create_topic("anew", 1, &[]);
+    send(&cluster.brokers(), "anew", 1, second);
+    let mut reader = Reader::start(&cluster.brokers(), "anew", &path);
+    let status = reader.wait("the rest is read", |status| status.counters.activations == 1_000);
+    assert_eq!((status.gaps, status.counters.late), (1, 0));
+}
+
+pub(crate) fn three_nodes_change_their_leader() {
+    // Two clusters at once are too much for a small machine.
+    drop(SHARED.lock().unwrap_or_else(PoisonError::into_inner).take());
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("events", 1, &[("min.insync.replicas", "2")]);
+    let runs = past_runs(50, 40_000, 5, 9);
+    let (brokers, to_send) = (cluster.brokers(), runs.clone());
+    let sending = thread::spawn(move || {
+        let mut sender = Sender::new(&brokers, "events", 1);
+        for run in &to_send {
+            sender.send(run);
+            if run.id % 16 == 0 {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        sender.flush();
+    });
+    let (_folder, path) = state();
+    let mut reader = Reader::with(&cluster.brokers(), "events", &path, clock_after(&runs), None);
+    reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
+    let leader = cluster.leader("events");
+    cluster.kill(leader);
+    sending.join().unwrap();
+    assert_ne!(cluster.leader("events"), leader);
+    let status = reader.wait("all is read", |status| status.counters.activations == 40_000);
+    assert_eq!((status.gaps, status.counters.late), (0, 0));
+    drop(reader);
+    assert_same(&Reader::start(&cluster.brokers(), "events", &path).finish(after(&runs)), &truth(&runs));
+}
