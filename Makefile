@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit kafka targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
+	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
 
 # Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
 setup:
@@ -51,6 +51,16 @@ target/kafka/lib: $(KAFKA)
 	rm -rf $@ $@.part
 	mvn -q -B -f $(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
 	mv $@.part $@
+
+# Ingest from Apache Kafka to closed windows on one core, and a restart: what they take.
+bench-ingest: setup kafka
+	$(CARGO) run --release --locked -q -p aquatope-service --example bench_ingest
+	$(CARGO) run --release --locked -q -p aquatope-service --example bench_restart
+
+# Readers of Kafka killed KILLS times at random instants, their windows compared with the truth: make soak KILLS=1000.
+KILLS := 200
+soak: setup kafka
+	$(CARGO) run --release --locked -q -p aquatope-service --example soak -- $(KILLS)
 
 # The core must build where there is no operating system, with and without its feature.
 targets: setup

@@ -162,6 +162,8 @@ pub struct Observer {
     reported: Minute,
     now: Timestamp,
     watermark: Timestamp,
+    /// The time of the newest event that was not too far ahead.
+    newest: Timestamp,
     /// How many gaps are being filled; the watermark stands still meanwhile.
     holds: u32,
     /// Sequences and refusals, by the minute they happened in.
@@ -225,6 +227,7 @@ impl Observer {
             reported: open.unwrap_or(Minute(0)),
             now: Timestamp(0),
             watermark: open.map_or(Timestamp(0), Minute::start),
+            newest: Timestamp(0),
             holds: 0,
             apart: BTreeMap::new(),
             exclusions: Exclusions::new(exclusions),
@@ -465,6 +468,11 @@ impl Observer {
         self.watermark
     }
 
+    /// The time of the newest activation that was not too far ahead.
+    pub fn newest(&self) -> Timestamp {
+        self.newest
+    }
+
     /// The first minute that is not final.
     pub fn open(&self) -> Option<Minute> {
         self.open
@@ -522,6 +530,7 @@ impl Observer {
         if finished.ended.0 > self.now.0.saturating_add(AHEAD_MS) {
             return Outcome::Ahead;
         }
+        self.newest = self.newest.max(finished.ended);
         let open = *self.open.get_or_insert(Minute(finished.ended.minute().0.saturating_sub(BEFORE_FIRST)));
         if finished.is_sequence {
             return self.count_sequence(origin, finished, open);
@@ -649,17 +658,20 @@ impl SpilledIds {
     }
 }
 
-/// Take one run into the description of its function; true: its memory or kind changed.
+/// Take one run into the description of its function; true: its memory or kind changed. New limits and new code make
+/// new containers, so the first run after such a change is a cold start.
 fn describe(info: &mut FunctionInfo, finished: &Finished<'_>) -> bool {
     let mut changed = false;
-    if info.memory_mb != finished.memory_mb && finished.memory_mb != 0 {
-        info.memory_mb = finished.memory_mb;
-        changed = true;
-    }
-    // OpenWhisk says "unknown" of an action it could not fetch.
-    if info.kind != finished.kind && finished.kind != "unknown" {
-        finished.kind.clone_into(&mut info.kind);
-        changed = true;
+    if finished.init_ms > 0 {
+        if info.memory_mb != finished.memory_mb && finished.memory_mb != 0 {
+            info.memory_mb = finished.memory_mb;
+            changed = true;
+        }
+        // OpenWhisk says "unknown" of an action it could not fetch.
+        if info.kind != finished.kind && finished.kind != "unknown" {
+            finished.kind.clone_into(&mut info.kind);
+            changed = true;
+        }
     }
     let mean = |mean: &mut f64, runs: u64, value: f64| *mean += (value - *mean) / runs.min(64) as f64;
     let (wait, init) = (finished.wait_ms as f64, finished.init_ms as f64);

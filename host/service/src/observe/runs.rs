@@ -47,7 +47,13 @@ impl Runs {
         if self.backfilled && self.kept.iter().any(|kept| kept.id == run.id) {
             return false;
         }
-        let place = self.kept.partition_point(|kept| (kept.from, kept.id) < (run.from, run.id));
+        let is_before = |kept: &Run| (kept.from, kept.id) < (run.from, run.id);
+        // Mostly it comes last, or nearly: then the memory before is left alone.
+        let near = self.kept.iter().rev().take(8).position(is_before);
+        let place = match near {
+            Some(after) => self.kept.len() - after,
+            None => self.kept.partition_point(is_before),
+        };
         if self.kept.get(place).is_some_and(|kept| (kept.from, kept.id) == (run.from, run.id)) {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ingest::Ticked;
 use super::{Command, Ingest, IngestHandle};
@@ -30,7 +30,7 @@ fn run(mut ingest: Ingest, messages: &mpsc::Receiver<Vec<u8>>, commands: &mpsc::
                 return;
             }
         }
-        let asked = ingest.clock().now();
+        let asked = Instant::now();
         let mut next = messages.recv_timeout(Duration::from_millis(20));
         for _ in 0..10_000 {
             let Ok(message) = next else { break };
@@ -39,7 +39,7 @@ fn run(mut ingest: Ingest, messages: &mpsc::Receiver<Vec<u8>>, commands: &mpsc::
             next = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
         }
         if next.is_err() {
-            ingest.observer().handle_caught_up(0, asked);
+            ingest.handle_caught_up(0, asked);
         }
         if ingest.tick() == Ticked::Closed {
             return;

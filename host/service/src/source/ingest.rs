@@ -10,6 +10,7 @@ use tokio::sync::mpsc::Sender;
 use super::Command;
 use super::event::{finished, unsigned};
 use super::status::SharedStatus;
+use super::steady::Steady;
 use crate::clock::Clock;
 use crate::observe::{MinuteReport, Observer, ObserverConfig, Origin, PartitionOffsets, Place};
 use crate::store::{Store, StoreError, Unreadable};
@@ -33,6 +34,7 @@ pub struct Ingest {
     store: Arc<Store>,
     reports: Sender<MinuteReport>,
     clock: Clock,
+    steady: Steady,
     status: SharedStatus,
     /// Waiting for the next transaction.
     unreadable: Vec<Unreadable>,
@@ -77,6 +79,7 @@ impl Ingest {
             store,
             reports,
             clock,
+            steady: Steady::new(clock),
             status: SharedStatus::default(),
             unreadable: Vec::new(),
             checkpoint: false,
@@ -111,6 +114,12 @@ impl Ingest {
     pub(super) fn handle_assigned(&mut self, partition: i32, position: i64) {
         self.observer.handle_assigned(partition, position);
         self.checkpoint = true;
+    }
+
+    /// What was in `partition` at `instant` has been read.
+    pub(super) fn handle_caught_up(&mut self, partition: i32, instant: Instant) {
+        let at = self.steady.at(instant, self.observer.newest());
+        self.observer.handle_caught_up(partition, at);
     }
 
     /// One message.

@@ -46,7 +46,6 @@ pub fn spawn(
         let asker = Asker {
             consumer: consumer.clone(),
             topic: ingest.topic().to_owned(),
-            clock: ingest.clock(),
             stopped: stopped.clone(),
             answers,
         };
@@ -132,7 +131,7 @@ struct Ends {
     partition: i32,
     low: i64,
     high: i64,
-    asked: Timestamp,
+    asked: Instant,
 }
 
 /// The brokers' answer, or why there is none.
@@ -142,7 +141,6 @@ type Answer = Result<Vec<Ends>, String>;
 struct Asker {
     consumer: Arc<BaseConsumer<Log>>,
     topic: String,
-    clock: crate::clock::Clock,
     stopped: Arc<AtomicBool>,
     answers: mpsc::Sender<Answer>,
 }
@@ -190,7 +188,7 @@ impl Asker {
     }
 
     fn ends(&self, partition: i32) -> Result<Ends, String> {
-        let asked = self.clock.now();
+        let asked = Instant::now();
         let (low, high) = self
             .consumer
             .fetch_watermarks(&self.topic, partition, Self::TIMEOUT)
@@ -372,7 +370,8 @@ impl Reader {
             // Records are listed by their start; runs that were under way at the watermark started before it.
             let longest = self.ingest.final_after().as_millis() as u64;
             let since = Timestamp(since.0.saturating_sub(longest));
-            backfill::fill(records.clone(), since, ends.asked, self.commands.clone());
+            let upto = self.ingest.clock().now();
+            backfill::fill(records.clone(), since, upto, self.commands.clone());
         }
     }
 
@@ -393,7 +392,7 @@ impl Reader {
     fn tell_caught_up(&mut self) {
         for known in &self.partitions {
             if known.position >= known.ends.high {
-                self.ingest.observer().handle_caught_up(known.id, known.ends.asked);
+                self.ingest.handle_caught_up(known.id, known.ends.asked);
             }
         }
     }

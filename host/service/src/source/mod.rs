@@ -12,6 +12,7 @@ pub mod in_process;
 mod ingest;
 pub mod kafka;
 mod status;
+mod steady;
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! A load whose windows are known: events as OpenWhisk writes them, and what the core counts from them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aquatope_core::activation::{Activation, ActivationId, FunctionId};
 use aquatope_core::time::{Minute, Timestamp};
@@ -124,6 +124,30 @@ pub(crate) fn truth(runs: &[Run]) -> Windows {
         drain(&mut series, runs.last().unwrap().ended + 120_000);
     }
     windows
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
+}
+
+/// `count` runs of `functions` in the `minutes` that ended a quarter of an hour ago: final as soon as all is read.
+pub(crate) fn past_runs(functions: u32, count: u32, minutes: u32, seed: u64) -> Vec<Run> {
+    let start = Timestamp(now().0 - u64::from(minutes + 15) * 60_000);
+    let mut load = Load::new(functions, start, f64::from(minutes) * 60_000.0 / f64::from(count), seed);
+    (0..count).map(|_| load.next()).collect()
+}
+
+/// The first minute after all of `runs`.
+pub(crate) fn after(runs: &[Run]) -> Minute {
+    let last = runs.iter().map(|run| run.ended).max().unwrap();
+    Minute(Timestamp(last).minute().0 + 1)
+}
+
+/// Write `runs` and wait until the brokers have them.
+pub(crate) fn send(brokers: &str, topic: &str, partitions: i32, runs: &[Run]) {
+    let mut sender = Sender::new(brokers, topic, partitions);
+    runs.iter().for_each(|run| sender.send(run));
+    sender.flush();
 }
 
 /// A producer that waits for its queue instead of failing.

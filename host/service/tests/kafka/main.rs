@@ -3,6 +3,7 @@
 //! One broker serves all tests but the one on fail-over. `make kafka` brings the broker's libraries.
 
 mod broker;
+mod kills;
 mod load;
 mod reader;
 mod tests;

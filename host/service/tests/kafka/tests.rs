@@ -2,19 +2,18 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use aquatope_core::time::{Minute, Timestamp};
+use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::records::Record;
 use aquatope_service::clock::Clock;
 use aquatope_service::source::{RecordError, Records};
-use aquatope_service::store::Store;
-use rand_xoshiro::rand_core::Rng;
 
 use crate::SHARED;
 use crate::broker::Cluster;
-use crate::load::{Load, Run, Sender, truth};
-use crate::reader::{Reader, assert_same, spawn_child, windows};
+use crate::kills::kill_readers;
+use crate::load::{Run, Sender, after, past_runs, send, truth};
+use crate::reader::{Reader, assert_same};
 
 /// The shared broker, running.
 fn cluster() -> MutexGuard<'static, Option<Cluster>> {
@@ -23,32 +22,9 @@ fn cluster() -> MutexGuard<'static, Option<Cluster>> {
     shared
 }
 
-fn now() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64)
-}
-
-/// `count` runs of `functions` in the `minutes` that ended a quarter of an hour ago: final as soon as all is read.
-fn past_runs(functions: u32, count: u32, minutes: u32, seed: u64) -> Vec<Run> {
-    let start = Timestamp(now().0 - u64::from(minutes + 15) * 60_000);
-    let mut load = Load::new(functions, start, f64::from(minutes) * 60_000.0 / f64::from(count), seed);
-    (0..count).map(|_| load.next()).collect()
-}
-
-/// The first minute after all of `runs`.
-fn after(runs: &[Run]) -> Minute {
-    let last = runs.iter().map(|run| run.ended).max().unwrap();
-    Minute(Timestamp(last).minute().0 + 1)
-}
-
 /// A clock that shows the time when the last of `runs` ended, so that those of the last minutes are not final yet.
 fn clock_after(runs: &[Run]) -> Clock {
     Clock::fast(Timestamp(runs.iter().map(|run| run.ended).max().unwrap()), 1.0)
-}
-
-fn send(brokers: &str, topic: &str, partitions: i32, runs: &[Run]) {
-    let mut sender = Sender::new(brokers, topic, partitions);
-    runs.iter().for_each(|run| sender.send(run));
-    sender.flush();
 }
 
 fn state() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -129,40 +105,12 @@ pub(crate) fn unreadable_messages_are_kept_aside() {
     assert!(kept[0].reason.contains("not an event of OpenWhisk"), "{}", kept[0].reason);
 }
 
-/// SIGKILL at random instants while a backlog is read: in the middle of a message, a transaction, the start.
 pub(crate) fn kills_lose_nothing_and_double_nothing() {
     let shared = cluster();
-    let brokers = shared.as_ref().unwrap().brokers();
-    shared.as_ref().unwrap().create_topic("kills", 2, &[]);
     let runs = past_runs(500, 300_000, 60, 4);
-    send(&brokers, "kills", 2, &runs);
-    let (open, expected) = (after(&runs), truth(&runs));
-    let mut rng = Load::new(1, Timestamp(0), 1.0, 5).rng;
-    let (mut kills, mut progress) = (0, 0);
-    for _round in 0..3 {
-        let (_folder, path) = state();
-        for attempt in 0.. {
-            // Most of them come while messages are read, which begins a quarter of a second after the start.
-            let delay = if attempt < 8 { 200 + rng.next_u64() % 600 } else { u64::MAX };
-            let mut child = spawn_child(&brokers, "kills", &path, open);
-            let ended = if delay == u64::MAX {
-                child.wait().unwrap()
-            } else {
-                thread::sleep(Duration::from_millis(delay));
-                let _ = child.kill();
-                child.wait().unwrap()
-            };
-            if ended.success() {
-                break;
-            }
-            kills += 1;
-            let store = Store::open(&path, 15).unwrap();
-            progress += u32::from(store.restored("kills").unwrap().open.is_some_and(|minute| minute < open));
-        }
-        assert_same(&windows(&Store::open(&path, 15).unwrap()), &expected);
-    }
+    let in_the_middle = kill_readers(shared.as_ref().unwrap(), "kills", &runs, 24, 5);
     // Otherwise the kills came before anything was stored, or after everything was.
-    assert!(progress > 0, "{kills} kills, none of them in the middle");
+    assert!(in_the_middle > 0);
 }
 
 /// The broker is killed while messages are written and read, and comes back.
