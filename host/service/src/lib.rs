@@ -14,3 +14,4 @@ pub mod plan;
 pub mod source;
 pub mod store;
 pub mod train;
+pub mod tune;

@@ -53,8 +53,11 @@ pub struct Config {
     pub payload: usize,
     /// Records kept; older ones are forgotten.
     pub records: usize,
-    /// With this parameter in its arguments an action does nothing but sleep as many milliseconds: a warm-up call.
-    pub sleep_parameter: String,
+    /// With this parameter in its arguments an action does nothing but sleep: a warm-up call. As many milliseconds as the
+    /// parameter says, or `warm_up_ms` when it is no number.
+    pub warm_up_parameter: String,
+    /// Milliseconds a warm-up call sleeps.
+    pub warm_up_ms: i64,
     /// Seed of all random numbers.
     pub seed: u64,
     /// Actions there are from the beginning.
@@ -83,7 +86,8 @@ impl Default for Config {
             concurrent: 30,
             payload: 1 << 20,
             records: 100_000,
-            sleep_parameter: "aquatope_sleep_ms".into(),
+            warm_up_parameter: "aquatope_warm_up".into(),
+            warm_up_ms: 2_000,
             seed: 0,
             actions: Vec::new(),
         }

@@ -252,7 +252,9 @@ fn events_are_lost_doubled_and_late_as_told() {
 #[test]
 fn a_warm_up_call_sleeps_as_long_as_it_is_told() {
     let mut platform = Platform::new(config(vec![Action::new("a", "python:3", model())]), T0);
-    let id = platform.invoke("a", json!({"aquatope_sleep_ms": 1500})).unwrap();
+    let told = platform.invoke("a", json!({"aquatope_warm_up": 1500})).unwrap();
+    let usual = platform.invoke("a", json!({"aquatope_warm_up": true})).unwrap();
     platform.advance(T0 + 5_000);
-    assert_eq!(platform.run(&id).unwrap().duration_ms, 1700);
+    assert_eq!(platform.run(&told).unwrap().duration_ms, 1700);
+    assert_eq!(platform.run(&usual).unwrap().duration_ms, 2200);
 }

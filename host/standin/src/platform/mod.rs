@@ -361,7 +361,8 @@ impl Platform {
         }
         let cores = cpu.unwrap_or(f64::from(run.memory_mb) / self.config.core_mb);
         let created_ms = if how == Start::Cold { model.create_ms } else { 0 };
-        let sleep_ms = parameters.get(&self.config.sleep_parameter).and_then(Value::as_f64);
+        let warm_up = parameters.get(&self.config.warm_up_parameter);
+        let sleep_ms = warm_up.map(|asked| asked.as_f64().unwrap_or(self.config.warm_up_ms as f64));
         let noise = (model.noise * self.normal()).exp();
         let executed_ms = sleep_ms.or(run_ms).unwrap_or_else(|| model.run_ms(cores) * noise);
         let failed = self.uniform() < model.failures && sleep_ms.is_none();

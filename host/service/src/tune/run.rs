@@ -1,0 +1,148 @@
+//! A whole tuning run: measure today's configuration, then trial by trial until the budget is used up.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::bench::{Bench, Obstacle, production};
+use super::error::TuneError;
+use super::patient::Patient;
+use super::problem::{Problem, Resources};
+use super::search::{Finished, Progress, Search, Step};
+
+/// Where a search is kept. Called on a thread that may block.
+pub trait Keep: Send + Sync + 'static {
+    /// Keeps `bytes` durably, instead of what was kept before.
+    ///
+    /// # Errors
+    /// Why it could not; it is tried again, and nothing more is measured until it succeeds.
+    fn save(&self, bytes: &[u8]) -> Result<(), String>;
+}
+
+/// Tunes a workflow on clones of its actions; production is only read. `saved` is what was kept last, if anything: the
+/// search goes on from there, with the trial that was not finished, unless it is of another problem. A trial is kept
+/// before it is run and its outcome before the next one is chosen. `see` is told after every step. The clones are deleted at
+/// the end; they stay when this is dropped before, and the next run takes them over.
+///
+/// # Errors
+/// [`TuneError`]. Troubles that pass are waited out, however long they last.
+pub async fn tune(
+    platform: &Patient,
+    problem: &Arc<Problem>,
+    saved: Option<Vec<u8>>,
+    keep: &Arc<dyn Keep>,
+    mut see: impl FnMut(&Progress) + Send,
+) -> Result<Finished, TuneError> {
+    check_platform(platform, problem).await?;
+    let mut search = match saved {
+        Some(bytes) => {
+            let problem = problem.clone();
+            apart(move || Search::restore(problem, &bytes)).await?
+        }
+        None => None,
+    };
+    if search.is_none() {
+        let start = problem.nearest(&today(platform, problem).await?);
+        let problem = problem.clone();
+        search = Some(apart(move || Search::begin(problem, start)).await);
+    }
+    let mut bench = Bench::prepare(platform, problem).await?;
+    while let Some(mut current) = search.take() {
+        let step;
+        (current, step) = apart(move || {
+            let step = current.next();
+            (current, step)
+        })
+        .await;
+        let step = step?;
+        keep_safe(platform, keep, current.bytes()?).await;
+        match step {
+            Step::Profile(point) => {
+                let outcome = bench.measure(&point).await;
+                let baseline =
+                    |Obstacle { reason, .. }| TuneError::Baseline { workflow: problem.name.clone(), reason };
+                current.profiled(outcome.map_err(baseline)?);
+            }
+            Step::Trial(point) => {
+                let measured = bench.measure(&point).await;
+                let told;
+                (current, told) = apart(move || {
+                    let told = match measured {
+                        Ok(outcome) => current.told(outcome),
+                        Err(Obstacle { reason, starved }) => current.failed(reason, starved),
+                    };
+                    (current, told)
+                })
+                .await;
+                told?;
+            }
+            Step::Done => {
+                bench.remove().await?;
+                return apart(move || current.finish()).await;
+            }
+        }
+        keep_safe(platform, keep, current.bytes()?).await;
+        let progress;
+        (current, progress) = apart(move || {
+            let progress = current.progress();
+            (current, progress)
+        })
+        .await;
+        see(&progress);
+        search = Some(current);
+    }
+    unreachable!("a search is put back or ends the loop")
+}
+
+/// Fails when the platform does not allow the memory to be searched.
+async fn check_platform(platform: &Patient, problem: &Problem) -> Result<(), TuneError> {
+    let limits = platform.call(|| platform.client.limits()).await?;
+    // A gateway may not pass the controller's root on; then only the namespace's bounds are known, and a PUT beyond the
+    // others fails its trial.
+    let system = platform.client.system().await.unwrap_or_default();
+    let megabytes = |name| system.limit(name).map(|bytes| (bytes / f64::from(1 << 20)) as u32);
+    let (least, most) = limits.action_memory_mb();
+    let least = least.or(megabytes("min_action_memory")).unwrap_or(0);
+    let most = most.or(megabytes("max_action_memory")).unwrap_or(u32::MAX);
+    Ok(problem.check_memory(least, most)?)
+}
+
+/// What the functions have in production.
+async fn today(platform: &Patient, problem: &Problem) -> Result<Vec<Resources>, TuneError> {
+    let mut today = Vec::new();
+    for function in &problem.workflow.functions {
+        let limits = production(platform, problem, &function.name, false).await?.limits;
+        // OpenWhisk's default where the platform does not say.
+        today.push(Resources { memory_mb: limits.memory.unwrap_or(256), cpu: limits.cpu });
+    }
+    Ok(today)
+}
+
+/// Keeps `bytes`, however often it takes.
+async fn keep_safe(platform: &Patient, keep: &Arc<dyn Keep>, bytes: Vec<u8>) {
+    let mut wait = platform.pace.retry;
+    let bytes: Arc<[u8]> = bytes.into();
+    loop {
+        let (keep, bytes) = (keep.clone(), bytes.clone());
+        let Err(error) = apart(move || keep.save(&bytes)).await else { return };
+        tracing::error!(error, "a search cannot be kept; trying again");
+        sleep(wait).await;
+        wait = (wait * 2).min(platform.pace.longest_retry);
+    }
+}
+
+/// Models build their working memory, some megabytes, by value before it is boxed.
+const STACK: usize = 64 << 20;
+
+/// What `work` says, done on a thread with a large stack.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("tune".into()).stack_size(STACK);
+    let spawned = thread.spawn(move || {
+        // Nobody waits any more when the run was dropped.
+        let _ = sender.send(work());
+    });
+    spawned.expect("the system has a thread left for the search");
+    receiver.await.expect("the search does not panic")
+}

@@ -1,0 +1,246 @@
+//! Whether production meets its QoS after a change.
+//!
+//! Runs of the workflow are counted from the change on. The change breaks its promise when more of them than `allowed`
+//! take longer than the QoS, and not by chance: by a one-sided binomial test of that share. It is tested when 8, 16, 32, ..
+//! runs are counted, at the levels `level / 2`, `level / 4`, .., whose sum is below `level`; so the probability of
+//! taking a good change back is below `level` however long it is watched (union bound).
+
+use std::collections::HashSet;
+
+use aquatope_openwhisk::event::Status;
+use aquatope_openwhisk::rest::Selection;
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::change::{Change, RolledBack};
+use super::error::TuneError;
+use super::patient::Patient;
+
+/// What production is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// End-to-end latency, seconds.
+    pub qos_s: f64,
+    /// Share of runs that may take longer, or fail.
+    pub allowed: f64,
+    /// Probability of taking back a change that keeps the promise, at most.
+    pub level: f64,
+    /// Runs after which the change is trusted; the last test is at the last power of two times 8 up to here.
+    pub runs: u64,
+}
+
+impl Promise {
+    /// The QoS in 95 % of the runs, taken back wrongly with a probability below 1 %, watched for 1,024 runs.
+    pub fn new(qos_s: f64) -> Self {
+        Self { qos_s, allowed: 0.05, level: 0.01, runs: 1024 }
+    }
+}
+
+/// What is thought of the change so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not known yet.
+    Watching,
+    /// Enough runs without a reason to doubt.
+    Kept,
+    /// More runs than allowed missed the QoS, and not by chance.
+    Broken,
+}
+
+/// Counts runs after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    promise: Promise,
+    runs: u64,
+    late: u64,
+    broken: bool,
+}
+
+/// Runs at the first test.
+const FIRST: u64 = 8;
+
+impl Watch {
+    /// A watch that has seen no run.
+    pub fn new(promise: Promise) -> Self {
+        Self { promise, runs: 0, late: 0, broken: false }
+    }
+
+    /// A run of the workflow ended: its latency, or nothing when it failed.
+    pub fn saw(&mut self, latency_s: Option<f64>) -> Verdict {
+        if self.verdict() == Verdict::Watching {
+            let Promise { qos_s, allowed, level, .. } = self.promise;
+            self.runs += 1;
+            self.late += u64::from(latency_s.is_none_or(|latency_s| latency_s > qos_s));
+            let doublings = self.runs / FIRST;
+            if self.runs.is_multiple_of(FIRST) && doublings.is_power_of_two() {
+                // At the first test level/2, and half as much at every later one.
+                let level = level / (2 * doublings) as f64;
+                self.broken = at_least(self.runs, self.late, allowed) < level;
+            }
+        }
+        self.verdict()
+    }
+
+    /// What is thought so far.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self { broken: true, .. } => Verdict::Broken,
+            Self { runs, promise, .. } if *runs >= promise.runs => Verdict::Kept,
+            _ => Verdict::Watching,
+        }
+    }
+
+    /// Runs counted, and how many of them missed the QoS.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.runs, self.late)
+    }
+}
+
+/// The probability of at least `x` successes in `n` trials of probability `p`. Work: `n` steps.
+fn at_least(n: u64, x: u64, p: f64) -> f64 {
+    if x == 0 || p >= 1.0 {
+        return 1.0;
+    }
+    if p <= 0.0 {
+        return 0.0;
+    }
+    let odds = (p / (1.0 - p)).ln();
+    let mut ln_mass = n as f64 * (1.0 - p).ln();
+    let mut tail = 0.0;
+    for k in 0..=n {
+        if k >= x {
+            tail += ln_mass.exp();
+        }
+        ln_mass += ((n - k) as f64 / (k + 1) as f64).ln() + odds;
+    }
+    tail
+}
+
+/// How watching a change ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    /// It keeps its promise.
+    Kept,
+    /// It was taken back.
+    RolledBack(RolledBack),
+}
+
+/// Watches the runs of the sequence or composition `workflow` since `since_ms` (milliseconds since the epoch, on the
+/// platform's clock) and takes `change` back when it breaks its promise.
+///
+/// # Errors
+/// Calls the platform refuses. Troubles that pass are waited out.
+pub async fn guard(
+    platform: &Patient,
+    workflow: &str,
+    change: &Change,
+    since_ms: i64,
+    promise: Promise,
+) -> Result<Guarded, TuneError> {
+    let mut watch = Watch::new(promise);
+    let mut seen = HashSet::new();
+    loop {
+        let selection =
+            Selection { since_ms: Some(since_ms), name: Some(workflow.to_owned()), ..Selection::default() };
+        let mut rows = Vec::new();
+        let mut pages = platform.client.pages(selection);
+        loop {
+            match pages.next().await {
+                Ok(page) if page.is_empty() => break,
+                Ok(page) => rows.extend(page),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "OpenWhisk does not answer; looking again later");
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // Newest first, and a run can enter the list after later ones.
+        for row in rows.iter().rev().filter(|row| seen.insert(row.activation_id.clone())) {
+            let latency_s = (row.status() == Status::Success).then(|| (row.end - row.start) as f64 / 1000.0);
+            match watch.saw(latency_s) {
+                Verdict::Watching => {}
+                Verdict::Kept => return Ok(Guarded::Kept),
+                Verdict::Broken => {
+                    let (runs, late) = watch.counts();
+                    tracing::warn!(
+                        workflow,
+                        runs,
+                        late,
+                        "the QoS is missed after the change; taking it back"
+                    );
+                    return Ok(Guarded::RolledBack(change.roll_back(platform).await?));
+                }
+            }
+        }
+        sleep(platform.pace.watch).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise() -> Promise {
+        Promise { runs: 64, ..Promise::new(1.0) }
+    }
+
+    #[test]
+    fn the_tail_is_that_of_the_binomial_distribution() {
+        // 1 - 0.95^8, and 8 * 7 / 2 pairs and more, by hand.
+        assert!((at_least(8, 1, 0.05) - (1.0 - 0.95_f64.powi(8))).abs() < 1e-12);
+        let two = 1.0 - 0.95_f64.powi(8) - 8.0 * 0.05 * 0.95_f64.powi(7);
+        assert!((at_least(8, 2, 0.05) - two).abs() < 1e-12);
+        assert!((at_least(4, 4, 0.5) - 0.0625).abs() < 1e-12);
+        assert_eq!(at_least(10, 0, 0.05), 1.0);
+        assert_eq!(at_least(10, 1, 0.0), 0.0);
+        assert!(at_least(1 << 16, 1 << 15, 0.05) < 1e-300);
+    }
+
+    #[test]
+    fn a_change_that_is_too_slow_is_noticed_at_the_first_test() {
+        let mut watch = Watch::new(promise());
+        for _ in 0..7 {
+            assert_eq!(watch.saw(Some(1.2)), Verdict::Watching);
+        }
+        assert_eq!(watch.saw(None), Verdict::Broken);
+        assert_eq!(watch.saw(Some(0.1)), Verdict::Broken);
+        assert_eq!(watch.counts(), (8, 8));
+    }
+
+    #[test]
+    fn single_late_runs_are_chance() {
+        // 1 of 8, 2 of 16, .. 8 of 64 with 5 % allowed: 12.5 % is likely in 16 runs and too much to be true in 64:
+        // P(X >= 8) is 0.0145 there, not below 0.01 / 16.
+        let mut watch = Watch::new(promise());
+        for run in 0..64 {
+            let latency_s = if run % 8 == 0 { 1.5 } else { 0.5 };
+            assert_ne!(watch.saw(Some(latency_s)), Verdict::Broken);
+        }
+        assert_eq!(watch.verdict(), Verdict::Kept);
+    }
+
+    #[test]
+    fn a_quarter_of_late_runs_is_noticed_when_there_are_enough() {
+        let mut watch = Watch::new(promise());
+        let broken =
+            (1..=64).find(|run| watch.saw(Some(if run % 4 == 0 { 1.5 } else { 0.5 })) == Verdict::Broken);
+        // 8 of 32: P(X >= 8) is 0.0002, below 0.01 / 8; 4 of 16 has 0.007, above 0.01 / 4.
+        assert_eq!(broken, Some(32));
+    }
+
+    #[test]
+    fn a_good_change_is_hardly_ever_taken_back() {
+        let taken_back = (0..2000)
+            .filter(|&seed| {
+                let mut watch = Watch::new(Promise { runs: 512, ..promise() });
+                let uniform = |run| aquatope_workflow::counter_random::uniform(seed, [0, 0, 0, run]);
+                (0..512).any(|run| {
+                    watch.saw(Some(if uniform(run) < 0.05 { 2.0 } else { 0.5 })) == Verdict::Broken
+                })
+            })
+            .count();
+        // At most 1 % of 2000 on average, by the union bound.
+        assert!(taken_back <= 20, "{taken_back}");
+    }
+}

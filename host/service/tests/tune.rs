@@ -1,0 +1,362 @@
+//! Tuning against the stand-in: what is found, what troubles do, what production sees of it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aquatope_openwhisk::records::{Limits, Record};
+use aquatope_openwhisk::rest::{Client, Selection, Transport};
+use aquatope_service::tune::{
+    Change, Finished, Guarded, Keep, Pace, Patient, Problem, Promise, Resources, Settings, TrialState,
+    TuneError, guard, tune,
+};
+use aquatope_standin::Standin;
+use aquatope_standin::config::{Action, Config, Model};
+use aquatope_standin::faults::Faults;
+use aquatope_workflow::space::Point;
+use aquatope_workflow::workflow_file::WorkflowFile;
+use serde_json::json;
+
+const FUNCTIONS: [&str; 3] = ["split", "img/left", "img/right"];
+
+/// `split` with much work, two branches with little and with work that one core does best.
+fn models() -> [Model; 3] {
+    let model = |fixed_ms, work_ms, parallelism| Model { fixed_ms, work_ms, parallelism, ..Model::default() };
+    [model(100.0, 600.0, 2.0), model(400.0, 100.0, 1.0), model(50.0, 500.0, 1.0)]
+}
+
+fn config(models: [Model; 3]) -> Config {
+    let action =
+        |(name, model): (&&str, Model)| Action { memory_mb: 1024, ..Action::new(name, "python:3", model) };
+    let mut actions: Vec<Action> = FUNCTIONS.iter().zip(models).map(action).collect();
+    actions.push(Action::sequence("album", &FUNCTIONS));
+    Config {
+        actions,
+        invokers_mb: vec![16_384; 2],
+        per_minute: 1 << 40,
+        concurrent: 1 << 40,
+        // Minutes pass in milliseconds here; what a search thinks meanwhile must not cool the containers.
+        idle_timeout_ms: i64::MAX / 4,
+        ..Config::default()
+    }
+}
+
+/// Eight levels of memory for each of three functions, the second and third side by side.
+fn problem(settings: Settings) -> Arc<Problem> {
+    let text = json!({
+        "schema": "aquatope-workflow/1", "name": "album",
+        "functions": FUNCTIONS.map(|name| json!({"name": name, "concurrency": {"min": 1, "max": 4, "step": 1}})),
+        "edges": [[0, 1], [0, 2]], "edge_overhead_s": 0.01,
+        "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 2.2,
+        "space": {"cpu": {"min": 0.5, "max": 4, "step": 0.5}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
+    });
+    let file = WorkflowFile::parse("album.json", &text.to_string()).unwrap();
+    Arc::new(Problem::new(&file, json!({"picture": 7}), settings).unwrap())
+}
+
+/// A thousand times as fast as real time.
+async fn start(config: Config) -> (Standin, Patient) {
+    let standin = Standin::start(config, 1000.0, 0, |_| {}).await.unwrap();
+    let client = Client::new(&standin.url(), "_", standin.subject(), &Transport::default()).unwrap();
+    let wait = Duration::from_millis(10);
+    let pace = Pace {
+        throttled: wait,
+        retry: wait,
+        longest_retry: wait,
+        poll: wait,
+        record: Duration::from_secs(60),
+        watch: wait,
+    };
+    (standin, Patient { client, pace })
+}
+
+/// Keeps all that was ever saved.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Vec<u8>>>);
+
+impl Keep for Memory {
+    fn save(&self, bytes: &[u8]) -> Result<(), String> {
+        self.0.lock().unwrap().push(bytes.to_vec());
+        Ok(())
+    }
+}
+
+async fn tuned(platform: &Patient, problem: &Arc<Problem>) -> Result<Finished, TuneError> {
+    let keep: Arc<dyn Keep> = Arc::new(Memory::default());
+    tune(platform, problem, None, &keep, |_| {}).await
+}
+
+/// Cost and latency without noise when the functions have so many MB.
+fn truth(problem: &Problem, point: &Point) -> (f64, f64) {
+    let resources = problem.resources(point);
+    let run_s = |(model, resources): (Model, &Resources)| {
+        model.run_ms(f64::from(resources.memory_mb) / 1024.0) / 1000.0
+    };
+    let durations: Vec<f64> = models().into_iter().zip(&resources).map(run_s).collect();
+    problem.workflow.compose(point, &durations)
+}
+
+/// The cheapest configuration that meets the QoS, and its cost.
+fn optimum(problem: &Problem) -> f64 {
+    let levels = problem.workflow.memory_mb.levels();
+    let all = (0..levels).flat_map(|a| (0..levels).flat_map(move |b| (0..levels).map(move |c| [a, b, c])));
+    let points = all.map(|[a, b, c]| Point(vec![0, a, 0, b, 0, c]));
+    let costs = points.filter_map(|point| {
+        let (cost, latency_s) = truth(problem, &point);
+        (latency_s <= problem.qos_s).then_some(cost)
+    });
+    costs.fold(f64::INFINITY, f64::min)
+}
+
+fn point_of(problem: &Problem, resources: &[Resources]) -> Point {
+    let levels = |r: &Resources| [0, (r.memory_mb / 256 - 1) as u16];
+    let point = Point(resources.iter().flat_map(levels).collect());
+    assert_eq!(problem.resources(&point), resources);
+    point
+}
+
+/// Names of all actions that ever ran.
+async fn names_run(platform: &Patient) -> BTreeSet<String> {
+    platform.client.activations(&Selection::default()).await.unwrap();
+    let mut pages = platform.client.pages(Selection::default());
+    let mut names = BTreeSet::new();
+    loop {
+        let page = pages.next().await.unwrap();
+        if page.is_empty() {
+            return names;
+        }
+        names.extend(page.iter().map(Record::path));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cheapest_good_configuration_is_found_and_production_is_never_touched() {
+    let noisy = models().map(|model| Model { noise: 0.03, ..model });
+    let (standin, platform) = start(config(noisy)).await;
+    let problem = problem(Settings { trials: 24, samples: 2, ..Settings::default() });
+    let finished = tuned(&platform, &problem).await.unwrap();
+
+    assert_eq!(finished.trials.len(), 24);
+    assert!(finished.trials.iter().all(|trial| matches!(trial.state, TrialState::Complete { .. })));
+    assert_eq!(finished.today, [Resources { memory_mb: 1024, cpu: None }; 3]);
+    let (cost_today, _) = finished.baseline.unwrap();
+    let (cost, latency_s) = truth(&problem, &point_of(&problem, &finished.recommended.resources));
+    println!("cost {cost} (optimum {}, today {cost_today}), latency {latency_s}", optimum(&problem));
+    assert!(finished.recommended.qualified && finished.is_improvement(&problem));
+    assert!(latency_s <= problem.qos_s, "{latency_s}");
+    assert!(cost <= 1.05 * optimum(&problem) && cost < 0.9 * cost_today, "{cost}");
+
+    let clones = FUNCTIONS.map(|name| format!("guest/{name}__aquatope_album"));
+    assert_eq!(names_run(&platform).await, BTreeSet::from(clones.clone()));
+    for name in FUNCTIONS {
+        let action = platform.client.action(name, true).await.unwrap().unwrap();
+        assert_eq!((action.version.as_str(), action.limits.memory), ("0.0.1", Some(1024)));
+        let clone = platform.client.action(&format!("{name}__aquatope_album"), false).await.unwrap();
+        assert_eq!(clone, None, "a clone is left behind");
+    }
+    standin.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_that_is_killed_goes_on_as_it_would_have() {
+    // Without noise an outcome depends on the configuration alone, whatever ran before.
+    let problem = problem(Settings { trials: 14, samples: 1, ..Settings::default() });
+    let (_standin, platform) = start(config(models())).await;
+    let keep = Arc::new(Memory::default());
+    let whole = tune(&platform, &problem, None, &(keep.clone() as Arc<dyn Keep>), |_| {}).await.unwrap();
+    let saved = std::mem::take(&mut *keep.0.lock().unwrap());
+    // In the profile, between ask and tell, between tell and ask, within the model's part, before the last outcome.
+    for at in [3, 12, 13, 34, saved.len() - 3] {
+        let (_standin, platform) = start(config(models())).await;
+        let keep: Arc<dyn Keep> = Arc::new(Memory::default());
+        let resumed = tune(&platform, &problem, Some(saved[at].clone()), &keep, |_| {}).await.unwrap();
+        assert_eq!(resumed, whole, "killed after save {at}");
+    }
+    // Trials that were finished are not run again: after the last one nothing is.
+    let (standin, platform) = start(config(models())).await;
+    let keep: Arc<dyn Keep> = Arc::new(Memory::default());
+    assert_eq!(tune(&platform, &problem, saved.last().cloned(), &keep, |_| {}).await.unwrap(), whole);
+    assert_eq!(standin.with(|platform| platform.counts().events), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_dropped_anywhere_loses_no_finished_trial() {
+    let problem = problem(Settings { trials: 6, samples: 1, profile: 0, ..Settings::default() });
+    let (_standin, platform) = start(config(models())).await;
+    let whole = tuned(&platform, &problem).await.unwrap();
+    let keep = Arc::new(Memory::default());
+    let mut finished = 0;
+    for kill_after_ms in [5, 20, 40, 60, 100, u64::MAX] {
+        let saved = keep.0.lock().unwrap().last().cloned();
+        let keep: Arc<dyn Keep> = keep.clone();
+        let mut seen = finished;
+        let see = |progress: &aquatope_service::tune::Progress| {
+            assert!(progress.finished > finished || finished == 0, "a finished trial was lost");
+            seen = progress.finished;
+        };
+        let run = tune(&platform, &problem, saved, &keep, see);
+        if let Ok(result) = tokio::time::timeout(Duration::from_millis(kill_after_ms), run).await {
+            assert_eq!(result.unwrap(), whole);
+        }
+        finished = seen;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttling_costs_time_and_no_trials() {
+    let limited = Config { per_minute: 10, concurrent: 2, ..config(models()) };
+    let (standin, platform) = start(limited).await;
+    let problem = problem(Settings { trials: 5, samples: 1, profile: 0, ..Settings::default() });
+    let finished = tuned(&platform, &problem).await.unwrap();
+    assert_eq!(finished.trials.len(), 5);
+    assert!(
+        finished.trials.iter().all(|trial| matches!(trial.state, TrialState::Complete { .. })),
+        "{finished:?}"
+    );
+    assert!(standin.with(|platform| platform.counts().throttled) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_platform_that_is_down_is_waited_for() {
+    let (standin, platform) = start(config(models())).await;
+    let problem = problem(Settings { trials: 4, samples: 1, profile: 0, ..Settings::default() });
+    standin.set_faults(Faults { down: true, ..Faults::default() });
+    let standin = Arc::new(standin);
+    let (up, down) = (standin.clone(), standin.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        up.set_faults(Faults::default());
+    });
+    let keep: Arc<dyn Keep> = Arc::new(Memory::default());
+    let mut outages = 0;
+    let finished = tune(&platform, &problem, None, &keep, |progress| {
+        if progress.finished == 2 {
+            outages += 1;
+            down.set_faults(Faults { errors: true, ..Faults::default() });
+            let up = down.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                up.set_faults(Faults::default());
+            });
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!((outages, finished.trials.len()), (1, 4));
+    assert!(finished.trials.iter().all(|trial| matches!(trial.state, TrialState::Complete { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_for_want_of_memory_is_not_tried_again() {
+    let hungry = models().map(|model| Model { needs_mb: 1024, ..model });
+    let (_standin, platform) = start(config(hungry)).await;
+    let problem = problem(Settings { trials: 20, samples: 1, ..Settings::default() });
+    let finished = tuned(&platform, &problem).await.unwrap();
+    let mut least = [0; 3];
+    let mut measured = 0;
+    for trial in &finished.trials {
+        let memory = trial.resources.iter().map(|resources| resources.memory_mb);
+        match &trial.state {
+            TrialState::Failed(reason) => {
+                assert!(reason.contains("out of memory"), "{reason}");
+                let function = FUNCTIONS.iter().position(|name| reason.starts_with(name)).unwrap();
+                let given = trial.resources[function].memory_mb;
+                assert!(given < 1024 && given > least[function], "as little was tried before");
+                least[function] = given;
+            }
+            state => {
+                assert!(memory.min() >= Some(1024) && *state != TrialState::Running);
+                measured += 1;
+            }
+        }
+    }
+    assert!(measured > finished.trials.len() / 2 && least.iter().sum::<u32>() > 0, "{measured} measured");
+    assert!(finished.recommended.resources.iter().all(|resources| resources.memory_mb >= 1024));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_longer_than_a_blocking_call_are_waited_for() {
+    let slow = models().map(|model| Model { fixed_ms: 70_000.0, ..model });
+    let (_standin, platform) = start(config(slow)).await;
+    for name in FUNCTIONS {
+        let limits = Limits { timeout: Some(300_000), ..Limits::default() };
+        platform.client.put_limits(name, &limits).await.unwrap();
+    }
+    let problem = problem(Settings { trials: 1, samples: 1, profile: 0, ..Settings::default() });
+    let mut trials = Vec::new();
+    let keep: Arc<dyn Keep> = Arc::new(Memory::default());
+    // One outcome is too few to recommend anything by; what was measured is seen on the way.
+    let _ = tune(&platform, &problem, None, &keep, |progress| trials.clone_from(&progress.trials)).await;
+    assert!(
+        matches!(trials[0].state, TrialState::Complete { latency_s, .. } if latency_s > 140.0),
+        "{trials:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_platform_does_not_have_is_said_before_anything_is_run() {
+    let (standin, platform) = start(Config { memory_mb: (128, 512), ..config(models()) }).await;
+    let error = tuned(&platform, &problem(Settings::default())).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "workflow album: space.mem_mb: goes from 256 to 2048 MB, the platform allows 128 to 512;"
+        ),
+        "{error}"
+    );
+    let (other, platform) = start(Config { actions: Vec::new(), ..config(models()) }).await;
+    let error = tuned(&platform, &problem(Settings::default())).await.unwrap_err().to_string();
+    assert!(error.starts_with("workflow album: function split: is no action of the namespace;"), "{error}");
+    for standin in [standin, other] {
+        assert_eq!(standin.with(|platform| platform.counts().events), 0);
+    }
+}
+
+async fn memory_of_production(platform: &Patient) -> Vec<u32> {
+    let mut memory = Vec::new();
+    for name in FUNCTIONS {
+        memory.push(platform.client.action(name, false).await.unwrap().unwrap().limits.memory.unwrap());
+    }
+    memory
+}
+
+/// Puts runs through the workflow until `guard` has decided.
+async fn guarded(standin: &Standin, platform: &Patient, change: &Change, qos_s: f64) -> Guarded {
+    let since_ms = standin.now_ms();
+    let load = async {
+        loop {
+            standin.with(|platform| platform.load("album", None)).unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let promise = Promise { runs: 32, ..Promise::new(qos_s) };
+    tokio::select! {
+        () = load => unreachable!("the load has no end"),
+        guarded = guard(platform, "album", change, since_ms, promise) => guarded.unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_applied_and_kept_or_taken_back() {
+    let (standin, platform) = start(config(models())).await;
+    let problem = problem(Settings::default());
+    let wanted = [512, 1024, 512].map(|memory_mb| Resources { memory_mb, cpu: None });
+    let change = Change::plan(&platform, &problem, &wanted).await.unwrap();
+    let changed: Vec<&str> = change.actions.iter().map(|action| action.name.as_str()).collect();
+    assert_eq!(changed, ["split", "img/right"], "an action that has it already is left alone");
+    change.apply(&platform).await.unwrap();
+    change.apply(&platform).await.unwrap();
+    assert_eq!(memory_of_production(&platform).await, [512, 1024, 512]);
+    let version = platform.client.action("split", false).await.unwrap().unwrap().version;
+    assert_eq!(version, "0.0.2", "applied once");
+
+    assert_eq!(guarded(&standin, &platform, &change, 60.0).await, Guarded::Kept);
+    assert_eq!(memory_of_production(&platform).await, [512, 1024, 512]);
+
+    // Somebody else changes one of them; it is not ours to take back.
+    platform.client.put_limits("img/right", &Limits::memory(768)).await.unwrap();
+    let Guarded::RolledBack(back) = guarded(&standin, &platform, &change, 0.5).await else {
+        panic!("taken back")
+    };
+    assert_eq!((back.restored, back.left), (vec!["split".to_string()], vec!["img/right".to_string()]));
+    assert_eq!(memory_of_production(&platform).await, [1024, 1024, 768]);
+}
