@@ -6,7 +6,7 @@
 
 use super::space::Point;
 use super::trial::Outcome;
-use crate::math::float;
+use crate::math::{float, sort};
 use core::fmt;
 use heapless::Vec;
 
@@ -118,7 +118,7 @@ impl Buffer {
 
 /// The median of finite numbers; 0 of none. Sorts them.
 pub fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
+    sort::by_insertion(values, |a, b| a < b);
     let half = values.len() / 2;
     match values.len() {
         0 => 0.0,

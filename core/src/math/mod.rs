@@ -7,4 +7,5 @@ pub mod cholesky;
 pub mod float;
 pub mod lbfgs;
 pub mod normal;
+pub mod sort;
 pub mod vector;

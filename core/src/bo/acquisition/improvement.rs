@@ -28,31 +28,33 @@ const TAU_RELU: f64 = 1e-6;
 const TAU_MAX: f64 = 1e-2;
 
 impl Improvement {
-    /// The acquisition value of `Q` candidates: `objective` and `constraint` hold the values of `samples` paths, and
+    /// The acquisition value of `q` candidates: `objective` and `constraint` hold the values of `samples` paths, and
     /// afterwards the slopes of the acquisition in them; `best` is every path's best feasible baseline value.
-    pub(super) fn value<const Q: usize, const S: usize>(
+    pub(super) fn value<const S: usize>(
         self,
+        q: usize,
         objective: &mut [[f64; S]; MAX_JOINT],
         constraint: &mut [[f64; S]; MAX_JOINT],
         best: &[f64; S],
         samples: usize,
     ) -> f64 {
         match self {
-            Self::LogNei => log_nei::<Q, S>(objective, constraint, best, samples),
-            Self::Nei => nei::<Q, S>(objective, constraint, best, samples),
+            Self::LogNei => log_nei(q, objective, constraint, best, samples),
+            Self::Nei => nei(q, objective, constraint, best, samples),
         }
     }
 }
 
-fn log_nei<const Q: usize, const S: usize>(
+fn log_nei<const S: usize>(
+    q: usize,
     objective: &mut [[f64; S]; MAX_JOINT],
     constraint: &mut [[f64; S]; MAX_JOINT],
     best: &[f64; S],
     samples: usize,
 ) -> f64 {
     // The logarithm of smoothed improvement times smoothed feasibility, and its slopes.
-    let mut logs = [[0.0; S]; Q];
-    for j in 0..Q {
+    let mut logs = [[0.0; S]; MAX_JOINT];
+    for j in 0..q {
         let terms = objective[j].iter_mut().zip(&mut constraint[j]).zip(best).zip(&mut logs[j]);
         for (((f, g), best), log) in terms.take(samples) {
             let u = (*f - best) * (1.0 / TAU_RELU);
@@ -70,28 +72,35 @@ fn log_nei<const Q: usize, const S: usize>(
             *g = 3.0 * w * tail * tail / feasibility * (-1.0 / ETA);
         }
     }
-    // The smoothed maximum over candidates, and its slopes.
-    let mut values = [0.0; S];
-    for s in 0..samples {
-        let mut largest = logs[0][s];
-        for row in &logs[1..] {
-            largest = if row[s] > largest { row[s] } else { largest };
+    // The smoothed maximum over candidates, and its slopes: candidate after candidate, all paths at once.
+    let logs = &mut logs[..q];
+    let mut largest = [f64::NEG_INFINITY; S];
+    for row in logs.iter() {
+        for (largest, &log) in largest.iter_mut().zip(&row[..samples]) {
+            *largest = if log > *largest { log } else { *largest };
         }
-        let (mut sum, mut others, mut maxima) = (0.0, 0.0, 0.0);
-        for row in &mut logs {
-            let x = (largest - row[s]) * (1.0 / TAU_MAX);
+    }
+    let (mut sums, mut others, mut maxima) = ([0.0; S], [0.0; S], [0.0; S]);
+    for row in logs.iter_mut() {
+        for s in 0..samples.min(S) {
+            let x = (largest[s] - row[s]) * (1.0 / TAU_MAX);
             let density = 2.0 / (2.0 + 2.0 * x + x * x);
-            sum += density;
+            sums[s] += density;
             let slope = density * density * (1.0 + x);
             let is_largest = if x > 0.0 { 0.0 } else { 1.0 };
-            maxima += is_largest;
-            others += slope * (1.0 - is_largest);
+            maxima[s] += is_largest;
+            others[s] += slope * (1.0 - is_largest);
             row[s] = if x > 0.0 { slope } else { -1.0 };
         }
-        values[s] = largest + TAU_MAX * vector::ln(sum);
-        for row in &mut logs {
-            row[s] = (if row[s] < 0.0 { (sum - others) / maxima } else { row[s] }) / sum;
+    }
+    for row in logs.iter_mut() {
+        for s in 0..samples.min(S) {
+            row[s] = (if row[s] < 0.0 { (sums[s] - others[s]) / maxima[s] } else { row[s] }) / sums[s];
         }
+    }
+    let mut values = [0.0; S];
+    for s in 0..samples.min(S) {
+        values[s] = largest[s] + TAU_MAX * vector::ln(sums[s]);
     }
     // The logarithm of the mean over paths, and its slopes.
     let largest = values[..samples].iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
@@ -101,7 +110,7 @@ fn log_nei<const Q: usize, const S: usize>(
         total += *value;
     }
     let inverse = 1.0 / total;
-    for j in 0..Q {
+    for j in 0..q {
         for s in 0..samples {
             let weight = values[s] * inverse * logs[j][s];
             objective[j][s] *= weight;
@@ -114,7 +123,8 @@ fn log_nei<const Q: usize, const S: usize>(
 /// Where the two branches of the fat sigmoid meet with equal slopes: 1 / sqrt(3).
 const FATMOID: f64 = 0.577_350_269_189_625_8;
 
-fn nei<const Q: usize, const S: usize>(
+fn nei<const S: usize>(
+    q: usize,
     objective: &mut [[f64; S]; MAX_JOINT],
     constraint: &mut [[f64; S]; MAX_JOINT],
     best: &[f64; S],
@@ -123,8 +133,8 @@ fn nei<const Q: usize, const S: usize>(
     let share = 1.0 / samples as f64;
     let mut total = 0.0;
     for s in 0..samples {
-        let (mut largest, mut winner, mut slopes) = (0.0, Q, (0.0, 0.0));
-        for j in 0..Q {
+        let (mut largest, mut winner, mut slopes) = (0.0, q, (0.0, 0.0));
+        for j in 0..q {
             let improvement = objective[j][s] - best[s];
             let v = constraint[j][s] * (-1.0 / ETA);
             let t = vector::exp(-v.abs());
@@ -135,10 +145,10 @@ fn nei<const Q: usize, const S: usize>(
                 (largest, winner, slopes) = (value, j, (feasibility, slope));
             }
         }
-        for j in 0..Q {
+        for j in 0..q {
             (objective[j][s], constraint[j][s]) = (0.0, 0.0);
         }
-        if winner < Q {
+        if winner < q {
             (objective[winner][s], constraint[winner][s]) = (slopes.0 * share, slopes.1 * share);
         }
         total += largest * share;
@@ -167,7 +177,7 @@ mod tests {
     fn log_nei_of<const Q: usize, const S: usize>(improvements: [[f64; S]; Q], constraint: f64) -> f64 {
         let (mut f, mut g) = ([[0.0; S]; MAX_JOINT], [[constraint; S]; MAX_JOINT]);
         f[..Q].copy_from_slice(&improvements);
-        Improvement::LogNei.value::<Q, S>(&mut f, &mut g, &[0.0; S], S)
+        Improvement::LogNei.value(Q, &mut f, &mut g, &[0.0; S], S)
     }
 
     /// The improvement whose logarithm, smoothed, is `log`, where the constraint is met by far.

@@ -5,8 +5,8 @@
 //! halving), because most restarts end in the same few optima or far below them.
 
 use super::Acquisition;
-use crate::math::float;
 use crate::math::lbfgs::{Lbfgs, MAX_VARIABLES, Stop};
+use crate::math::{float, sort};
 use crate::random;
 use crate::sobol::{self, Dimension};
 use heapless::Vec;
@@ -111,7 +111,7 @@ pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>
         }
         // Best first; a value that is no number goes last.
         let rank = |start: &Start| if start.value.is_nan() { f64::NEG_INFINITY } else { start.value };
-        scratch.starts.sort_unstable_by(|a, b| rank(b).total_cmp(&rank(a)));
+        sort::by_insertion(&mut scratch.starts, |a, b| rank(a) > rank(b));
     }
     match scratch.starts.first() {
         Some(best) => {
@@ -138,6 +138,6 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
         let key = if index == best { f64::INFINITY } else { (finite(value) - mean) * scale + gumbel };
         let _ = keys.push((key, index));
     }
-    keys.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    sort::by_insertion(&mut keys, |a, b| a.0 > b.0);
     keys.into_iter().map(|(_, index)| index).take(count.min(MAX_RESTARTS)).collect()
 }

@@ -175,13 +175,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
 
     /// The value for a batch of at most [`MAX_JOINT`] candidates, row-major, in the unit cube.
     pub fn value(&mut self, x: &[f64]) -> f64 {
-        match x.len() / self.dimensions.max(1) {
-            1 => self.evaluate::<1>(x, None),
-            2 => self.evaluate::<2>(x, None),
-            3 => self.evaluate::<3>(x, None),
-            4 => self.evaluate::<4>(x, None),
-            _ => f64::NEG_INFINITY,
-        }
+        self.evaluate(x, None)
     }
 
     /// The value and its gradient, which is as long as `x`; minus infinity if it is not.
@@ -189,13 +183,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         if gradient.len() != x.len() {
             return f64::NEG_INFINITY;
         }
-        match x.len() / self.dimensions.max(1) {
-            1 => self.evaluate::<1>(x, Some(gradient)),
-            2 => self.evaluate::<2>(x, Some(gradient)),
-            3 => self.evaluate::<3>(x, Some(gradient)),
-            4 => self.evaluate::<4>(x, Some(gradient)),
-            _ => f64::NEG_INFINITY,
-        }
+        self.evaluate(x, Some(gradient))
     }
 
     /// Evaluations since [`Acquisition::begin`].
@@ -213,11 +201,16 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         &self.best[..self.samples]
     }
 
-    fn evaluate<const Q: usize>(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+    fn evaluate(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
+        let q = x.len() / self.dimensions.max(1);
+        if !(1..=MAX_JOINT).contains(&q) {
+            return f64::NEG_INFINITY;
+        }
         self.evaluations += 1;
-        self.objective.evaluate::<Q>(x, &mut self.objective_work);
-        self.constraint.evaluate::<Q>(x, &mut self.constraint_work);
-        let value = self.improvement.value::<Q, S>(
+        self.objective.evaluate(q, x, &mut self.objective_work);
+        self.constraint.evaluate(q, x, &mut self.constraint_work);
+        let value = self.improvement.value(
+            q,
             &mut self.objective_work.values,
             &mut self.constraint_work.values,
             &self.best,
@@ -225,8 +218,8 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         );
         if let Some(gradient) = gradient {
             gradient.fill(0.0);
-            self.objective.pull_back::<Q>(x, &mut self.objective_work, gradient);
-            self.constraint.pull_back::<Q>(x, &mut self.constraint_work, gradient);
+            self.objective.pull_back(q, x, &mut self.objective_work, gradient);
+            self.constraint.pull_back(q, x, &mut self.constraint_work, gradient);
         }
         value
     }

@@ -190,7 +190,7 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         candidates: &mut Candidates<N, S>,
         values: &mut [f64],
     ) {
-        self.evaluate::<1>(x, candidates);
+        self.evaluate(1, x, candidates);
         values.copy_from_slice(&candidates.values[0][..values.len()]);
         let (n, samples) = (self.anchors, self.samples);
         if n == N {
@@ -224,10 +224,10 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         }
     }
 
-    /// Path values at `Q` candidates (row-major).
-    pub(super) fn evaluate<const Q: usize>(&self, x: &[f64], out: &mut Candidates<N, S>) {
+    /// Path values at `q` candidates (row-major), 1 to [`MAX_JOINT`].
+    pub(super) fn evaluate(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>) {
         let (n, d) = (self.anchors, self.dimensions);
-        for j in 0..Q {
+        for j in 0..q {
             let (kernel, slopes) = (&mut out.kernel[j][..n], &mut out.slopes[j][..n]);
             kernel.fill(0.0);
             for u in 0..d {
@@ -239,19 +239,19 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
                 (*k, *h) = (self.outputscale * value, self.outputscale * slope);
             }
         }
-        let kernel = rows::<Q, N>(&out.kernel, n);
-        rows_times_matrix(kernel, self.precision.as_flattened(), N, n, rows_mut(&mut out.projected));
-        rows_times_matrix(kernel, self.weights.as_flattened(), S, self.samples, rows_mut(&mut out.values));
+        product(q, &out.kernel, n, &self.precision, n, &mut out.projected);
+        product(q, &out.kernel, n, &self.weights, self.samples, &mut out.values);
 
-        let mut covariance = [[0.0; Q]; Q];
-        for j in 0..Q {
+        let mut covariance = [[0.0; MAX_JOINT]; MAX_JOINT];
+        for j in 0..q {
             for l in 0..=j {
                 let prior = if j == l { 1.0 } else { matern52(self.square_distance(x, j, l)) };
-                covariance[j][l] = self.outputscale * prior - dot(kernel[j], &out.projected[l][..n]);
+                covariance[j][l] =
+                    self.outputscale * prior - dot(&out.kernel[j][..n], &out.projected[l][..n]);
             }
         }
-        root(&covariance, self.outputscale, &mut out.root);
-        for j in 0..Q {
+        root(q, &covariance, self.outputscale, &mut out.root);
+        for j in 0..q {
             for value in &mut out.values[j][..self.samples] {
                 *value += self.mean;
             }
@@ -264,26 +264,20 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
 
     /// Adds to `gradient` (row-major, as `x`) what the slopes in `out.values` make of the candidates of the last
     /// [`Paths::evaluate`].
-    pub(super) fn pull_back<const Q: usize>(
-        &self,
-        x: &[f64],
-        out: &mut Candidates<N, S>,
-        gradient: &mut [f64],
-    ) {
+    pub(super) fn pull_back(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>, gradient: &mut [f64]) {
         let (n, d, samples) = (self.anchors, self.dimensions, self.samples);
-        let slopes = rows::<Q, S>(&out.values, samples);
-        let mut adjoint = [[0.0; Q]; Q];
-        for j in 0..Q {
+        let mut adjoint = [[0.0; MAX_JOINT]; MAX_JOINT];
+        for j in 0..q {
             for l in 0..=j {
-                adjoint[j][l] = dot(slopes[j], &self.candidate_normals[l][..samples]);
+                adjoint[j][l] = dot(&out.values[j][..samples], &self.candidate_normals[l][..samples]);
             }
         }
-        let covariance = covariance_adjoint(&out.root, &adjoint);
+        let covariance = covariance_adjoint(q, &out.root, &adjoint);
         // The kernel rows are not needed any more; their place takes the slopes in them.
-        rows_times_matrix(slopes, self.transposed.as_flattened(), N, n, rows_mut(&mut out.kernel));
-        for j in 0..Q {
+        product(q, &out.values, samples, &self.transposed, n, &mut out.kernel);
+        for j in 0..q {
             let weights = &mut out.kernel[j][..n];
-            for l in 0..Q {
+            for l in 0..q {
                 axpy(weights, -2.0 * covariance[j][l], &out.projected[l][..n]);
             }
             let mut sum = 0.0;
@@ -297,7 +291,7 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
                 let pull = dot(weights, &self.scaled[u]) - sum * centre;
                 gradient[j * d + u] += pull * inverse_lengthscale;
             }
-            for l in (0..Q).filter(|&l| l != j) {
+            for l in (0..q).filter(|&l| l != j) {
                 let (_, slope) = matern52_with_slope(self.square_distance(x, j, l));
                 let weight = -2.0 * covariance[j][l] * self.outputscale * slope;
                 for u in 0..d {
@@ -316,20 +310,35 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
     }
 }
 
-fn rows<const Q: usize, const C: usize>(matrix: &[[f64; C]; MAX_JOINT], length: usize) -> [&[f64]; Q] {
-    core::array::from_fn(|j| &matrix[j][..length])
+/// The first `length` columns of `q` rows times `matrix`, into the first `columns` columns of `out`: the candidates
+/// share every row of the matrix that is read.
+fn product<const A: usize, const B: usize, const R: usize>(
+    q: usize,
+    a: &[[f64; A]; MAX_JOINT],
+    length: usize,
+    matrix: &[[f64; B]; R],
+    columns: usize,
+    out: &mut [[f64; B]; MAX_JOINT],
+) {
+    let [a0, a1, a2, a3] = a.each_ref().map(|row| &row[..length]);
+    let [o0, o1, o2, o3] = out.each_mut().map(|row| &mut row[..]);
+    let matrix = matrix.as_flattened();
+    match q {
+        1 => rows_times_matrix([a0], matrix, B, columns, [o0]),
+        2 => rows_times_matrix([a0, a1], matrix, B, columns, [o0, o1]),
+        3 => rows_times_matrix([a0, a1, a2], matrix, B, columns, [o0, o1, o2]),
+        _ => rows_times_matrix([a0, a1, a2, a3], matrix, B, columns, [o0, o1, o2, o3]),
+    }
 }
 
-fn rows_mut<const Q: usize, const C: usize>(matrix: &mut [[f64; C]; MAX_JOINT]) -> [&mut [f64]; Q] {
-    let mut rows = matrix.iter_mut();
-    core::array::from_fn(|_| rows.next().map_or(&mut [] as &mut [f64], |row| row))
-}
+/// A matrix with a row per candidate.
+type Joint = [[f64; MAX_JOINT]; MAX_JOINT];
 
 /// The lower Cholesky factor of a small covariance matrix, with as little jitter as it takes.
-fn root<const Q: usize>(covariance: &[[f64; Q]; Q], outputscale: f64, l: &mut [[f64; MAX_JOINT]; MAX_JOINT]) {
+fn root(q: usize, covariance: &Joint, outputscale: f64, l: &mut Joint) {
     let mut jitter = 0.0;
     'attempt: loop {
-        for j in 0..Q {
+        for j in 0..q {
             for k in 0..=j {
                 let mut sum = covariance[j][k];
                 for i in 0..k {
@@ -356,38 +365,35 @@ fn root<const Q: usize>(covariance: &[[f64; Q]; Q], outputscale: f64, l: &mut [[
 /// The derivative in a covariance matrix, given that in its lower Cholesky factor (Murray, "Differentiation of the
 /// Cholesky decomposition", 2016, eq. 10): the symmetric part of `L⁻ᵀ Phi(Lᵀ A) L⁻¹`, where Phi takes the lower
 /// triangle and half of the diagonal.
-fn covariance_adjoint<const Q: usize>(
-    l: &[[f64; MAX_JOINT]; MAX_JOINT],
-    adjoint: &[[f64; Q]; Q],
-) -> [[f64; Q]; Q] {
-    let mut p = [[0.0; Q]; Q];
-    for j in 0..Q {
+fn covariance_adjoint(q: usize, l: &Joint, adjoint: &Joint) -> Joint {
+    let mut p = [[0.0; MAX_JOINT]; MAX_JOINT];
+    for j in 0..q {
         for k in 0..=j {
-            for i in j..Q {
+            for i in j..q {
                 p[j][k] += l[i][j] * adjoint[i][k];
             }
         }
         p[j][j] *= 0.5;
     }
-    for k in 0..Q {
-        for j in (0..Q).rev() {
-            for i in j + 1..Q {
+    for k in 0..q {
+        for j in (0..q).rev() {
+            for i in j + 1..q {
                 p[j][k] -= l[i][j] * p[i][k];
             }
             p[j][k] /= l[j][j];
         }
     }
-    for j in 0..Q {
-        for k in (0..Q).rev() {
-            for i in k + 1..Q {
+    for j in 0..q {
+        for k in (0..q).rev() {
+            for i in k + 1..q {
                 p[j][k] -= p[j][i] * l[i][k];
             }
             p[j][k] /= l[k][k];
         }
     }
-    let mut symmetric = [[0.0; Q]; Q];
-    for j in 0..Q {
-        for k in 0..Q {
+    let mut symmetric = [[0.0; MAX_JOINT]; MAX_JOINT];
+    for j in 0..q {
+        for k in 0..q {
             symmetric[j][k] = 0.5 * (p[j][k] + p[k][j]);
         }
     }
