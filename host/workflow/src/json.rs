@@ -104,11 +104,22 @@ impl<'v> Field<'v> {
     }
 
     fn wrong(&self, expected: &str) -> Fault {
-        let mut found = self.value.unwrap_or(&Value::Null).to_string();
-        if found.chars().count() > 40 {
-            found = found.chars().take(40).chain("...".chars()).collect();
+        self.fault(format!("is {}", show(self.value.unwrap_or(&Value::Null))), format!("must be {expected}"))
+    }
+}
+
+/// A value as errors name it.
+pub fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(flag) => flag.to_string(),
+        Value::Number(number) => number.as_f64().unwrap_or(f64::NAN).to_string(),
+        Value::String(text) if text.chars().count() > 40 => {
+            format!("\"{}...\"", text.chars().take(40).collect::<String>())
         }
-        self.fault(format!("is {found}"), format!("must be {expected}"))
+        Value::String(text) => format!("\"{text}\""),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
     }
 }
 

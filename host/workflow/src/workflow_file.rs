@@ -88,9 +88,8 @@ impl WorkflowFile {
         root.object()?;
         let schema = root.get("schema");
         if schema.text()? != SCHEMA {
-            return Err(
-                schema.fault(format!("is {:?}", schema.text()?), format!("this version reads {SCHEMA:?}"))
-            );
+            return Err(schema
+                .fault(format!("is \"{}\"", schema.text()?), format!("this version reads \"{SCHEMA}\"")));
         }
         let workflow = Workflow::read(root)?;
         let functions = root.get("functions").items()?;
@@ -248,7 +247,7 @@ fn read_functions(field: &Field) -> Result<Vec<Function>> {
         if functions.iter().any(|function| function.name == name) {
             return Err(item
                 .get("name")
-                .fault(format!("{name:?} is used twice"), "give every function its own name"));
+                .fault(format!("\"{name}\" is used twice"), "give every function its own name"));
         }
         let concurrency = read_concurrency(&item.get("concurrency"))?;
         functions.push(Function { name: name.to_string(), concurrency });
@@ -268,7 +267,7 @@ fn read_edges(field: &Field, functions: &[Function]) -> Result<Vec<(usize, usize
         };
         let mend = format!("name a function, or its index from 0 to {}", functions.len() - 1);
         known.ok_or_else(|| {
-            end.fault(format!("unknown function {}", end.required().unwrap_or(&().into())), mend)
+            end.fault(format!("unknown function {}", json::show(end.required().unwrap_or(&().into()))), mend)
         })
     };
     let mut edges = Vec::new();
