@@ -1,10 +1,18 @@
 //! Plain JavaScript values in and out. Reading is strict: an unknown key, a wrong type, NaN and an infinity are errors
-//! that name the place.
+//! that name the place. A getter or a proxy that throws is one too: every access is caught, because an exception that
+//! passed through would leave the object that was called borrowed for ever.
 
-use js_sys::{Array, Object, Uint8Array};
+use std::cell::Cell;
+use std::fmt;
+use std::vec::IntoIter;
+
+use js_sys::{Array, ArrayBuffer, Reflect, Uint8Array};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Number, Value};
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
 use wasm_bindgen::{JsCast, JsError, JsValue};
 
 /// Values nested deeper than this are refused; they may contain themselves.
@@ -19,51 +27,11 @@ const MAX_BYTES: u32 = 64 << 20;
 /// # Errors
 /// The place and what is wrong there.
 pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &JsValue) -> Result<T, JsError> {
-    let mut left = MAX_VALUES;
-    let value = convert(name, value, 0, &mut left)?;
-    T::deserialize(&value).map_err(|error| {
-        let message = error.to_string();
-        let place = locate::<T>(&value, &message);
-        JsError::new(&format!("{name}{place}: {message}"))
-    })
+    let left = Cell::new(MAX_VALUES);
+    let place = Place { step: Step::Argument(name), outer: None, depth: 0 };
+    let reader = Reader { value: value.clone(), place: &place, left: &left };
+    T::deserialize(reader).map_err(|fault| JsError::new(&fault.at(&place).to_string()))
 }
-
-/// Where in `root` the fault is that `message` tells of: at the innermost value without which there is another fault or
-/// none. Bindings that keep the path while they read would be a tenth of the module.
-fn locate<T: DeserializeOwned>(root: &Value, message: &str) -> String {
-    let missing = message.starts_with("missing field");
-    let (mut place, mut pointer) = (String::new(), String::new());
-    while let Some(parent) = root.pointer(&pointer) {
-        let children: Vec<(String, bool)> = match parent {
-            Value::Object(members) => members.iter().map(|(key, v)| (key.clone(), holds(v))).collect(),
-            Value::Array(items) => items.iter().enumerate().map(|(i, v)| (i.to_string(), holds(v))).collect(),
-            _ => break,
-        };
-        let culprit = children.into_iter().take(MAX_PROBES).find(|(key, holds)| {
-            // A field can be missing inside of an object only.
-            (*holds || !missing) && {
-                let mut rest = root.clone();
-                match rest.pointer_mut(&pointer) {
-                    Some(Value::Object(members)) => drop(members.remove(key)),
-                    Some(Value::Array(items)) => drop(key.parse().map(|i: usize| items.remove(i))),
-                    _ => {}
-                }
-                T::deserialize(&rest).err().is_none_or(|error| error.to_string() != message)
-            }
-        });
-        let Some((key, _)) = culprit else { break };
-        place += &if parent.is_array() { format!("[{key}]") } else { format!(".{key}") };
-        pointer += &format!("/{}", key.replace('~', "~0").replace('/', "~1"));
-    }
-    place
-}
-
-fn holds(value: &Value) -> bool {
-    value.is_object() || value.is_array()
-}
-
-/// The most values of one object or array that are tried.
-const MAX_PROBES: usize = 256;
 
 /// A result as a plain object.
 ///
@@ -79,71 +47,348 @@ pub(crate) fn show<T: Serialize>(value: &T) -> Result<JsValue, JsError> {
 /// # Errors
 /// Another type, or more bytes than memory should be asked for.
 pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>, JsError> {
-    let array = if let Some(array) = value.dyn_ref::<Uint8Array>() {
-        array.clone()
-    } else if value.is_instance_of::<js_sys::ArrayBuffer>() {
-        Uint8Array::new(value)
-    } else {
-        return Err(JsError::new(&format!("{name}: give a Uint8Array or an ArrayBuffer")));
+    let refused = || JsError::new(&format!("{name}: give a Uint8Array or an ArrayBuffer"));
+    let array = match value.dyn_ref::<Uint8Array>() {
+        Some(array) => array.clone(),
+        None if value.is_instance_of::<ArrayBuffer>() => {
+            // A buffer that was transferred to a worker is gone.
+            let view = Reflect::get(&js_sys::global(), &"Uint8Array".into()).and_then(|constructor| {
+                Reflect::construct::<fn() -> JsValue>(constructor.unchecked_ref(), &Array::of1(value))
+            });
+            view.map_err(|_| refused())?.unchecked_into()
+        }
+        None => return Err(refused()),
     };
-    if array.length() > MAX_BYTES {
-        let found = array.length();
-        return Err(JsError::new(&format!("{name}: {found} bytes, at most {MAX_BYTES} are read")));
+    let length = array.length();
+    if length > MAX_BYTES {
+        return Err(JsError::new(&format!("{name}: {length} bytes, at most {MAX_BYTES} are read")));
     }
     Ok(array.to_vec())
 }
 
-fn convert(place: &str, value: &JsValue, depth: usize, left: &mut usize) -> Result<Value, JsError> {
-    let refuse = |what: &str| Err(JsError::new(&format!("{place}: {what}")));
-    if depth > MAX_DEPTH {
-        return refuse("is nested too deeply; does it contain itself?");
-    }
-    match left.checked_sub(1) {
-        Some(fewer) => *left = fewer,
-        None => return refuse("has too many values; give less at a time"),
-    }
-    if value.is_null() || value.is_undefined() {
-        return Ok(Value::Null);
-    }
-    if let Some(number) = value.as_f64() {
-        return match number_of(number) {
-            Some(number) => Ok(Value::Number(number)),
-            None => refuse(&format!("is {number}; give a finite number")),
-        };
-    }
-    if let Some(flag) = value.as_bool() {
-        return Ok(Value::Bool(flag));
-    }
-    if let Some(text) = value.as_string() {
-        return Ok(Value::String(text));
-    }
-    if Array::is_array(value) || js_sys::ArrayBuffer::is_view(value) {
-        let items = Array::from(value);
-        let item = |(i, item): (usize, JsValue)| convert(&format!("{place}[{i}]"), &item, depth + 1, left);
-        return Ok(Value::Array(items.iter().enumerate().map(item).collect::<Result<_, _>>()?));
-    }
-    if value.is_function() || value.is_symbol() || value.is_bigint() || !value.is_object() {
-        return refuse("is neither a number, a text, a flag, an array nor a plain object");
-    }
-    let mut members = Map::new();
-    for entry in Object::entries(value.unchecked_ref()).iter() {
-        let entry: Array = entry.unchecked_into();
-        let Some(key) = entry.get(0).as_string() else { continue };
-        let member = entry.get(1);
-        // A key without a value says nothing.
-        if !member.is_undefined() {
-            members.insert(key.clone(), convert(&format!("{place}.{key}"), &member, depth + 1, left)?);
-        }
-    }
-    Ok(Value::Object(members))
+/// Where a value stands in an argument: `options.axes[0].min`.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    step: Step<'p>,
+    outer: Option<&'p Self>,
+    depth: usize,
 }
 
-/// Whole numbers as such, so that they can be read as integers; nothing for NaN and infinities.
-fn number_of(number: f64) -> Option<Number> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        Some(if number < 0.0 { Number::from(number as i64) } else { Number::from(number as u64) })
-    } else {
-        Number::from_f64(number)
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Argument(&'p str),
+    Member(&'p str),
+    Item(u32),
+}
+
+impl<'p> Place<'p> {
+    fn inner(&'p self, step: Step<'p>) -> Self {
+        Self { step, outer: Some(self), depth: self.depth + 1 }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(outer) = self.outer {
+            outer.fmt(f)?;
+        }
+        match self.step {
+            Step::Argument(name) => f.write_str(name),
+            Step::Member(name) => write!(f, ".{name}"),
+            Step::Item(i) => write!(f, "[{i}]"),
+        }
+    }
+}
+
+/// What is wrong, and where: the innermost place that is known.
+#[derive(Debug)]
+struct Fault {
+    place: Option<String>,
+    what: String,
+}
+
+impl Fault {
+    fn at(self, place: &Place<'_>) -> Self {
+        Self { place: self.place.or_else(|| Some(place.to_string())), ..self }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl Error for Fault {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self { place: None, what: what.to_string() }
+    }
+
+    // Serde's own wording would bring the tables of all printable characters with it.
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match found {
+            Unexpected::Other(found) => Self::custom(format_args!("is {found}; must be {expected}")),
+            Unexpected::Signed(found) => Self::custom(format_args!("is {found}; must be a whole {expected}")),
+            Unexpected::Unsigned(found) => {
+                Self::custom(format_args!("is {found}; must be a whole {expected}"))
+            }
+            Unexpected::Float(found) => Self::custom(format_args!("is {found}; must be a whole {expected}")),
+            _ => Self::custom(format_args!("must be {expected}")),
+        }
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+}
+
+/// One value, its place, and how many values may still be read.
+struct Reader<'r> {
+    value: JsValue,
+    place: &'r Place<'r>,
+    left: &'r Cell<usize>,
+}
+
+impl<'r> Reader<'r> {
+    /// # Errors
+    /// Anything but a finite number.
+    fn number(&self) -> Result<f64, Fault> {
+        match self.value.as_f64() {
+            Some(number) if number.is_finite() => Ok(number),
+            Some(number) => Err(Fault::custom(format_args!("is {number}; give a finite number"))),
+            None => Err(self.wrong("a number")),
+        }
+    }
+
+    fn wrong(&self, expected: &str) -> Fault {
+        let value = &self.value;
+        Fault::invalid_type(
+            Unexpected::Other(if value.is_null() || value.is_undefined() {
+                "missing"
+            } else if value.is_string() {
+                "a text"
+            } else if value.as_bool().is_some() {
+                "a flag"
+            } else if value.as_f64().is_some() {
+                "a number"
+            } else if is_list(value) {
+                "an array"
+            } else if is_object(value) && !value.is_function() {
+                "an object"
+            } else {
+                "neither a number, a text, a flag, an array nor a plain object"
+            }),
+            &expected,
+        )
+    }
+
+    /// # Errors
+    /// A place too deep, or too many values in all.
+    fn admit(&self, values: usize) -> Result<(), Fault> {
+        if self.place.depth >= MAX_DEPTH {
+            return Err(Fault::custom("is nested too deeply; does it contain itself?"));
+        }
+        let left = self.left.get().checked_sub(values);
+        self.left.set(left.ok_or_else(|| Fault::custom("has too many values; give less at a time"))?);
+        Ok(())
+    }
+
+    /// The values of an array, one after the other.
+    fn items(self) -> Result<Items<'r>, Fault> {
+        if !is_list(&self.value) {
+            return Err(self.wrong("an array"));
+        }
+        let length = Reflect::get(&self.value, &"length".into()).map_err(thrown)?;
+        let length = length.as_f64().unwrap_or(0.0) as u32;
+        self.admit(length as usize)?;
+        Ok(Items { list: self.value, place: self.place, left: self.left, next: 0, length })
+    }
+
+    /// The members of an object that have a value.
+    fn members(self) -> Result<Members<'r>, Fault> {
+        if !is_object(&self.value) || is_list(&self.value) || self.value.is_function() {
+            return Err(self.wrong("an object"));
+        }
+        let keys = Reflect::own_keys(&self.value).map_err(thrown)?;
+        self.admit(keys.length() as usize)?;
+        let mut members = Vec::new();
+        for key in keys.iter() {
+            let Some(name) = key.as_string() else { continue };
+            let value = Reflect::get(&self.value, &key).map_err(thrown)?;
+            // A key without a value says nothing.
+            if !value.is_undefined() {
+                members.push((name, value));
+            }
+        }
+        let members = members.into_iter();
+        Ok(Members { members, place: self.place, left: self.left, current: Default::default() })
+    }
+}
+
+fn is_list(value: &JsValue) -> bool {
+    Array::is_array(value) || ArrayBuffer::is_view(value)
+}
+
+fn is_object(value: &JsValue) -> bool {
+    value.is_object() && !value.is_null()
+}
+
+fn thrown(exception: JsValue) -> Fault {
+    let message = exception.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    Fault::custom(format_args!("cannot be read ({})", message.as_deref().unwrap_or("it throws")))
+}
+
+/// Whole numbers of which every neighbour is a number, too.
+const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.value.is_null() || self.value.is_undefined() {
+            visitor.visit_unit()
+        } else if let Some(flag) = self.value.as_bool() {
+            visitor.visit_bool(flag)
+        } else if let Some(text) = self.value.as_string() {
+            visitor.visit_string(text)
+        } else if is_list(&self.value) {
+            self.deserialize_seq(visitor)
+        } else if is_object(&self.value) {
+            let members = self.members()?;
+            visitor.visit_map(members)
+        } else {
+            self.deserialize_u64(visitor)
+        }
+    }
+
+    /// Whole numbers as such, so that they can be read as integers.
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let number = self.number()?;
+        if number.fract() != 0.0 || number.abs() > EXACT {
+            visitor.visit_f64(number)
+        } else if number < 0.0 {
+            visitor.visit_i64(number as i64)
+        } else {
+            visitor.visit_u64(number as u64)
+        }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_u16<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let number = self.number()?;
+        visitor.visit_f64(number)
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_f64(visitor)
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.value.as_bool() {
+            Some(flag) => visitor.visit_bool(flag),
+            None => Err(self.wrong("true or false")),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.value.is_null() || self.value.is_undefined() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let items = self.items()?;
+        visitor.visit_seq(items)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let members = self.members()?;
+        visitor.visit_map(members)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.value.as_string() {
+            Some(text) => visitor.visit_enum(IntoDeserializer::<Fault>::into_deserializer(text)),
+            None => Err(self.wrong("a text")),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 i128 u8 u128 char str string bytes byte_buf unit unit_struct newtype_struct tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'r> {
+    list: JsValue,
+    place: &'r Place<'r>,
+    left: &'r Cell<usize>,
+    next: u32,
+    length: u32,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        if self.next == self.length {
+            return Ok(None);
+        }
+        let place = self.place.inner(Step::Item(self.next));
+        self.next += 1;
+        let value = Reflect::get_u32(self.list.unchecked_ref(), self.next - 1);
+        let value = value.map_err(|exception| thrown(exception).at(&place))?;
+        let reader = Reader { value, place: &place, left: self.left };
+        seed.deserialize(reader).map(Some).map_err(|fault| fault.at(&place))
+    }
+}
+
+struct Members<'r> {
+    members: IntoIter<(String, JsValue)>,
+    place: &'r Place<'r>,
+    left: &'r Cell<usize>,
+    current: (String, JsValue),
+}
+
+impl<'de> MapAccess<'de> for Members<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        let Some(member) = self.members.next() else { return Ok(None) };
+        self.current = member;
+        let key: StrDeserializer<'_, Fault> = self.current.0.as_str().into_deserializer();
+        let place = self.place.inner(Step::Member(&self.current.0));
+        seed.deserialize(key).map(Some).map_err(|fault| fault.at(&place))
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+        let (name, value) = std::mem::take(&mut self.current);
+        let place = self.place.inner(Step::Member(&name));
+        let reader = Reader { value, place: &place, left: self.left };
+        seed.deserialize(reader).map_err(|fault| fault.at(&place))
     }
 }

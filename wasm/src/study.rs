@@ -1,34 +1,15 @@
 //! [`Study`]: ask, tell, screen, reject, fail, recommendation, snapshot.
 
-use std::sync::{Mutex, PoisonError};
-
-use aquatope_core::bo::acquisition::Improvement;
-use aquatope_core::bo::model::{Model, Objective, Posterior};
-use aquatope_core::bo::profile::{Profile, ProfileError};
-use aquatope_core::bo::space::{self, SearchSpace};
-use aquatope_core::bo::study::{self, StudyConfig};
-use aquatope_core::bo::surrogates::Surrogates;
-use aquatope_core::bo::trial::{self, TrialId};
+use aquatope_core::bo::trial::TrialId;
 use aquatope_core::bo::{MAX_BATCH, snapshot};
-use aquatope_core::snapshot::{Format, SnapshotError};
-use aquatope_core::structured::StructuredScratch;
-use aquatope_workflow::models::{
-    self, BlackBoxModel, BlackBoxScratch, Effort, MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS, Structured,
-    StructuredMemory,
-};
-use aquatope_workflow::outcome;
-use aquatope_workflow::workflow_file::WorkflowFile;
-use rand_core::Rng;
-use serde::de::DeserializeOwned;
+use aquatope_core::snapshot::Format;
+use aquatope_workflow::models;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
+use crate::engine::{self, Checked, Engine, SNAPSHOT, checked};
 use crate::plain;
-use crate::study_types::{
-    Baseline, Belief, Interval, ModelName, Outcome, Recommendation, SamplerName, StudyOptions, Trial,
-    TrialState, Verdict,
-};
-use crate::workflow;
+use crate::study_types::StudyOptions;
 
 /// A search for the cheapest configuration that meets the QoS: ask for trials, evaluate them, tell what came of them.
 #[wasm_bindgen]
@@ -49,7 +30,7 @@ impl Study {
         #[wasm_bindgen(unchecked_param_type = "StudyOptions")] options: &JsValue,
     ) -> Result<Self, JsError> {
         let options: StudyOptions = plain::read("options", options)?;
-        Ok(Self { engine: engine(options)?, asks: 0 })
+        Ok(Self { engine: engine::begin(options)?, asks: 0 })
     }
 
     /// Asks for up to `count` trials (3 unless given, at most 16) to be evaluated next. Fewer come at the end of the
@@ -187,12 +168,7 @@ impl Study {
         #[wasm_bindgen(unchecked_param_type = "Uint8Array | ArrayBuffer")] bytes: &JsValue,
     ) -> Result<Self, JsError> {
         let Saved { asks, structured, study } = SAVED.decode(&plain::bytes("bytes", bytes)?)?;
-        let engine: Box<dyn Engine> = if structured {
-            Box::new(CoreStudy::<Structured>::restore(&study)?)
-        } else {
-            Box::new(CoreStudy::<BlackBoxModel>::restore(&study)?)
-        };
-        Ok(Self { engine, asks })
+        Ok(Self { engine: engine::restore(structured, &study)?, asks })
     }
 }
 
@@ -205,237 +181,6 @@ struct Saved {
 }
 
 const SAVED: Format = Format { magic: *b"AQWS", version: snapshot::STUDY.version };
-
-/// Bytes that hold any snapshot: 128 trials of 32 axes and 16 durations take about 50 kB.
-const SNAPSHOT: usize = 1 << 18;
-
-/// Working memory, several megabytes, of every study: nothing in it survives a call.
-static MEMORY: Mutex<StructuredMemory> = Mutex::new(StructuredScratch::new(Surrogates::new()));
-
-type CoreStudy<M> = study::Study<M, MAX_AXES, MAX_TRIALS, MAX_FUNCTIONS>;
-
-/// A study with either model.
-trait Engine {
-    fn config(&self) -> &StudyConfig;
-    fn ask(&mut self, count: usize, rng: &mut dyn Rng) -> Result<Vec<TrialId>, JsError>;
-    fn tell(&mut self, id: TrialId, outcome: Checked) -> Result<(), JsError>;
-    fn screen(&mut self, id: TrialId, outcome: &Checked) -> Result<Verdict, JsError>;
-    fn reject(&mut self, id: TrialId, outcome: Checked) -> Result<(), JsError>;
-    fn fail(&mut self, id: TrialId) -> Result<(), JsError>;
-    fn trial(&self, id: TrialId) -> Option<Trial>;
-    fn trials(&self) -> Vec<Trial>;
-    fn verdicts(&self) -> Result<Vec<Verdict>, JsError>;
-    fn recommendation(&self) -> Result<Recommendation, JsError>;
-    fn posterior(&self, points: &[Vec<u16>]) -> Result<Vec<Belief>, JsError>;
-    fn window_start(&self) -> TrialId;
-    /// Whether the model is the structured one, and the core's snapshot.
-    fn snapshot(&self) -> Result<(bool, Vec<u8>), SnapshotError>;
-}
-
-type Checked = trial::Outcome<MAX_FUNCTIONS>;
-
-/// A model with its place in the working memory.
-trait Kind: Model<MAX_AXES, MAX_FUNCTIONS> + Serialize + DeserializeOwned {
-    const STRUCTURED: bool;
-    fn scratch(memory: &mut StructuredMemory) -> &mut Self::Scratch;
-}
-
-impl Kind for BlackBoxModel {
-    const STRUCTURED: bool = false;
-    fn scratch(memory: &mut StructuredMemory) -> &mut BlackBoxScratch {
-        &mut memory.fallback
-    }
-}
-
-impl Kind for Structured {
-    const STRUCTURED: bool = true;
-    fn scratch(memory: &mut StructuredMemory) -> &mut StructuredMemory {
-        memory
-    }
-}
-
-impl<M: Kind> Engine for CoreStudy<M> {
-    fn config(&self) -> &StudyConfig {
-        self.config()
-    }
-
-    fn ask(&mut self, count: usize, rng: &mut dyn Rng) -> Result<Vec<TrialId>, JsError> {
-        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.ask(count, rng, M::scratch(&mut memory))?.to_vec())
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Checked) -> Result<(), JsError> {
-        Ok(self.tell(id, outcome)?)
-    }
-
-    fn screen(&mut self, id: TrialId, outcome: &Checked) -> Result<Verdict, JsError> {
-        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Verdict::new(id, self.screen(id, outcome, M::scratch(&mut memory))?))
-    }
-
-    fn reject(&mut self, id: TrialId, outcome: Checked) -> Result<(), JsError> {
-        Ok(self.reject(id, outcome)?)
-    }
-
-    fn fail(&mut self, id: TrialId) -> Result<(), JsError> {
-        Ok(self.fail(id)?)
-    }
-
-    fn trial(&self, id: TrialId) -> Option<Trial> {
-        self.trial(id).map(|trial| describe(self.space(), trial))
-    }
-
-    fn trials(&self) -> Vec<Trial> {
-        self.trials().iter().map(|trial| describe(self.space(), trial)).collect()
-    }
-
-    fn verdicts(&self) -> Result<Vec<Verdict>, JsError> {
-        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdicts = self.verdicts(M::scratch(&mut memory))?;
-        Ok(self
-            .trials()
-            .iter()
-            .zip(verdicts)
-            .map(|(trial, verdict)| Verdict::new(trial.id, verdict))
-            .collect())
-    }
-
-    fn recommendation(&self) -> Result<Recommendation, JsError> {
-        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        let recommended = self.recommendation(M::scratch(&mut memory))?;
-        Ok(Recommendation {
-            levels: recommended.point.indices().to_vec(),
-            values: self.space().values(&recommended.point).collect(),
-            cost: Interval::of_logarithm(recommended.ln_cost),
-            latency: Interval::of_logarithm(recommended.ln_latency),
-            feasible: recommended.feasible,
-            qualified: recommended.qualified,
-        })
-    }
-
-    fn posterior(&self, points: &[Vec<u16>]) -> Result<Vec<Belief>, JsError> {
-        let point = |(i, levels): (usize, &Vec<u16>)| {
-            let named = |error: space::SpaceError| JsError::new(&format!("points[{i}]: {error}"));
-            self.space().point(levels).map_err(named)
-        };
-        let points = points.iter().enumerate().map(point).collect::<Result<Vec<_>, _>>()?;
-        let mut posteriors = vec![Posterior::default(); points.len()];
-        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        self.posterior(&points, &mut posteriors, M::scratch(&mut memory))?;
-        Ok(posteriors.into_iter().map(Belief::from).collect())
-    }
-
-    fn window_start(&self) -> TrialId {
-        self.window_start()
-    }
-
-    fn snapshot(&self) -> Result<(bool, Vec<u8>), SnapshotError> {
-        let mut buffer = vec![0; SNAPSHOT];
-        let used = self.snapshot(&mut buffer)?.len();
-        buffer.truncate(used);
-        Ok((M::STRUCTURED, buffer))
-    }
-}
-
-fn describe(space: &SearchSpace<MAX_AXES>, trial: &trial::Trial<MAX_AXES, MAX_FUNCTIONS>) -> Trial {
-    let (state, outcome) = match &trial.state {
-        trial::TrialState::Pending => (TrialState::Pending, None),
-        trial::TrialState::Complete(outcome) => (TrialState::Complete, Some(outcome)),
-        trial::TrialState::Rejected(outcome) => (TrialState::Rejected, Some(outcome)),
-        trial::TrialState::Failed => (TrialState::Failed, None),
-    };
-    Trial {
-        id: trial.id.0,
-        levels: trial.point.indices().to_vec(),
-        values: space.values(&trial.point).collect(),
-        state,
-        outcome: outcome.map(Outcome::from),
-    }
-}
-
-/// Trials of the initial design, and the confidence, unless given: those of the command line.
-const INITIAL: u16 = 10;
-const CONFIDENCE: f64 = 0.95;
-
-fn engine(options: StudyOptions) -> Result<Box<dyn Engine>, JsError> {
-    let file =
-        options.workflow.as_ref().map(|value| workflow::parse("options.workflow", value)).transpose()?;
-    let space = match (&file, &options.axes) {
-        (Some(file), None) => models::space(&file.workflow)?,
-        (None, Some(axes)) => SearchSpace::new(
-            &axes.iter().map(crate::study_types::Axis::checked).collect::<Result<Vec<_>, _>>()?,
-        )?,
-        _ => return Err(JsError::new("options: give either workflow or axes")),
-    };
-    let Some(qos) = options.qos.or(file.as_ref().map(|file| file.qos_s)) else {
-        return Err(JsError::new("options.qos: is missing; give the largest good latency in seconds"));
-    };
-    let objective = Objective { latency_limit: qos, confidence: options.confidence.unwrap_or(CONFIDENCE) };
-    let config = StudyConfig {
-        objective,
-        initial: options.initial.unwrap_or(INITIAL),
-        seed: options.seed.unwrap_or(0),
-    };
-    let outcomes = match &options.baseline {
-        Some(baseline) => baseline.outcomes.iter().cloned().map(checked).collect::<Result<Vec<_>, _>>()?,
-        None => Vec::new(),
-    };
-    let effort = options.effort.map_or_else(Effort::default, Effort::from);
-    let improvement = match options.sampler {
-        Some(SamplerName::QNei) => Improvement::Nei,
-        Some(SamplerName::QLogNei) | None => Improvement::LogNei,
-    };
-    let start = baseline_point(options.baseline.as_ref(), file.as_ref(), &space)?;
-    match (&file, options.model) {
-        (Some(file), None | Some(ModelName::Structured)) => {
-            let mut model = models::structured(&file.workflow, &space, effort)?;
-            if let Some(start) = &start {
-                model.learn_baseline(&space, start, &outcomes);
-            }
-            begin(space, config, model, start, &outcomes)
-        }
-        (_, None | Some(ModelName::BlackBox)) => {
-            begin(space, config, models::black_box(effort, improvement), start, &outcomes)
-        }
-        (None, Some(ModelName::Structured)) => Err(JsError::new(
-            "options.model: the structured model needs a workflow; give one, or choose blackbox",
-        )),
-    }
-}
-
-fn begin<M: Kind + 'static>(
-    space: SearchSpace<MAX_AXES>,
-    config: StudyConfig,
-    model: M,
-    start: Option<space::Point<MAX_AXES>>,
-    outcomes: &[Checked],
-) -> Result<Box<dyn Engine>, JsError> {
-    let mut study = CoreStudy::new(space, config, model)?;
-    if let Some(start) = start
-        && outcomes.len() >= ProfileError::NEEDED
-    {
-        study.set_baseline(start, Profile::measure(outcomes)?)?;
-    }
-    Ok(Box::new(study))
-}
-
-/// The configuration that a baseline was measured at.
-fn baseline_point(
-    baseline: Option<&Baseline>,
-    file: Option<&WorkflowFile>,
-    space: &SearchSpace<MAX_AXES>,
-) -> Result<Option<space::Point<MAX_AXES>>, JsError> {
-    let Some(baseline) = baseline else { return Ok(None) };
-    let Some(levels) = baseline.levels.as_deref().or(file.map(|file| &file.start.0[..])) else {
-        return Err(JsError::new("options.baseline.levels: is missing; give one level per axis"));
-    };
-    let named = |error: space::SpaceError| JsError::new(&format!("options.baseline.levels: {error}"));
-    Ok(Some(space.point(levels).map_err(named)?))
-}
-
-fn checked(outcome: Outcome) -> Result<Checked, trial::OutcomeError> {
-    outcome::Outcome::from(outcome).checked()
-}
 
 fn read_id(id: &JsValue) -> Result<TrialId, JsError> {
     Ok(TrialId(plain::read("id", id)?))

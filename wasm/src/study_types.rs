@@ -8,7 +8,6 @@ use aquatope_core::math::normal::Normal;
 use aquatope_workflow::models;
 use aquatope_workflow::outcome;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tsify::Tsify;
 
 /// What a study is to achieve and how it goes about it. Give either `workflow` or `axes`.
@@ -16,9 +15,10 @@ use tsify::Tsify;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StudyOptions {
     /// A workflow, schema `aquatope-workflow/1`, as an object or as text: two axes per function, its CPU and its memory.
+    #[cfg(feature = "workflow")]
     #[serde(default)]
     #[tsify(optional, type = "WorkflowFile | string")]
-    pub workflow: Option<Value>,
+    pub workflow: Option<serde_json::Value>,
     /// Any axes, for the black box.
     #[serde(default)]
     #[tsify(optional)]
@@ -28,6 +28,7 @@ pub(crate) struct StudyOptions {
     #[tsify(optional)]
     pub qos: Option<f64>,
     /// The model; structured for a workflow, unless given.
+    #[cfg(feature = "workflow")]
     #[serde(default)]
     #[tsify(optional)]
     pub model: Option<ModelName>,
@@ -58,6 +59,7 @@ pub(crate) struct StudyOptions {
 }
 
 /// The model of a study.
+#[cfg(feature = "workflow")]
 #[derive(Clone, Copy, PartialEq, Deserialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ModelName {

@@ -11,6 +11,7 @@ use aquatope_workflow::workflow_file::{self, WorkflowFile};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tsify::Tsify;
+use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::plain;
@@ -166,7 +167,13 @@ impl Workflow {
 /// Reads a workflow from its text or from an object; `name` names it in errors.
 pub(crate) fn parse(name: &str, value: &Value) -> Result<WorkflowFile, JsError> {
     Ok(match value {
-        Value::String(text) => WorkflowFile::parse(name, text)?,
+        Value::String(text) => {
+            let object = js_sys::JSON::parse(text).map_err(|error| {
+                let what = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+                JsError::new(&format!("{name}: is not valid JSON ({})", what.unwrap_or_default()))
+            })?;
+            WorkflowFile::read(&Field::root(name, &plain::read(name, &object)?))?
+        }
         object => WorkflowFile::read(&Field::root(name, object))?,
     })
 }

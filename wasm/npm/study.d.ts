@@ -1,0 +1,12 @@
+import type { InitInput, InitOutput } from "./aquatope_study_web.js";
+
+export * from "./aquatope_study_web.js";
+
+/** Whether this engine runs the SIMD build. */
+export function simdSupported(): boolean;
+
+/**
+ * Loads the module: call it once, and wait, before anything else. Without `source` the SIMD build is fetched from
+ * beside this file where it is supported, the plain one otherwise.
+ */
+export default function init(source?: InitInput | Promise<InitInput>): Promise<InitOutput>;
