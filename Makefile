@@ -100,8 +100,11 @@ playground-test: playground-build
 	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
 	cd wasm/playground && npm test
 
-# The package in Node: the native numbers, strict arguments, sizes, types, examples.
+# The bindings from Rust (what `wasm-pack test --node wasm` runs) and the package in Node: the native numbers, strict
+# arguments, sizes, types, examples.
 wasm-test: wasm
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner $(CARGO) test --locked --profile wasm \
+	  --target wasm32-unknown-unknown -p aquatope-wasm --test api
 	cd wasm && npm test
 
 docs: setup
