@@ -337,6 +337,11 @@ impl Observer {
         self.holds = self.holds.saturating_sub(1);
     }
 
+    /// Whether a gap is being filled. What is stored meanwhile would pass over it after a restart.
+    pub fn is_held(&self) -> bool {
+        self.holds > 0
+    }
+
     /// It is `now`. A clock that steps back stands still here.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.now = self.now.max(now);

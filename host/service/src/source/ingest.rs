@@ -196,7 +196,9 @@ impl Ingest {
 
     fn store(&mut self) -> Option<Vec<PartitionOffsets>> {
         let paused = self.pause.is_some_and(|until| Instant::now() < until);
-        if paused && (self.failed || !self.observer.is_commit_due()) {
+        let due = self.observer.is_commit_due();
+        // A gap that is not filled yet has to be found again after a restart.
+        if (paused && (self.failed || !due)) || self.observer.is_held() {
             return None;
         }
         let closing = self.observer.poll_commit();

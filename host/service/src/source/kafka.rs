@@ -5,7 +5,7 @@
 //! what the watermark follows, so that nothing is closed while a broker cannot say that there is no more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub fn spawn(
     records: Option<Arc<dyn Records>>,
 ) -> Result<IngestHandle, KafkaError> {
     let consumer: Arc<BaseConsumer<Log>> =
-        Arc::new(client_config(config, password).create_with_context(Log)?);
+        Arc::new(client_config(config, password).create_with_context(Log::default())?);
     let (commands, received) = mpsc::channel();
     let status = ingest.status().clone();
     let (start, own_commands) = (config.start, commands.clone());
@@ -105,8 +105,11 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
     client
 }
 
-/// librdkafka's log lines, which hold no secrets, to ours.
-struct Log;
+/// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached last.
+#[derive(Debug, Default)]
+struct Log {
+    reason: Mutex<Option<String>>,
+}
 
 impl ClientContext for Log {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -120,6 +123,10 @@ impl ClientContext for Log {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
+        // "All brokers are down" tells less than what came before it.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 
@@ -173,7 +180,13 @@ impl Asker {
 
     fn partitions(&self) -> Result<Vec<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), Self::TIMEOUT);
-        let metadata = metadata.map_err(|error| format!("brokers do not answer: {error}"))?;
+        let metadata = metadata.map_err(|error| {
+            let reason = self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            format!(
+                "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
+            )
+        })?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions: Vec<i32> = topic
             .filter(|topic| topic.error().is_none())

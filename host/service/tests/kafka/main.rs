@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let tests = [
         ("starts_before_the_broker_and_the_topic", tests::starts_before_the_broker_and_the_topic as fn()),
+        ("a_wrong_protocol_is_told", tests::a_wrong_protocol_is_told),
         ("windows_are_those_of_the_load", tests::windows_are_those_of_the_load),
         ("unreadable_messages_are_kept_aside", tests::unreadable_messages_are_kept_aside),
         ("kills_lose_nothing_and_double_nothing", tests::kills_lose_nothing_and_double_nothing),

@@ -9,7 +9,7 @@ use aquatope_core::time::Minute;
 use aquatope_service::clock::Clock;
 use aquatope_service::config::Kafka;
 use aquatope_service::observe::{MinuteReport, ObserverConfig};
-use aquatope_service::source::{Ingest, IngestConfig, IngestHandle, IngestStatus, Records, kafka};
+use aquatope_service::source::{self, Ingest, IngestConfig, IngestHandle, IngestStatus, Records};
 use aquatope_service::store::Store;
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -27,27 +27,25 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn start(brokers: &str, topic: &str, state: &Path) -> Self {
-        Self::with(brokers, topic, state, Clock::system(), None)
+        Self::with(&kafka(brokers, topic), state, Clock::system(), None)
     }
 
     pub(crate) fn with(
-        brokers: &str,
-        topic: &str,
+        config: &Kafka,
         state: &Path,
         clock: Clock,
         records: Option<Arc<dyn Records>>,
     ) -> Self {
         let store = Arc::new(Store::open(state, 15).unwrap());
-        let config = IngestConfig {
-            topic: topic.into(),
+        let ingest = IngestConfig {
+            topic: config.topic.clone(),
             // Every run is kept, so that the peaks are exact.
             observer: ObserverConfig { exact_runs: 1 << 20, ..ObserverConfig::default() },
             event_delay: Duration::ZERO,
         };
         let (sender, reports) = channel(4);
-        let ingest = Ingest::new(config, store.clone(), sender, clock).unwrap();
-        let kafka = Kafka { brokers: brokers.into(), topic: topic.into(), ..Kafka::default() };
-        let handle = kafka::spawn(&kafka, None, ingest, records).unwrap();
+        let ingest = Ingest::new(ingest, store.clone(), sender, clock).unwrap();
+        let handle = source::kafka::spawn(config, None, ingest, records).unwrap();
         Self { handle, store, reports }
     }
 
@@ -71,6 +69,11 @@ impl Reader {
         drop(self.handle);
         windows(&self.store)
     }
+}
+
+/// How to reach a broker of the tests.
+pub(crate) fn kafka(brokers: &str, topic: &str) -> Kafka {
+    Kafka { brokers: brokers.into(), topic: topic.into(), ..Kafka::default() }
 }
 
 /// The final windows in `store`, idle ones left out.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::records::Record;
 use aquatope_service::clock::Clock;
-use aquatope_service::source::{RecordError, Records};
+use aquatope_service::config::{Kafka, Security};
+use aquatope_service::source::{IngestStatus, RecordError, Records};
 
 use crate::SHARED;
 use crate::broker::Cluster;
 use crate::kills::kill_readers;
 use crate::load::{Run, Sender, after, past_runs, send, truth};
-use crate::reader::{Reader, assert_same};
+use crate::reader::{Reader, assert_same, kafka};
 
 /// The shared broker, running.
 fn cluster() -> MutexGuard<'static, Option<Cluster>> {
@@ -39,12 +40,12 @@ pub(crate) fn starts_before_the_broker_and_the_topic() {
     let mut cluster = Cluster::prepare(1);
     let (_folder, path) = state();
     let runs = past_runs(3, 100, 5, 1);
-    let mut reader = Reader::with(&cluster.brokers(), "early", &path, clock_after(&runs), None);
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "early"), &path, clock_after(&runs), None);
     let status = reader.wait("the broker is missed", |status| status.error.is_some());
     assert!(!status.connected && status.error.unwrap().contains("brokers do not answer"));
     cluster.spawn(0);
     cluster.wait(1);
-    let missing = |status: &aquatope_service::source::IngestStatus| {
+    let missing = |status: &IngestStatus| {
         status.error.as_ref().is_some_and(|error| error.contains("topic `early` does not exist"))
     };
     reader.wait("the topic is missed", missing);
@@ -73,6 +74,18 @@ pub(crate) fn windows_are_those_of_the_load() {
     let status = reader.wait("all is read", |status| status.counters.duplicates == 2_000);
     assert_eq!((status.counters.activations, status.counters.late), (100_000, 0));
     assert_same(&reader.finish(after(&runs)), &truth(&runs));
+}
+
+pub(crate) fn a_wrong_protocol_is_told() {
+    let shared = cluster();
+    let kafka =
+        Kafka { brokers: shared.as_ref().unwrap().brokers(), security: Security::Ssl, ..Kafka::default() };
+    let (_folder, path) = state();
+    let mut reader = Reader::with(&kafka, &path, Clock::system(), None);
+    let told = |status: &IngestStatus| {
+        status.error.as_ref().is_some_and(|error| error.contains("SSL handshake failed"))
+    };
+    assert!(!reader.wait("the handshake fails", told).connected);
 }
 
 pub(crate) fn unreadable_messages_are_kept_aside() {
@@ -131,7 +144,7 @@ pub(crate) fn a_broker_that_dies_closes_nothing() {
         sender.flush();
     });
     let (_folder, path) = state();
-    let mut reader = Reader::with(&cluster.brokers(), "death", &path, clock_after(&runs), None);
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "death"), &path, clock_after(&runs), None);
     reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
     cluster.kill(0);
     reader.wait("the death is seen", |status| !status.connected);
@@ -196,14 +209,14 @@ pub(crate) fn a_gap_is_told_and_filled() {
     let (first, second) = runs.split_at(10_000);
     send(&cluster.brokers(), "gap", 1, first);
     let (_folder, path) = state();
-    let mut reader = Reader::with(&cluster.brokers(), "gap", &path, clock_after(first), None);
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "gap"), &path, clock_after(first), None);
     reader.wait("the first part is read", |status| status.counters.activations == 10_000);
     drop(reader);
     send(&cluster.brokers(), "gap", 1, second);
     cluster.delete_records("gap", 20_000);
     // What became final in between is not counted again; the rest comes from messages and records.
     let records: Arc<dyn Records> = Arc::new(All(runs.clone()));
-    let mut reader = Reader::with(&cluster.brokers(), "gap", &path, Clock::system(), Some(records));
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "gap"), &path, Clock::system(), Some(records));
     reader.wait("the gap is filled", |status| status.gaps_filled == 1);
     assert_same(&reader.finish(after(&runs)), &truth(&runs));
 }
@@ -216,7 +229,7 @@ pub(crate) fn a_topic_made_anew_is_read_from_its_begin() {
     let (first, second) = runs.split_at(2_000);
     send(&cluster.brokers(), "anew", 1, first);
     let (_folder, path) = state();
-    let mut reader = Reader::with(&cluster.brokers(), "anew", &path, clock_after(first), None);
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "anew"), &path, clock_after(first), None);
     reader.wait("the first part is read", |status| status.counters.activations == 2_000);
     drop(reader);
     cluster.delete_topic("anew");
@@ -245,7 +258,7 @@ pub(crate) fn three_nodes_change_their_leader() {
         sender.flush();
     });
     let (_folder, path) = state();
-    let mut reader = Reader::with(&cluster.brokers(), "events", &path, clock_after(&runs), None);
+    let mut reader = Reader::with(&kafka(&cluster.brokers(), "events"), &path, clock_after(&runs), None);
     reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
     let leader = cluster.leader("events");
     cluster.kill(leader);
