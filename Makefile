@@ -14,9 +14,12 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
 
-# Install what is missing: a C linker and the Rust toolchain named in rust-toolchain.toml.
+# Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
 setup:
-	@command -v cc >/dev/null || { echo "installing a C linker"; $(call apt,build-essential); }
+	@command -v cc >/dev/null && command -v make >/dev/null || \
+	  { echo "installing a C compiler"; $(call apt,build-essential); }
+	@printf '#include <openssl/ssl.h>\n#include <zlib.h>\n' | cc -E -xc - >/dev/null 2>&1 && command -v pkg-config >/dev/null || \
+	  { echo "installing headers of OpenSSL and zlib"; $(call apt,libssl-dev zlib1g-dev pkg-config); }
 	@command -v $(CARGO) >/dev/null || { echo "installing rustup"; $(call apt,rustup); } 2>/dev/null || \
 	  { $(call apt,curl ca-certificates) && curl -fsS --proto '=https' https://sh.rustup.rs | \
 	    sh -s -- -y --profile minimal --default-toolchain none; } || \

@@ -7,11 +7,29 @@
 //! State machines decide (`observe`, `plan`, the studies of `tune`), thin tasks act. One place has the clock:
 //! [`clock`].
 
+pub mod actuate;
+pub mod board;
 pub mod clock;
 pub mod config;
+pub mod doctor;
+pub mod http;
 pub mod observe;
 pub mod plan;
+mod platform;
+pub mod serve;
 pub mod source;
 pub mod store;
 pub mod train;
 pub mod tune;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// What a lock guards; a panic elsewhere leaves at worst a half-shown minute behind.
+pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, to write.
+pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -87,19 +87,20 @@ impl Schedule {
     }
 }
 
-/// The series of the functions with most busy minutes among `windows`, of the minutes from `first` to before `end`.
-/// `upstream` names the stage before a stage.
-pub fn select(
-    windows: &[(FunctionId, Window)],
+/// The series of the functions with most busy minutes, of the minutes from `first` to before `end`. `upstream` names the
+/// stage before a stage. `each` hands out all windows of these minutes, and is asked twice: they need not fit in memory.
+///
+/// # Errors
+/// Those of `each`.
+pub fn select<E>(
     first: Minute,
     end: Minute,
     upstream: &HashMap<FunctionId, FunctionId>,
-) -> Vec<Series> {
+    mut each: impl FnMut(&mut dyn FnMut(FunctionId, Window)) -> Result<(), E>,
+) -> Result<Vec<Series>, E> {
     let minutes = end.0.saturating_sub(first.0) as usize;
     let mut busy: HashMap<FunctionId, u32> = HashMap::new();
-    for (id, _) in windows {
-        *busy.entry(*id).or_default() += 1;
-    }
+    each(&mut |id, _| *busy.entry(id).or_default() += 1)?;
     let mut chosen: Vec<(FunctionId, u32)> =
         busy.into_iter().filter(|&(_, busy)| busy >= BUSY_MINUTES).collect();
     chosen.sort_by_key(|&(id, busy)| (std::cmp::Reverse(busy), id));
@@ -111,16 +112,14 @@ pub fn select(
         .iter()
         .map(|(id, _)| Series { counts: vec![0; minutes], peaks: vec![0; minutes], parent: parent(id) })
         .collect();
-    for (id, window) in windows {
-        let (Some(&index), Some(at)) = (index.get(id), window.minute.0.checked_sub(first.0)) else {
-            continue;
-        };
+    each(&mut |id, window| {
+        let (Some(&index), Some(at)) = (index.get(&id), window.minute.0.checked_sub(first.0)) else { return };
         if let Some(count) = series[index].counts.get_mut(at as usize) {
             *count = window.invocations;
             series[index].peaks[at as usize] = window.peak;
         }
-    }
-    series
+    })?;
+    Ok(series)
 }
 
 #[cfg(test)]
@@ -149,7 +148,11 @@ mod tests {
         windows.extend((0..15).map(|m| (FunctionId(1), window(100 + m, 1))));
         windows.extend((0..5).map(|m| (FunctionId(2), window(100 + m, 1))));
         let upstream = HashMap::from([(FunctionId(1), FunctionId(3))]);
-        let series = select(&windows, Minute(100), Minute(130), &upstream);
+        let each = |take: &mut dyn FnMut(FunctionId, Window)| -> Result<(), ()> {
+            windows.iter().for_each(|&(id, window)| take(id, window));
+            Ok(())
+        };
+        let series = select(Minute(100), Minute(130), &upstream, each).unwrap();
         assert_eq!(series.len(), 2);
         assert_eq!((series[0].peaks[19], series[0].peaks[20]), (2, 0));
         assert_eq!((series[0].parent, series[1].parent), (None, Some(0)));

@@ -4,6 +4,7 @@ mod demo;
 mod forecast;
 mod inspect;
 mod replay;
+mod serve;
 mod train;
 mod tune;
 
@@ -32,6 +33,9 @@ enum Command {
     Inspect(inspect::Arguments),
     Train(train::Arguments),
     Tune(tune::Arguments),
+    Serve(serve::Serve),
+    Doctor(serve::Doctor),
+    Config(serve::Print),
 }
 
 /// Parse `arguments`, run the command, print its error on stderr, return the exit code.
@@ -72,5 +76,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Forecast(arguments) => forecast::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(arguments),
+        Command::Serve(arguments) => serve::serve(arguments),
+        Command::Doctor(arguments) => serve::doctor(arguments),
+        Command::Config(arguments) => serve::print_config(arguments),
     }
 }

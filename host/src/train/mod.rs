@@ -1,6 +1,7 @@
 //! Training on CPU: what `aquatope train` runs and what `replay` and `forecast --stream` run before they forecast.
 
 pub mod adam;
+pub mod background;
 pub mod hybrid;
 pub mod light;
 pub mod lstm_bptt;

@@ -237,8 +237,8 @@ pub struct Log {
 pub struct Workflow {
     /// The workflow file.
     pub file: PathBuf,
-    /// Namespace of its actions; `_` is the credentials' own.
-    #[serde(default = "own_namespace")]
+    /// Namespace of its actions.
+    #[serde(default = "guest")]
     pub namespace: String,
     /// Whether its configuration is searched for.
     #[serde(default)]
@@ -254,8 +254,8 @@ pub struct Workflow {
     pub samples: usize,
 }
 
-fn own_namespace() -> String {
-    "_".into()
+fn guest() -> String {
+    "guest".into()
 }
 
 fn empty_object() -> String {

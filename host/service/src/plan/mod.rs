@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use aquatope_core::activation::FunctionId;
 use aquatope_core::forecast::Forecast;
-use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, History, Profile, Upstream};
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::nn::weights::{Weights, WeightsError};
 use aquatope_core::pool::{Candidate, Damper, Fit, Hysteresis, Prices, Rule, containers, fit};
@@ -328,9 +328,8 @@ impl Planner {
                 continue;
             }
             let Candidate { forecast, busy, .. } = candidates[index];
-            let history = member.state.history();
-            let recent = (1..=config.idle_minutes).filter_map(|lag| history.peak(lag)).max();
-            let warm = present[index].peaks.iter().copied().chain(recent.map(u32::from)).max().unwrap_or(0);
+            let warm =
+                present[index].recent(member.state.history()).take(config.idle_minutes).max().unwrap_or(0);
             let function = FunctionId(index as u32);
             let target = Target { function, containers, busy, warm, forecast };
             member.planned = Some(target);
@@ -356,6 +355,14 @@ struct Present {
     windows: Vec<Window>,
     /// Peak of every provisional minute.
     peaks: Vec<u32>,
+}
+
+impl Present {
+    /// The peaks, the last minute's first.
+    fn recent<'a>(&'a self, history: &'a History<FULL_HISTORY>) -> impl Iterator<Item = u32> + 'a {
+        let before = (1..).map_while(|lag| history.peak(lag)).map(u32::from);
+        self.peaks.iter().rev().copied().chain(before)
+    }
 }
 
 /// Minutes of history from which the network forecasts.

@@ -80,6 +80,12 @@ fn provisional_minutes_are_seen_and_not_kept() {
     assert_eq!((plan.targets[0].busy, plan.targets[0].warm), (0, 4));
     let history = planner.members[0].state.history();
     assert_eq!((history.peak(1), history.peak(2), history.seen()), (Some(0), Some(4), 9));
+    // What was busy longer ago than idle containers are kept is not warm, final or not.
+    let provisional = vec![(FunctionId(0), window(16, 2, 2))];
+    let plan = planner.plan(&MinuteReport { provisional: provisional.clone(), ..report(16, 12) });
+    assert_eq!(plan.targets[0].warm, 4);
+    let plan = planner.plan(&MinuteReport { provisional, ..report(17, 12) });
+    assert_eq!(plan.targets[0].warm, 2);
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! What the service shows of itself: the state behind `/metrics`, `/api` and the dashboard.
+//!
+//! The loops write it, HTTP reads it; nothing is decided from it. Memory: about 1.5 KB a function.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aquatope_core::activation::FunctionId;
+use aquatope_core::time::Minute;
+use serde::Serialize;
+
+use crate::observe::{FunctionInfo, MinuteReport};
+use crate::plan::{PoolPlan, Target};
+
+/// Minutes of history shown.
+pub const SHOWN: usize = 120;
+
+/// Everything that is shown.
+#[derive(Debug, Default)]
+pub struct Board {
+    /// When the service started, ms since the epoch.
+    pub started_ms: u64,
+    /// The last minute planned, if any.
+    pub planned: Option<Planned>,
+    /// By id.
+    pub functions: Vec<Function>,
+    /// Training and forecasting.
+    pub model: Model,
+    /// Carrying targets out.
+    pub actuator: Actuator,
+    /// The workflows by name.
+    pub workflows: BTreeMap<String, Workflow>,
+}
+
+/// The last plan.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Planned {
+    /// The minute planned for, since the epoch.
+    pub minute: u32,
+    /// When that was done, ms since the epoch.
+    pub at_ms: u64,
+    /// Milliseconds it took.
+    pub took_ms: f64,
+    /// How far the observation was behind, s.
+    pub behind_s: f64,
+    /// Whether targets only grew for that.
+    pub stale: bool,
+    /// Memory of all targets, MB.
+    pub granted_mb: f64,
+    /// Memory of what was wanted, MB.
+    pub wanted_mb: f64,
+}
+
+/// One function.
+#[derive(Clone, Debug, Default)]
+pub struct Function {
+    /// What is known of it.
+    pub info: FunctionInfo,
+    /// Invocations in the final minutes since the service started.
+    pub invocations: u64,
+    /// Cold starts in them.
+    pub cold_starts: u64,
+    /// Its last target.
+    pub target: Option<Target>,
+    /// The last [`SHOWN`] minutes, oldest first.
+    pub minutes: VecDeque<Shown>,
+}
+
+/// One minute of one function.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Shown {
+    /// Since the epoch.
+    pub minute: u32,
+    /// Peak busy containers; absent while it is the minute to come.
+    pub peak: Option<u32>,
+    /// Invocations.
+    pub invocations: u32,
+    /// Cold starts.
+    pub cold_starts: u32,
+    /// 5 % quantile of the forecast.
+    pub low: f32,
+    /// Median.
+    pub median: f32,
+    /// 95 % quantile.
+    pub high: f32,
+    /// Containers planned.
+    pub target: u32,
+}
+
+/// The model that forecasts.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Model {
+    /// What forecasts: `recent peaks` or `light`.
+    pub kind: &'static str,
+    /// When it was trained, ms since the epoch.
+    pub trained_ms: Option<u64>,
+    /// Trainings finished.
+    pub trainings: u64,
+    /// Trainings that failed.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub error: Option<String>,
+    /// Whether one runs now.
+    pub training: bool,
+    /// Share of peaks above the 95 % quantile.
+    pub above_q95: Option<f64>,
+}
+
+/// The back-end.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Actuator {
+    /// Its name.
+    pub kind: &'static str,
+    /// What it can do, in words.
+    pub capabilities: String,
+    /// Calls that went well.
+    pub calls: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Failures since the last call that went well.
+    pub failing: u32,
+    /// Why the last one failed; cleared by one that goes well.
+    pub error: Option<String>,
+    /// When something was last changed, ms since the epoch.
+    pub changed_ms: Option<u64>,
+}
+
+/// One registered workflow.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Workflow {
+    /// What it is doing, in a word or two.
+    pub state: String,
+    /// Largest good latency, s.
+    pub qos_s: f64,
+    /// Trials finished.
+    pub trials: usize,
+    /// Trials in all.
+    pub budget: usize,
+    /// The recommended configuration in words, once there is one.
+    pub recommendation: Option<String>,
+    /// Its expected cost and latency (s).
+    pub expected: Option<[f64; 2]>,
+    /// Why it is stuck, if it is.
+    pub error: Option<String>,
+}
+
+impl Board {
+    /// Take in a report and the plan that followed.
+    pub fn minute(&mut self, report: &MinuteReport, plan: &PoolPlan, at_ms: u64, took_ms: f64) {
+        for (id, info) in &report.functions {
+            self.function(*id).info = info.clone();
+        }
+        for (id, window) in &report.finals {
+            let function = self.function(*id);
+            function.invocations += u64::from(window.invocations);
+            function.cold_starts += u64::from(window.cold_starts);
+            function.observed(window.minute, window.peak, window.invocations, window.cold_starts);
+        }
+        for (id, window) in &report.provisional {
+            self.function(*id).observed(window.minute, window.peak, window.invocations, window.cold_starts);
+        }
+        for target in &plan.targets {
+            self.function(target.function).planned(plan.minute, target);
+        }
+        self.planned = Some(Planned {
+            minute: plan.minute.0,
+            at_ms,
+            took_ms,
+            behind_s: report.behind.as_secs_f64(),
+            stale: plan.stale,
+            granted_mb: plan.fit.granted_mb,
+            wanted_mb: plan.fit.wanted_mb,
+        });
+    }
+
+    pub(crate) fn function(&mut self, id: FunctionId) -> &mut Function {
+        let index = id.0 as usize;
+        if index >= self.functions.len() {
+            self.functions.resize_with(index + 1, Function::default);
+        }
+        &mut self.functions[index]
+    }
+}
+
+impl Function {
+    fn observed(&mut self, minute: Minute, peak: u32, invocations: u32, cold_starts: u32) {
+        if let Some(shown) = self.minutes.iter_mut().rev().find(|shown| shown.minute == minute.0) {
+            *shown = Shown { peak: Some(peak), invocations, cold_starts, ..*shown };
+        }
+    }
+
+    /// Minutes before the planned one that nothing was heard of were idle.
+    fn planned(&mut self, minute: Minute, target: &Target) {
+        self.target = Some(*target);
+        for shown in self.minutes.iter_mut().rev().take_while(|shown| shown.peak.is_none()) {
+            shown.peak = Some(0);
+        }
+        if self.minutes.back().is_some_and(|shown| shown.minute >= minute.0) {
+            return;
+        }
+        if self.minutes.len() == SHOWN {
+            self.minutes.pop_front();
+        }
+        let quantile = |level| target.forecast.quantile(level);
+        self.minutes.push_back(Shown {
+            minute: minute.0,
+            peak: None,
+            invocations: 0,
+            cold_starts: 0,
+            low: quantile(0.05),
+            median: quantile(0.5),
+            high: quantile(0.95),
+            target: target.containers,
+        });
+    }
+}

@@ -1,0 +1,339 @@
+//! `aquatope doctor`: whether everything the service needs is there, and what to change if it is not.
+
+use std::time::Duration;
+
+use aquatope_openwhisk::error::{Cause, RestError};
+use aquatope_openwhisk::event::{self, Event};
+use aquatope_openwhisk::rest::Selection;
+use aquatope_workflow::fault::Fault;
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use crate::actuate::{BackEnd, OwnActivations};
+use crate::clock::Clock;
+use crate::config::{ActuatorKind, Config, Secrets};
+use crate::platform;
+use crate::source::kafka::client_config;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it is.
+    pub level: Level,
+    /// What was looked at, and what was found.
+    pub what: String,
+    /// What to change; empty when it is well.
+    pub mend: String,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// As it should be.
+    Well,
+    /// The service runs, but not as well as it could.
+    Doubtful,
+    /// The service cannot work.
+    Broken,
+}
+
+/// Which of OpenWhisk's two ways of placing containers a platform uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    /// Controllers push to invokers.
+    Push,
+    /// Invokers pull from scheduler queues.
+    FunctionPulling,
+}
+
+/// How long the broker has to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Messages looked at for the kinds of events.
+const LOOKED_AT: i64 = 200;
+
+/// Look at everything; nothing is changed.
+pub async fn examine(config: &Config, secrets: &Secrets, clock: Clock) -> Vec<Finding> {
+    let mut report = Report::default();
+    report.state(config);
+    let recent = report.rest(config, secrets, clock).await;
+    let kafka = {
+        let (config, secrets) = (config.clone(), secrets.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut report = Report::default();
+            report.kafka(&config, &secrets, recent);
+            report
+        })
+    };
+    match kafka.await {
+        Ok(kafka) => report.findings.extend(kafka.findings),
+        Err(_) => report.broken("Kafka: the check itself failed", "report this as a fault of aquatope"),
+    }
+    let engine = report.engine(config, secrets).await;
+    report.actuator(config, secrets, engine);
+    report.findings
+}
+
+#[derive(Default)]
+struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(&mut self, level: Level, what: impl Into<String>, mend: impl Into<String>) {
+        self.findings.push(Finding { level, what: what.into(), mend: mend.into() });
+    }
+
+    fn well(&mut self, what: impl Into<String>) {
+        self.add(Level::Well, what, "");
+    }
+
+    fn doubtful(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.add(Level::Doubtful, what, mend);
+    }
+
+    fn broken(&mut self, what: impl Into<String>, mend: impl Into<String>) {
+        self.add(Level::Broken, what, mend);
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.broken(format!("{}: {}", fault.at, fault.what), fault.mend);
+    }
+
+    fn call(&mut self, error: &RestError) {
+        let mend = match error.cause {
+            Cause::Unauthorized => "check AQUATOPE_OPENWHISK_AUTH (`wsk property get --auth` prints it)",
+            Cause::Unreachable(_) | Cause::TimedOut => {
+                "check openwhisk.url, and that this machine may reach it"
+            }
+            _ => "see above",
+        };
+        self.broken(format!("OpenWhisk: {error}"), mend);
+    }
+
+    fn state(&mut self, config: &Config) {
+        let directory = &config.state.directory;
+        if !directory.exists() {
+            return self.well(format!("state: {} will be made at the start", directory.display()));
+        }
+        match tempfile::tempfile_in(directory) {
+            Ok(_) => self.well(format!("state: {} is writable", directory.display())),
+            Err(error) => self.broken(
+                format!("state: {}: {error}", directory.display()),
+                "set state.directory to a folder the service may write to",
+            ),
+        }
+    }
+
+    /// Whether there were activations lately, if that is known.
+    async fn rest(&mut self, config: &Config, secrets: &Secrets, clock: Clock) -> Option<bool> {
+        if config.openwhisk.url.is_empty() {
+            self.doubtful(
+                "OpenWhisk: openwhisk.url is not set: no back-fill of gaps, no warm-up, no tuning",
+                "set it, unless Kafka is all that is wanted",
+            );
+            return None;
+        }
+        let client = match platform::client(config, secrets, "_") {
+            Ok(client) => client,
+            Err(fault) => {
+                self.fault(fault);
+                return None;
+            }
+        };
+        let limits = match client.limits().await {
+            Ok(limits) => limits,
+            Err(error) => {
+                self.call(&error);
+                return None;
+            }
+        };
+        self.well(format!("OpenWhisk: {} answers, the credentials are good", config.openwhisk.url));
+        if let Some(per_minute) = limits.invocations_per_minute {
+            let warm = if config.actuator.kind == ActuatorKind::WarmUp {
+                config.actuator.warm_up_per_minute
+            } else {
+                0
+            };
+            let tuning = if config.workflow.iter().any(|workflow| workflow.tune) { 60 } else { 0 };
+            let ours = u64::from(warm + tuning);
+            let what = format!("limits: {per_minute} invocations a minute, {ours} of them may be ours");
+            if 2 * ours > per_minute {
+                self.doubtful(
+                    what,
+                    "raise invocationsPerMinute of the namespace, or lower actuator.warm_up_per_minute",
+                );
+            } else {
+                self.well(what);
+            }
+        }
+        let since_ms = i64::try_from(clock.now().0).unwrap_or(i64::MAX).saturating_sub(3_600_000);
+        let selection = Selection { since_ms: Some(since_ms), ..Selection::default() };
+        match client.activations(&selection).await {
+            Ok(records) => Some(!records.is_empty()),
+            Err(error) => {
+                self.doubtful(format!("OpenWhisk: {error}"), "without records, gaps cannot be filled");
+                None
+            }
+        }
+    }
+
+    /// `recent`: whether there were activations within the last hour.
+    fn kafka(&mut self, config: &Config, secrets: &Secrets, recent: Option<bool>) {
+        let (brokers, topic) = (&config.kafka.brokers, &config.kafka.topic);
+        let consumer: BaseConsumer = match client_config(&config.kafka, secrets.kafka.as_ref()).create() {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                return self.broken(format!("Kafka: {error}"), "correct [kafka] in the configuration");
+            }
+        };
+        let metadata = match consumer.fetch_metadata(None, PATIENCE) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                return self.broken(
+                    format!("Kafka: {brokers}: {error}"),
+                    "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",
+                );
+            }
+        };
+        self.well(format!("Kafka: {} brokers answer at {brokers}", metadata.brokers().len()));
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            let similar: Vec<&str> = metadata
+                .topics()
+                .iter()
+                .map(MetadataTopic::name)
+                .filter(|name| name.ends_with("events"))
+                .collect();
+            let mend = if similar.is_empty() {
+                "user events are off by default: set whisk.user-events.enabled = true \
+                 (CONFIG_whisk_userEvents_enabled) for controllers and invokers, and restart them"
+                    .to_owned()
+            } else {
+                format!("did you mean {}? Set kafka.topic", similar.join(", "))
+            };
+            return self.broken(format!("Kafka: there is no topic {topic:?}"), mend);
+        };
+        let mut messages = 0;
+        let mut kinds = [0_usize; 3];
+        for partition in found.partitions() {
+            match consumer.fetch_watermarks(topic, partition.id(), PATIENCE) {
+                Ok((low, high)) => {
+                    messages += high - low;
+                    look(&consumer, topic, partition.id(), low.max(high - LOOKED_AT)..high, &mut kinds);
+                }
+                Err(error) => {
+                    return self.broken(
+                        format!("Kafka: {topic}/{}: {error}", partition.id()),
+                        "its leader is not available: see the brokers' logs",
+                    );
+                }
+            }
+        }
+        let [activations, others, unreadable] = kinds;
+        let found =
+            format!("Kafka: {topic:?} has {} partitions and {messages} messages", found.partitions().len());
+        if activations > 0 {
+            self.well(format!("{found}; the last ones are activations"));
+        } else if unreadable > 0 && others == 0 {
+            self.broken(
+                format!("{found}, which are no user events"),
+                "set kafka.topic to the topic of user events",
+            );
+        } else if recent == Some(true) {
+            self.broken(
+                format!("{found}, none of them an activation, though there were some within the hour"),
+                "turn user events on for the invokers too: whisk.user-events.enabled = true",
+            );
+        } else {
+            self.doubtful(
+                format!("{found}, none of them an activation"),
+                "invoke an action and ask again; if nothing comes, turn user events on (whisk.user-events.enabled)",
+            );
+        }
+    }
+
+    async fn engine(&mut self, config: &Config, secrets: &Secrets) -> Option<Engine> {
+        let invokers = match platform::invokers(config, secrets) {
+            Ok(invokers) => invokers,
+            Err(fault) => {
+                self.fault(fault);
+                return None;
+            }
+        };
+        let mut engine = None;
+        for (url, invoker) in invokers {
+            match invoker.pool().await {
+                Ok(pool) => {
+                    engine = Some(if pool.is_some() { Engine::FunctionPulling } else { Engine::Push });
+                }
+                Err(error) => self.doubtful(
+                    format!("invoker {url}: {error}"),
+                    "check openwhisk.invoker_urls and AQUATOPE_INVOKER_AUTH",
+                ),
+            }
+        }
+        match engine {
+            Some(Engine::Push) => self.well("engine: push (sharding or lean balancer)"),
+            Some(Engine::FunctionPulling) => self.well("engine: function pulling (schedulers)"),
+            None => self.doubtful("engine: not known", "set openwhisk.invoker_urls (port 12001)"),
+        }
+        engine
+    }
+
+    fn actuator(&mut self, config: &Config, secrets: &Secrets, engine: Option<Engine>) {
+        let back_end = match BackEnd::new(config, secrets, OwnActivations::default()) {
+            Ok(back_end) => back_end,
+            Err(fault) => return self.fault(fault),
+        };
+        let what = format!("actuator: {}: {}", back_end.name(), back_end.capabilities());
+        match (config.actuator.kind, engine) {
+            (ActuatorKind::DryRun, _) => {
+                self.doubtful(what, "choose another actuator.kind when you trust the plans");
+            }
+            (ActuatorKind::Runtimes, Some(Engine::FunctionPulling)) => self.broken(
+                what,
+                "this engine answers 202 to /config/runtime and does nothing: use warm-up or keep-count",
+            ),
+            (ActuatorKind::KeepCount, Some(Engine::Push)) => {
+                self.broken(
+                    what,
+                    "the push engine knows no keep count: use warm-up, runtimes or manifest-file",
+                );
+            }
+            _ => self.well(what),
+        }
+    }
+}
+
+/// Read the messages at `offsets` and count activations, other events and what is no event.
+fn look(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    offsets: std::ops::Range<i64>,
+    kinds: &mut [usize; 3],
+) {
+    let mut assignment = TopicPartitionList::new();
+    if assignment.add_partition_offset(topic, partition, Offset::Offset(offsets.start)).is_err()
+        || consumer.assign(&assignment).is_err()
+    {
+        return;
+    }
+    let mut next = offsets.start;
+    while next < offsets.end {
+        match consumer.poll(PATIENCE) {
+            Some(Ok(message)) => {
+                next = message.offset() + 1;
+                let kind = match event::decode(message.payload().unwrap_or_default()) {
+                    Ok(Event::Activation(_)) => 0,
+                    Ok(_) => 1,
+                    Err(_) => 2,
+                };
+                kinds[kind] += 1;
+            }
+            Some(Err(_)) | None => return,
+        }
+    }
+}

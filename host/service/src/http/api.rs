@@ -1,0 +1,119 @@
+//! The JSON API.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::board::{Function, Shown};
+use crate::read;
+
+/// `GET /api/status`: everything but the functions.
+pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
+    let board = read(&shared.board);
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "started_ms": board.started_ms,
+        "functions": board.functions.iter().filter(|f| !f.info.name.is_empty()).count(),
+        "planned": board.planned,
+        "model": board.model,
+        "actuator": board.actuator,
+        "events": shared.ingest.get(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    /// Only functions whose name contains this.
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    skip: usize,
+    #[serde(default = "hundred")]
+    limit: usize,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// Most functions of one answer.
+const MOST: usize = 1000;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    kind: &'a str,
+    memory_mb: u32,
+    invocations: u64,
+    cold_starts: u64,
+    duration_ms: f64,
+    cold_start_ms: f64,
+    target: Option<u32>,
+    busy: Option<u32>,
+    warm: Option<u32>,
+    low: Option<f32>,
+    median: Option<f32>,
+    high: Option<f32>,
+}
+
+impl<'a> Row<'a> {
+    fn of(function: &'a Function) -> Self {
+        let Function { info, target, .. } = function;
+        let quantile = |level| target.map(|target| target.forecast.quantile(level));
+        Self {
+            name: &info.name,
+            kind: &info.kind,
+            memory_mb: info.memory_mb,
+            invocations: function.invocations,
+            cold_starts: function.cold_starts,
+            duration_ms: info.duration_ms,
+            cold_start_ms: info.cold_start_ms,
+            target: target.map(|target| target.containers),
+            busy: target.map(|target| target.busy),
+            warm: target.map(|target| target.warm),
+            low: quantile(0.05),
+            median: quantile(0.5),
+            high: quantile(0.95),
+        }
+    }
+}
+
+/// `GET /api/functions?name=&skip=&limit=`: by invocations, the busiest first.
+pub(super) async fn functions(State(shared): State<Shared>, Query(list): Query<List>) -> Json<Value> {
+    let board = read(&shared.board);
+    let named = |f: &&Function| !f.info.name.is_empty() && f.info.name.contains(&list.name);
+    let mut functions: Vec<&Function> = board.functions.iter().filter(named).collect();
+    let total = functions.len();
+    functions.sort_by(|a, b| b.invocations.cmp(&a.invocations).then_with(|| a.info.name.cmp(&b.info.name)));
+    let shown = functions.into_iter().skip(list.skip).take(list.limit.min(MOST));
+    Json(json!({ "total": total, "functions": shown.map(Row::of).collect::<Vec<_>>() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct One {
+    name: String,
+}
+
+/// `GET /api/function?name=guest/hello`: its last minutes.
+pub(super) async fn function(
+    State(shared): State<Shared>,
+    Query(one): Query<One>,
+) -> Result<Json<Value>, (StatusCode, String)> {
+    let board = read(&shared.board);
+    let Some(function) = board.functions.iter().find(|function| function.info.name == one.name) else {
+        let text = format!("no function {:?} has been seen; GET /api/functions lists them\n", one.name);
+        return Err((StatusCode::NOT_FOUND, text));
+    };
+    let minutes: Vec<Shown> = function.minutes.iter().copied().collect();
+    Ok(Json(json!({ "function": Row::of(function), "minutes": minutes })))
+}
+
+/// `GET /api/workflows`
+pub(super) async fn workflows(State(shared): State<Shared>) -> Json<Value> {
+    Json(json!(read(&shared.board).workflows))
+}

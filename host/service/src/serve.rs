@@ -1,0 +1,438 @@
+//! The service: its threads and tasks, and what flows between them.
+//!
+//! ```text
+//! source thread --MinuteReport--> planning thread --Wants--> actuator task        http task (reads the board)
+//!   owns the observer               owns the planner             |
+//!   and writes the store            starts training              v
+//!      ^------------- ids of our own invocations ----------------+
+//! ```
+//! A thread that ends takes the service down in order: what was final is durable by then.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use aquatope_core::activation::FunctionId;
+use aquatope_core::pool::{Hysteresis, Prices};
+use aquatope_core::time::{Minute, Timestamp};
+use aquatope_workflow::fault::Fault;
+use aquatope_workflow::workflow::Workflow;
+use aquatope_workflow::workflow_file::WorkflowFile;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::actuate::{BackEnd, OwnActivations, Runner, Wanted, Wants};
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::{Config, Secrets};
+use crate::observe::{FunctionInfo, MinuteReport, ObserverConfig};
+use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
+use crate::platform::{self, fault};
+use crate::source::{Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, in_process, kafka};
+use crate::store::Store;
+use crate::train::{MINUTES, MODEL, Model, Schedule, Trainer, select};
+use crate::{http, write};
+
+/// The file of the store in the state folder.
+const STORE: &str = "aquatope.redb";
+
+/// Where events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// The brokers of the configuration.
+    Kafka,
+    /// [`Service::events`], for demonstrations and tests.
+    InProcess,
+}
+
+/// The running service. Failures after the start are logged, shown and tried again.
+pub struct Service {
+    address: SocketAddr,
+    events: Option<std::sync::mpsc::Sender<Vec<u8>>>,
+    ingest: Arc<IngestHandle>,
+    board: Arc<RwLock<Board>>,
+    stopping: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    planner: JoinHandle<()>,
+    runner: JoinHandle<()>,
+    server: JoinHandle<()>,
+}
+
+impl Service {
+    /// Start it.
+    ///
+    /// # Errors
+    /// What keeps it from starting: a state that cannot be read, an address in use, a back-end without what it needs.
+    pub async fn start(
+        config: &Config,
+        secrets: &Secrets,
+        trainer: Arc<dyn Trainer>,
+        clock: Clock,
+        events: Events,
+    ) -> Result<Self, Fault> {
+        let store = Arc::new(open_store(config)?);
+        let board = Arc::new(RwLock::new(Board { started_ms: clock.now().0, ..Board::default() }));
+        let planning = Planning::new(config, trainer, Arc::clone(&store), Arc::clone(&board), clock)?;
+        // So that a fault of the configuration is told before anything runs.
+        BackEnd::new(config, secrets, OwnActivations::default())?;
+        let listener = http::bind(config.http.listen).await.map_err(|error| {
+            fault(
+                &format!("http.listen = {}", config.http.listen),
+                error,
+                "choose a free address of this machine",
+            )
+        })?;
+        let address = listener.local_addr().unwrap_or(config.http.listen);
+        let (reports, received) = mpsc::channel(REPORTS);
+        let (events, ingest) = read_events(config, secrets, events, store, reports, clock)?;
+        let ingest = Arc::new(ingest);
+        let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
+        let back_end = BackEnd::new(config, secrets, OwnActivations::of(&ingest))?;
+        let runner = tokio::spawn(Runner::new(back_end, wanted, Arc::clone(&board), clock).run());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let planner = {
+            let stopping = Arc::clone(&stopping);
+            tokio::task::spawn_blocking(move || planning.run(received, &wants, &stopping))
+        };
+        let (stop, stopped) = watch::channel(false);
+        let shared = http::Shared { board: Arc::clone(&board), ingest: ingest.shared_status() };
+        let server = tokio::spawn(http::serve(listener, shared, stopped));
+        tracing::info!(%address, "serving");
+        Ok(Self { address, events, ingest, board, stopping, stop, planner, runner, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes messages of the topic `events`; with [`Events::InProcess`] only.
+    pub fn events(&self) -> Option<std::sync::mpsc::Sender<Vec<u8>>> {
+        self.events.clone()
+    }
+
+    /// What it shows.
+    pub fn board(&self) -> &RwLock<Board> {
+        &self.board
+    }
+
+    /// Stop in order; what was final is durable.
+    pub async fn stop(self) {
+        tracing::info!("stopping");
+        self.stopping.store(true, Ordering::Relaxed);
+        // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
+        let ingest = self.ingest;
+        let _ = tokio::task::spawn_blocking(move || drop(ingest)).await;
+        let _ = tokio::time::timeout(GRACE, self.planner).await;
+        let _ = tokio::time::timeout(GRACE, self.runner).await;
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(GRACE, self.server).await;
+    }
+}
+
+/// Reports that may wait for the planner; more are merged.
+const REPORTS: usize = 4;
+/// A plan or a call to the platform that is under way may end within this time.
+const GRACE: Duration = Duration::from_secs(5);
+
+type Reading = (Option<std::sync::mpsc::Sender<Vec<u8>>>, IngestHandle);
+
+fn read_events(
+    config: &Config,
+    secrets: &Secrets,
+    events: Events,
+    store: Arc<Store>,
+    reports: mpsc::Sender<MinuteReport>,
+    clock: Clock,
+) -> Result<Reading, Fault> {
+    let windows = &config.windows;
+    let ingest = IngestConfig {
+        topic: config.kafka.topic.clone(),
+        observer: ObserverConfig {
+            lateness: Duration::from_secs_f64(windows.lateness_s),
+            final_after: Duration::from_secs_f64(windows.final_after_s),
+            ..ObserverConfig::default()
+        },
+        event_delay: Duration::from_secs_f64(windows.event_delay_s),
+    };
+    let ingest = Ingest::new(ingest, store, reports, clock).map_err(|error| {
+        fault(
+            &config.state.directory.join(STORE).display().to_string(),
+            error,
+            "move the file away to begin anew",
+        )
+    })?;
+    if events == Events::InProcess {
+        let (sender, handle) = in_process::spawn(ingest);
+        return Ok((Some(sender), handle));
+    }
+    let records: Option<Arc<dyn Records>> = if config.openwhisk.url.is_empty() {
+        None
+    } else {
+        Some(Arc::new(PlatformRecords::new(
+            platform::client(config, secrets, "_")?,
+            tokio::runtime::Handle::current(),
+        )))
+    };
+    let handle = kafka::spawn(&config.kafka, secrets.kafka.as_ref(), ingest, records)
+        .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))?;
+    Ok((None, handle))
+}
+
+fn open_store(config: &Config) -> Result<Store, Fault> {
+    let directory = &config.state.directory;
+    std::fs::create_dir_all(directory).map_err(|error| {
+        fault(
+            &format!("state.directory = {}", directory.display()),
+            error,
+            "name a folder the service may write to",
+        )
+    })?;
+    let days = u16::try_from(config.state.history_days).unwrap_or(u16::MAX);
+    Store::open(directory.join(STORE), days)
+        .map_err(|error| fault(&directory.join(STORE).display().to_string(), error, "see what is said above"))
+}
+
+/// What the planning thread owns.
+struct Planning {
+    planner: Planner,
+    trainer: Arc<dyn Trainer>,
+    store: Arc<Store>,
+    board: Arc<RwLock<Board>>,
+    clock: Clock,
+    /// None: never.
+    schedule: Option<Schedule>,
+    training: Option<std::thread::JoinHandle<Result<Vec<u32>, String>>>,
+    /// When the last training ended, well or not.
+    last: Option<Timestamp>,
+    /// The first minute there are windows of.
+    first: Option<Minute>,
+    upstream: HashMap<String, String>,
+}
+
+impl Planning {
+    /// A planner that knows what the store knows.
+    fn new(
+        config: &Config,
+        trainer: Arc<dyn Trainer>,
+        store: Arc<Store>,
+        board: Arc<RwLock<Board>>,
+        clock: Clock,
+    ) -> Result<Self, Fault> {
+        let upstream = upstream(config)?;
+        let train = &config.train;
+        let schedule = train.enabled.then(|| Schedule {
+            first_after_min: (train.first_after_h * 60.0) as u32,
+            every: Duration::from_secs_f64(train.every_h * 3600.0),
+        });
+        let planner =
+            Planner::new(plan_config(config), Managed::new(config.pool.functions.clone()), upstream.clone());
+        let mut planning = Self {
+            planner,
+            trainer,
+            store,
+            board,
+            clock,
+            schedule,
+            training: None,
+            last: None,
+            first: None,
+            upstream,
+        };
+        planning.restore(&config.kafka.topic).map_err(|error| {
+            fault(
+                &config.state.directory.join(STORE).display().to_string(),
+                error,
+                "restore it, or move it away to begin anew",
+            )
+        })?;
+        Ok(planning)
+    }
+
+    fn restore(&mut self, topic: &str) -> Result<(), String> {
+        let began = Instant::now();
+        let restored = self.store.restored(topic).map_err(|error| error.to_string())?;
+        let functions = restored.functions.len();
+        for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
+            self.learn(id, &info);
+            write(&self.board).function(id).info = info;
+        }
+        let Some(open) = restored.open else { return Ok(()) };
+        let reach = aquatope_core::forecast::features::FULL_HISTORY as u32;
+        let minutes = Minute(open.0.saturating_sub(reach))..open;
+        let mut read = 0_usize;
+        let planner = &mut self.planner;
+        self.store
+            .for_each_window(minutes, |id, window| {
+                planner.finals(&[(id, window)]);
+                read += 1;
+            })
+            .map_err(|error| error.to_string())?;
+        self.planner.close(open);
+        if let Some(bytes) = self.store.get(MODEL).map_err(|error| error.to_string())? {
+            let model: Option<Model> = postcard::from_bytes(&bytes).ok();
+            match model.map(|model| (model.trained, self.adopt(model))) {
+                Some((trained, Ok(()))) => self.last = Some(trained),
+                // Recent peaks forecast until it has been trained again.
+                Some((_, Err(error))) => tracing::warn!("the stored model is not of this version: {error}"),
+                None => tracing::warn!("the stored model is not of this version"),
+            }
+        }
+        tracing::info!(functions, windows = read, seconds = began.elapsed().as_secs_f64(), "state restored");
+        Ok(())
+    }
+
+    fn learn(&mut self, id: FunctionId, info: &FunctionInfo) {
+        self.first = Some(self.first.map_or(info.first, |first| first.min(info.first)));
+        self.planner.add(id, info.clone());
+    }
+
+    fn adopt(&mut self, model: Model) -> Result<(), String> {
+        let trainer = Arc::clone(&self.trainer);
+        self.planner
+            .set_model(model.weights, |peaks| trainer.profile(peaks))
+            .map_err(|error| error.to_string())?;
+        let shown = &mut write(&self.board).model;
+        (shown.kind, shown.trained_ms) = ("light", Some(model.trained.0));
+        Ok(())
+    }
+
+    /// Until the source is gone.
+    fn run(
+        mut self,
+        mut reports: mpsc::Receiver<MinuteReport>,
+        wants: &watch::Sender<Arc<Wants>>,
+        stop: &Arc<AtomicBool>,
+    ) {
+        if !self.planner.has_model() {
+            write(&self.board).model.kind = "recent peaks";
+        }
+        while let Some(report) = reports.blocking_recv() {
+            let began = Instant::now();
+            for (id, info) in &report.functions {
+                self.learn(*id, info);
+            }
+            let plan = self.planner.plan(&report);
+            let took_ms = began.elapsed().as_secs_f64() * 1e3;
+            wants.send_replace(Arc::new(self.wants(&plan)));
+            write(&self.board).minute(&report, &plan, self.clock.now().0, took_ms);
+            self.train(report.open, stop);
+        }
+    }
+
+    fn wants(&self, plan: &PoolPlan) -> Wants {
+        let mut functions = Vec::with_capacity(plan.targets.len());
+        for (_, info, target) in self.planner.functions() {
+            let Some(target) = target else { continue };
+            functions.push(Wanted {
+                name: info.name.clone(),
+                kind: info.kind.clone(),
+                memory_mb: info.memory_mb,
+                containers: target.containers,
+                busy: target.busy,
+                warm: target.warm,
+                cold_start_ms: info.cold_start_ms as u32,
+            });
+        }
+        Wants { minute: plan.minute.0, functions }
+    }
+
+    /// Take a finished training in, and begin one when it is time.
+    fn train(&mut self, open: Minute, stop: &Arc<AtomicBool>) {
+        if self.training.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
+            && let Some(training) = self.training.take()
+        {
+            let result = training.join().unwrap_or_else(|_| Err("the training thread panicked".to_owned()));
+            self.trained(result);
+        }
+        let now = self.clock.now();
+        let history_min = self.first.map_or(0, |first| open.0.saturating_sub(first.0));
+        let (trained, drifted) = (self.planner.has_model(), self.planner.drift().drifted());
+        let due = self.schedule.is_some_and(|s| s.is_due(now, history_min, self.last, trained, drifted));
+        if due && self.training.is_none() {
+            tracing::info!(history_min, drifted, "training");
+            let (store, trainer, stop) =
+                (Arc::clone(&self.store), Arc::clone(&self.trainer), Arc::clone(stop));
+            let first = Minute(open.0.saturating_sub(history_min.min(MINUTES)));
+            let upstream = self.upstream_ids();
+            self.training = Some(std::thread::spawn(move || {
+                let series = select(first, open, &upstream, |take| store.for_each_window(first..open, take))
+                    .map_err(|error| error.to_string())?;
+                trainer.train(&series, &stop)
+            }));
+        }
+        let shown = &mut write(&self.board).model;
+        shown.training = self.training.is_some();
+        shown.above_q95 = self.planner.drift().share();
+    }
+
+    fn trained(&mut self, result: Result<Vec<u32>, String>) {
+        let now = self.clock.now();
+        self.last = Some(now);
+        let adopted = result.and_then(|weights| {
+            let model = Model { weights, trained: now };
+            let bytes = postcard::to_stdvec(&model).map_err(|error| error.to_string())?;
+            self.adopt(model)?;
+            self.store.put(MODEL, &bytes).map_err(|error| error.to_string())
+        });
+        let shown = &mut write(&self.board).model;
+        match adopted {
+            Ok(()) => {
+                shown.trainings += 1;
+                shown.error = None;
+                tracing::info!("a new model forecasts");
+            }
+            Err(error) => {
+                tracing::error!("training: {error}; the old forecasts go on");
+                shown.failures += 1;
+                shown.error = Some(error);
+            }
+        }
+    }
+
+    fn upstream_ids(&self) -> HashMap<FunctionId, FunctionId> {
+        let ids: HashMap<&str, FunctionId> =
+            self.planner.functions().map(|(id, info, _)| (info.name.as_str(), id)).collect();
+        let of = |name: &String| ids.get(name.as_str()).copied();
+        self.upstream.iter().filter_map(|(stage, before)| Some((of(stage)?, of(before)?))).collect()
+    }
+}
+
+fn plan_config(config: &Config) -> PlanConfig {
+    let pool = &config.pool;
+    let cold_start = pool.cold_start_cost as f32;
+    PlanConfig {
+        prices: Prices {
+            first_cold_start: pool.first_cold_start_cost.map_or(cold_start, |cost| cost as f32),
+            ..Prices::ratio(cold_start)
+        },
+        most: pool.most,
+        capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
+        hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
+        stale_after: Duration::from_secs_f64(pool.stale_after_s),
+        idle_minutes: config.actuator.idle_container_min as usize,
+    }
+}
+
+/// The stage before every stage of the registered workflows, by full names.
+fn upstream(config: &Config) -> Result<HashMap<String, String>, Fault> {
+    let mut upstream = HashMap::new();
+    for registered in &config.workflow {
+        let workflow = read_workflow(&registered.file)?;
+        let full = |name: &str| format!("{}/{name}", registered.namespace);
+        for &(from, to) in &workflow.edges {
+            let (from, to) = (&workflow.functions[from], &workflow.functions[to]);
+            upstream.entry(full(&to.name)).or_insert_with(|| full(&from.name));
+        }
+    }
+    Ok(upstream)
+}
+
+fn read_workflow(path: &Path) -> Result<Workflow, Fault> {
+    let at = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| fault(&at, error, "name a workflow file"))?;
+    WorkflowFile::parse(&at, &text).map(|file| file.workflow)
+}

@@ -1,0 +1,312 @@
+//! The whole service against a platform that runs: events in, containers out, and everything it shows of itself.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use aquatope_core::forecast::features::Profile;
+use aquatope_core::forecast::light::{header, network_len};
+use aquatope_core::time::Timestamp;
+use aquatope_service::clock::Clock;
+use aquatope_service::config::{self, Config, Secrets};
+use aquatope_service::serve::{Events, Service};
+use aquatope_service::train::{Series, Trainer};
+use aquatope_standin::config::{Action, Model};
+use aquatope_standin::{Arrival, Standin};
+use tempfile::TempDir;
+
+/// Virtual seconds in a real one.
+const SPEED: f64 = 300.0;
+
+/// Trains nothing of use, at once: what is tested is that it is asked, and that the model is used and kept.
+struct Constant;
+
+impl Trainer for Constant {
+    fn train(&self, series: &[Series], _: &AtomicBool) -> Result<Vec<u32>, String> {
+        if series.is_empty() {
+            return Err("no series".into());
+        }
+        let values = vec![0.01; network_len(8)];
+        let head = header(8, 1).to_bytes(&values).map_err(|error| error.to_string())?;
+        let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        Ok(head.chain(values.iter().map(|value: &f32| value.to_bits())).collect())
+    }
+
+    fn profile(&self, _: &[u32]) -> Profile {
+        Profile::UNKNOWN
+    }
+}
+
+/// A platform and a service beside it that hears its events.
+struct Both {
+    standin: Standin,
+    service: Service,
+    _folder: TempDir,
+}
+
+type Sink = Arc<Mutex<Option<mpsc::Sender<Vec<u8>>>>>;
+
+impl Both {
+    async fn start(actions: Vec<Action>, text: &str) -> Self {
+        let sink = Sink::default();
+        let heard = Arc::clone(&sink);
+        let config = aquatope_standin::config::Config {
+            per_minute: 100_000,
+            concurrent: 1000,
+            idle_timeout_ms: 120_000,
+            actions,
+            ..aquatope_standin::config::Config::default()
+        };
+        let standin = Standin::start(config, SPEED, 0, move |event| {
+            if let Some(sink) = heard.lock().unwrap().as_ref() {
+                let _ = sink.send(event);
+            }
+        })
+        .await
+        .unwrap();
+        let folder = TempDir::new().unwrap();
+        let (config, secrets) = configure(&folder, &standin, text);
+        let service = start(&config, &secrets, &standin).await;
+        *sink.lock().unwrap() = service.events();
+        Self { standin, service, _folder: folder }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        get(self.service.address(), path).await
+    }
+}
+
+fn configure(folder: &TempDir, standin: &Standin, text: &str) -> (Config, Secrets) {
+    let path = folder.path().join("aquatope.toml");
+    let state = folder.path().join("state");
+    let common = format!(
+        "[state]\ndirectory = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[openwhisk]\nurl = {:?}\ncontroller_url = {:?}\n",
+        state.display().to_string(),
+        standin.url(),
+        standin.url(),
+    );
+    std::fs::write(&path, format!("{common}{text}")).unwrap();
+    let subject = standin.subject();
+    let auth = format!("{}:{}", subject.user, subject.secret.reveal());
+    let environment = [
+        ("AQUATOPE_OPENWHISK_AUTH", auth.as_str()),
+        ("AQUATOPE_CONTROLLER_AUTH", "controller.user:controller.pass"),
+    ];
+    config::read(Some(&path), environment.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap()
+}
+
+async fn start(config: &Config, secrets: &Secrets, standin: &Standin) -> Service {
+    let clock = Clock::fast(Timestamp(standin.now_ms() as u64), SPEED);
+    Service::start(config, secrets, Arc::new(Constant), clock, Events::InProcess).await.unwrap()
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// Six invocations at the same time, every three minutes.
+fn bursts(minutes: i64) -> Vec<Arrival> {
+    let of = |minute: i64| {
+        (0..6).map(move |_| Arrival { at_ms: minute * 60_000 + 30_000, action: "burst".into(), run_ms: None })
+    };
+    (0..minutes).step_by(3).flat_map(of).collect()
+}
+
+fn burst_action() -> Vec<Action> {
+    vec![Action::new(
+        "burst",
+        "python:3",
+        Model { fixed_ms: 300.0, init_ms: 1000, create_ms: 1000, ..Model::default() },
+    )]
+}
+
+/// Cold starts of the first half of a run of bursts, and of the second.
+async fn cold_starts(actuator: &str) -> [u64; 2] {
+    let both =
+        Both::start(burst_action(), &format!("[pool]\ncold_start_cost = 30.0\n[actuator]\n{actuator}")).await;
+    let cold = |service: &Service| -> u64 {
+        service
+            .board()
+            .read()
+            .unwrap()
+            .functions
+            .iter()
+            .flat_map(|f| &f.minutes)
+            .map(|m| u64::from(m.cold_starts))
+            .sum()
+    };
+    both.standin.drive(bursts(24)).await;
+    let first = cold(&both.service);
+    both.standin.drive(bursts(30)).await;
+    tokio::time::sleep(Duration::from_secs_f64(150.0 / SPEED)).await;
+    let all = cold(&both.service);
+    let Both { service, .. } = both;
+    service.stop().await;
+    [first, all - first]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warm_up_calls_spare_users_the_cold_starts() {
+    let warm_up = "kind = \"warm-up\"\nwarm_up_per_minute = 600\nidle_container_min = 2.0";
+    let ([_, without], [_, with]) = tokio::join!(cold_starts("kind = \"dry-run\""), cold_starts(warm_up));
+    // Ten bursts of six, and the platform evicts after two minutes: all cold, but for what overlaps.
+    assert!(without >= 30, "{without} cold starts without warm-up");
+    assert!(3 * with < without, "{with} cold starts with warm-up, {without} without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_is_what_is_planned() {
+    let both = Both::start(burst_action(), "").await;
+    assert_eq!(both.get("/healthz").await, (200, "ok\n".into()));
+    both.standin.drive(bursts(10)).await;
+    until(|| {
+        both.service
+            .board()
+            .read()
+            .unwrap()
+            .functions
+            .iter()
+            .any(|f| f.target.is_some_and(|t| t.containers > 0))
+    })
+    .await;
+    assert_eq!(both.get("/readyz").await, (200, "ready\n".into()));
+
+    let (status, page) = both.get("/").await;
+    assert!(status == 200 && page.contains("<title>Aquatope</title>"));
+    let (_, text) = both.get("/api/functions?limit=5").await;
+    let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&list["total"], &list["functions"][0]["name"]), (&1.into(), &"guest/burst".into()));
+    let (_, text) = both.get("/api/function?name=guest/burst").await;
+    let one: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let peaks: Vec<u64> =
+        one["minutes"].as_array().unwrap().iter().filter_map(|m| m["peak"].as_u64()).collect();
+    assert!(peaks.contains(&6) && peaks.contains(&0), "{peaks:?}");
+    let (_, text) = both.get("/api/status").await;
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status["actuator"]["kind"], "dry-run");
+    assert!(status["events"]["counters"]["activations"].as_u64().unwrap() >= 18);
+
+    let (status, metrics) = both.get("/metrics").await;
+    assert!(status == 200 && metrics.ends_with("# EOF\n"));
+    assert!(
+        metrics.contains("aquatope_function_target_containers{function=\"guest/burst\",kind=\"python:3\"}"),
+        "{metrics}"
+    );
+    // Every metric that the Grafana dashboard shows is there.
+    let grafana = include_str!("../deploy/grafana.json");
+    let names = grafana.split("aquatope_").skip(1);
+    for name in names.map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap())
+    {
+        let optional = name == "forecast_above_q95_share";
+        assert!(optional || metrics.contains(&format!("\naquatope_{name}")), "no metric aquatope_{name}");
+    }
+
+    assert_eq!(both.get("/api/function?name=nobody").await.0, 404);
+    assert_eq!(both.get("/api/functions?limit=many").await.0, 400);
+    assert_eq!(both.get("/api/functions?colour=red").await.0, 400);
+    assert_eq!(both.get("/nowhere").await.0, 404);
+    both.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_misbehave_disturb_nobody() {
+    let both = Both::start(burst_action(), "").await;
+    let address = both.service.address();
+    // Nothing can be written.
+    let client = reqwest::Client::new();
+    for path in ["/metrics", "/api/functions", "/"] {
+        let response = client.post(format!("http://{address}{path}")).body(vec![0; 1 << 20]).send().await;
+        // The connection may be closed before all of the body was sent.
+        assert!(response.is_err() || response.is_ok_and(|response| response.status() == 405));
+    }
+    // Endless headers, and many slow clients: others are served all the while.
+    let slow: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(both.get("/healthz").await.0, 200);
+    let answered = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let line = format!("X-Long: {}\r\n", "a".repeat(1000));
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n");
+        for _ in 0..2000 {
+            if stream.write_all(line.as_bytes()).is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        let _ = stream.take(4096).read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    })
+    .await
+    .unwrap();
+    assert!(answered.is_empty() || answered.starts_with("HTTP/1.1 431"), "{answered}");
+    drop(slow);
+    both.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_forgets_nothing_and_the_model_stays() {
+    let sink = Sink::default();
+    let heard = Arc::clone(&sink);
+    let config = aquatope_standin::config::Config { actions: burst_action(), ..Default::default() };
+    let standin = Standin::start(config, SPEED, 0, move |event| {
+        if let Some(sink) = heard.lock().unwrap().as_ref() {
+            let _ = sink.send(event);
+        }
+    })
+    .await
+    .unwrap();
+    let folder = TempDir::new().unwrap();
+    let text = "[windows]\nfinal_after_s = 30.0\n[train]\nfirst_after_h = 0.25\n";
+    let (config, secrets) = configure(&folder, &standin, text);
+    let service = start(&config, &secrets, &standin).await;
+    *sink.lock().unwrap() = service.events();
+    let ten = Arrival { at_ms: 0, action: "burst".into(), run_ms: None };
+    standin.drive((0..40).map(|minute| Arrival { at_ms: minute * 60_000, ..ten.clone() })).await;
+    until(|| service.board().read().unwrap().model.trainings > 0).await;
+    assert_eq!(service.board().read().unwrap().model.kind, "light");
+    *sink.lock().unwrap() = None;
+    service.stop().await;
+
+    let service = start(&config, &secrets, &standin).await;
+    {
+        let board = service.board().read().unwrap();
+        assert_eq!(board.functions[0].info.name, "guest/burst");
+        assert_eq!((board.model.kind, board.model.trainings), ("light", 0), "the stored one");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stem_cells_follow_the_targets() {
+    let folder = TempDir::new().unwrap();
+    let manifest = folder.path().join("runtimes.json");
+    let text = r#"{"runtimes":{"python":[{"kind":"python:3","default":true,"stemCells":[{"initialCount":1,"memory":"256 MB"}]}]}}"#;
+    std::fs::write(&manifest, text).unwrap();
+    let output = folder.path().join("ours.json");
+    let text = format!(
+        "[actuator]\nkind = \"manifest-file\"\nmanifest = {manifest:?}\noutput = {output:?}\ninvokers = 2\nidle_container_min = 2.0\nmin_interval_s = 0.0\n"
+    );
+    let both = Both::start(burst_action(), &text).await;
+    both.standin.drive(bursts(12)).await;
+    // Six containers on two invokers, when none is warm any more.
+    until(|| std::fs::read_to_string(&output).is_ok_and(|text| text.contains("\"initialCount\":3"))).await;
+    both.service.stop().await;
+}
+
+/// Wait for `condition`; a minute is more than it ever takes.
+async fn until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,108 @@
+//! `aquatope serve`, `doctor` and `config`: the service beside a platform.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aquatope_service::clock::Clock;
+use aquatope_service::config::{self, Config, Secrets};
+use aquatope_service::doctor::{self, Level};
+use aquatope_service::serve::{Events, Service};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::print;
+use crate::error::{Error, Result};
+use crate::train::background::Background;
+
+/// Observe a platform, plan its containers every minute and keep them warm, until it is told to stop.
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Look at everything the service needs, and say what to change. Nothing is changed.
+#[derive(Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Print a commented configuration with all defaults.
+#[derive(Args)]
+pub(super) struct Print {}
+
+#[derive(Args)]
+struct Place {
+    /// The configuration file; without it, defaults and the environment
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Place {
+    fn read(&self) -> Result<(Config, Secrets)> {
+        Ok(config::read(self.config.as_deref(), std::env::vars())?)
+    }
+}
+
+pub(super) fn print_config(_: Print) -> Result<()> {
+    print(config::DEFAULT)
+}
+
+pub(super) fn serve(arguments: Serve) -> Result<()> {
+    let (config, secrets) = arguments.place.read()?;
+    log(&config)?;
+    runtime()?.block_on(async {
+        // Before anything else, so that no signal is missed.
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let trainer = Arc::new(Background);
+        let service = Service::start(&config, &secrets, trainer, Clock::system(), Events::Kafka).await?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        service.stop().await;
+        Ok(())
+    })
+}
+
+pub(super) fn doctor(arguments: Doctor) -> Result<()> {
+    let (config, secrets) = arguments.place.read()?;
+    let findings = runtime()?.block_on(doctor::examine(&config, &secrets, Clock::system()));
+    let mut text = String::new();
+    for finding in &findings {
+        let mark = match finding.level {
+            Level::Well => "ok   ",
+            Level::Doubtful => "check",
+            Level::Broken => "FIX  ",
+        };
+        text.push_str(&format!("{mark}  {}\n", finding.what));
+        if !finding.mend.is_empty() {
+            text.push_str(&format!("       -> {}\n", finding.mend));
+        }
+    }
+    print(&text)?;
+    match findings.iter().filter(|finding| finding.level == Level::Broken).count() {
+        0 => Ok(()),
+        count => Err(Error::Failed(format!("{count} to fix before the service can work"))),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::Failed(error.to_string())
+}
+
+fn log(config: &Config) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter)
+        .map_err(|error| Error::input("log.filter", error.to_string(), "use error, warn, info or debug"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // The only error is a logger that is there already.
+    let _ = if config.log.json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    Ok(())
+}
