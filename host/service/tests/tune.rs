@@ -8,7 +8,7 @@ use aquatope_openwhisk::records::{Limits, Record};
 use aquatope_openwhisk::rest::{Client, Selection, Transport};
 use aquatope_service::tune::{
     Change, Finished, Guarded, Keep, Pace, Patient, Problem, Promise, Resources, Settings, TrialState,
-    TuneError, guard, tune,
+    TuneError, guard, is_clone, tune,
 };
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Config, Model};
@@ -42,15 +42,18 @@ fn config(models: [Model; 3]) -> Config {
 }
 
 /// Eight levels of memory for each of three functions, the second and third side by side.
-fn problem(settings: Settings) -> Arc<Problem> {
-    let text = json!({
+fn workflow() -> serde_json::Value {
+    json!({
         "schema": "aquatope-workflow/1", "name": "album",
         "functions": FUNCTIONS.map(|name| json!({"name": name, "concurrency": {"min": 1, "max": 4, "step": 1}})),
         "edges": [[0, 1], [0, 2]], "edge_overhead_s": 0.01,
         "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 2.2,
         "space": {"cpu": {"min": 0.5, "max": 4, "step": 0.5}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
-    });
-    let file = WorkflowFile::parse("album.json", &text.to_string()).unwrap();
+    })
+}
+
+fn problem(settings: Settings) -> Arc<Problem> {
+    let file = WorkflowFile::parse("album.json", &workflow().to_string()).unwrap();
     Arc::new(Problem::new(&file, json!({"picture": 7}), settings).unwrap())
 }
 
@@ -309,6 +312,66 @@ async fn what_the_platform_does_not_have_is_said_before_anything_is_run() {
     for standin in [standin, other] {
         assert_eq!(standin.with(|platform| platform.counts().events), 0);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workflow_that_fails_today_is_not_tuned_and_leaves_no_clone() {
+    let failing = models().map(|model| Model { failures: 1.0, ..model });
+    let (_standin, platform) = start(config(failing)).await;
+    let error = tuned(&platform, &problem(Settings::default())).await.unwrap_err();
+    assert!(matches!(error, TuneError::Baseline { .. }), "{error}");
+    assert!(error.to_string().contains("split__aquatope_album: application error: "), "{error}");
+    for name in FUNCTIONS {
+        assert_eq!(platform.client.action(&format!("{name}__aquatope_album"), false).await.unwrap(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cores_are_searched_for_where_the_platform_has_such_a_limit() {
+    let (_standin, platform) = start(Config { cpu_limits: true, ..config(models()) }).await;
+    let problem = problem(Settings { trials: 8, samples: 1, cpu_limits: true, ..Settings::default() });
+    let finished = tuned(&platform, &problem).await.unwrap();
+    assert_eq!(finished.today, [Resources { memory_mb: 1024, cpu: Some(1.0) }; 3]);
+    let mut cores: Vec<f64> = Vec::new();
+    for trial in &finished.trials {
+        let TrialState::Complete { latency_s, .. } = trial.state else { panic!("{trial:?}") };
+        let run_s = |(model, r): (Model, &Resources)| model.run_ms(r.cpu.unwrap()) / 1000.0;
+        let durations: Vec<f64> = models().into_iter().zip(&trial.resources).map(run_s).collect();
+        // The 3 ms on the way to each of two stages, and what rounding to milliseconds makes.
+        let expected = problem.workflow.latency(&durations) + 0.006;
+        assert!((latency_s - expected).abs() < 0.002, "{latency_s} {expected}");
+        cores.extend(trial.resources.iter().filter_map(|r| r.cpu));
+    }
+    assert!(cores.iter().any(|&cpu| cpu < 1.0) && cores.iter().any(|&cpu| cpu > 2.0), "{cores:?}");
+    let change = Change::plan(&platform, &problem, &finished.recommended.resources).await.unwrap();
+    change.apply(&platform).await.unwrap();
+    let action = platform.client.action("split", false).await.unwrap().unwrap();
+    assert_eq!(action.limits.cpu, finished.recommended.resources[0].cpu);
+    assert_eq!(change.roll_back(&platform).await.unwrap().left, Vec::<String>::new());
+    assert_eq!(platform.client.action("split", false).await.unwrap().unwrap().limits.cpu, Some(1.0));
+}
+
+#[test]
+fn clones_are_known_by_their_names() {
+    assert!(is_clone("guest/img/left__aquatope_album") && !is_clone("guest/img/left"));
+}
+
+#[test]
+fn problems_that_cannot_be_measured_are_refused() {
+    let wrong = |change: fn(&mut serde_json::Value), settings: Settings, input: serde_json::Value| {
+        let mut text = workflow();
+        change(&mut text);
+        let file = WorkflowFile::parse("album.json", &text.to_string()).unwrap();
+        Problem::new(&file, input, settings).unwrap_err().to_string()
+    };
+    let text = wrong(|_| {}, Settings { samples: 0, ..Settings::default() }, json!({}));
+    assert_eq!(text, "workflow album: samples: is 0; take 1 to 100 samples a trial");
+    let text = wrong(|_| {}, Settings::default(), json!([1]));
+    assert_eq!(text, "workflow album: input: is not a JSON object; actions take objects");
+    let text = wrong(|file| file["space"]["mem_mb"]["step"] = json!(0.5), Settings::default(), json!({}));
+    assert!(text.contains("space.mem_mb: has levels that are no whole MB"), "{text}");
+    let text = wrong(|file| file["prices"]["mem_per_gb_s"] = json!(0), Settings::default(), json!({}));
+    assert!(text.contains("prices.mem_per_gb_s: is 0; give memory a price"), "{text}");
 }
 
 async fn memory_of_production(platform: &Patient) -> Vec<u32> {

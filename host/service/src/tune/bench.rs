@@ -63,15 +63,20 @@ impl<'p> Bench<'p> {
     /// Clones every action of the workflow.
     ///
     /// # Errors
-    /// An action that is missing or a sequence, or a platform that does not allow the memory to be searched.
+    /// An action that is missing or a sequence, or calls the platform refuses; no clone is left then.
     pub(super) async fn prepare(platform: &Patient, problem: &'p Problem) -> Result<Self, TuneError> {
-        let mut bench = Self { platform: platform.clone(), problem, clones: Vec::new() };
+        let mut actions = Vec::new();
         for function in &problem.workflow.functions {
-            let name = &function.name;
-            let action = production(platform, problem, name, true).await?;
-            let clone = clone_name(name, &problem.name);
-            platform.call(|| platform.client.put_action(&clone, &action, true)).await?;
-            bench.clones.push((clone, None));
+            actions.push(production(platform, problem, &function.name, true).await?);
+        }
+        let clones =
+            problem.workflow.functions.iter().map(|f| (clone_name(&f.name, &problem.name), None)).collect();
+        let bench = Self { platform: platform.clone(), problem, clones };
+        for ((clone, _), action) in bench.clones.iter().zip(&actions) {
+            if let Err(error) = platform.call(|| platform.client.put_action(clone, action, true)).await {
+                bench.remove().await?;
+                return Err(error.into());
+            }
         }
         Ok(bench)
     }
@@ -231,9 +236,17 @@ pub(super) async fn production(
     Ok(action)
 }
 
+/// Between the names of action and workflow in the name of a clone.
+const MARK: &str = "__aquatope_";
+
+/// Whether an action, by whatever part of its name, is a clone made for trials. Its runs are no load to prepare for.
+pub fn is_clone(action: &str) -> bool {
+    action.contains(MARK)
+}
+
 /// `<action>__aquatope_<workflow>`, in the characters names of actions may have.
 fn clone_name(action: &str, workflow: &str) -> String {
     let allowed =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@') { c } else { '-' };
-    format!("{action}__aquatope_{}", workflow.chars().map(allowed).collect::<String>())
+    format!("{action}{MARK}{}", workflow.chars().map(allowed).collect::<String>())
 }

@@ -24,6 +24,7 @@ mod run;
 mod search;
 mod watch;
 
+pub use bench::is_clone;
 pub use change::{ActionChange, Change, RolledBack};
 pub use error::TuneError;
 pub use patient::{Pace, Patient};

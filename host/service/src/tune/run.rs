@@ -23,7 +23,7 @@ pub trait Keep: Send + Sync + 'static {
 /// Tunes a workflow on clones of its actions; production is only read. `saved` is what was kept last, if anything: the
 /// search goes on from there, with the trial that was not finished, unless it is of another problem. A trial is kept
 /// before it is run and its outcome before the next one is chosen. `see` is told after every step. The clones are deleted at
-/// the end; they stay when this is dropped before, and the next run takes them over.
+/// the end and after an error; they stay when this is dropped before, and the next run takes them over.
 ///
 /// # Errors
 /// [`TuneError`]. Troubles that pass are waited out, however long they last.
@@ -35,64 +35,69 @@ pub async fn tune(
     mut see: impl FnMut(&Progress) + Send,
 ) -> Result<Finished, TuneError> {
     check_platform(platform, problem).await?;
-    let mut search = match saved {
+    let restored = match saved {
         Some(bytes) => {
             let problem = problem.clone();
             apart(move || Search::restore(problem, &bytes)).await?
         }
         None => None,
     };
-    if search.is_none() {
-        let start = problem.nearest(&today(platform, problem).await?);
-        let problem = problem.clone();
-        search = Some(apart(move || Search::begin(problem, start)).await);
-    }
+    let search = match restored {
+        Some(search) => search,
+        None => {
+            let start = problem.nearest(&today(platform, problem).await?);
+            let problem = problem.clone();
+            apart(move || Search::begin(problem, start)).await
+        }
+    };
     let mut bench = Bench::prepare(platform, problem).await?;
-    while let Some(mut current) = search.take() {
+    let finished = finish(search, &mut bench, platform, keep, &mut see).await;
+    let removed = bench.remove().await;
+    // What ended the search says more than what the clean-up met.
+    let finished = finished?;
+    removed?;
+    Ok(finished)
+}
+
+/// Steps until the trials are used up.
+async fn finish(
+    mut search: Search,
+    bench: &mut Bench<'_>,
+    platform: &Patient,
+    keep: &Arc<dyn Keep>,
+    see: &mut (impl FnMut(&Progress) + Send),
+) -> Result<Finished, TuneError> {
+    loop {
         let step;
-        (current, step) = apart(move || {
-            let step = current.next();
-            (current, step)
+        (search, step) = apart(move || {
+            let step = search.next();
+            (search, step)
         })
         .await;
         let step = step?;
-        keep_safe(platform, keep, current.bytes()?).await;
-        match step {
-            Step::Profile(point) => {
-                let outcome = bench.measure(&point).await;
-                let baseline =
-                    |Obstacle { reason, .. }| TuneError::Baseline { workflow: problem.name.clone(), reason };
-                current.profiled(outcome.map_err(baseline)?);
-            }
-            Step::Trial(point) => {
-                let measured = bench.measure(&point).await;
-                let told;
-                (current, told) = apart(move || {
-                    let told = match measured {
-                        Ok(outcome) => current.told(outcome),
-                        Err(Obstacle { reason, starved }) => current.failed(reason, starved),
-                    };
-                    (current, told)
-                })
-                .await;
-                told?;
-            }
-            Step::Done => {
-                bench.remove().await?;
-                return apart(move || current.finish()).await;
-            }
-        }
-        keep_safe(platform, keep, current.bytes()?).await;
+        keep_safe(platform, keep, search.bytes()?).await;
+        let (profiling, point) = match step {
+            Step::Profile(point) => (true, point),
+            Step::Trial(point) => (false, point),
+            Step::Done => return apart(move || search.finish()).await,
+        };
+        let measured = bench.measure(&point).await;
         let progress;
-        (current, progress) = apart(move || {
-            let progress = current.progress();
-            (current, progress)
+        (search, progress) = apart(move || {
+            let told = match measured {
+                Ok(outcome) if profiling => search.profiled(outcome),
+                Ok(outcome) => search.told(outcome),
+                Err(Obstacle { reason, .. }) if profiling => Err(search.baseline_failed(reason)),
+                Err(Obstacle { reason, starved }) => search.failed(reason, starved),
+            };
+            let progress = told.map(|()| search.progress());
+            (search, progress)
         })
         .await;
+        let progress = progress?;
+        keep_safe(platform, keep, search.bytes()?).await;
         see(&progress);
-        search = Some(current);
     }
-    unreachable!("a search is put back or ends the loop")
 }
 
 /// Fails when the platform does not allow the memory to be searched.

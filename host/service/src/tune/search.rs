@@ -235,8 +235,15 @@ impl Search {
     }
 
     /// An outcome of the configuration of today.
-    pub(super) fn profiled(&mut self, outcome: Outcome) {
+    pub(super) fn profiled(&mut self, outcome: Outcome) -> Result<(), TuneError> {
+        outcome.checked().map_err(|error| self.baseline_failed(error.to_string()))?;
         self.saved.profile.push(outcome);
+        Ok(())
+    }
+
+    /// The configuration of today cannot be measured.
+    pub(super) fn baseline_failed(&self, reason: String) -> TuneError {
+        TuneError::Baseline { workflow: self.problem.name.clone(), reason }
     }
 
     /// The outcome of the trial that is running.
