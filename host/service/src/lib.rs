@@ -21,6 +21,7 @@ pub mod source;
 pub mod store;
 pub mod train;
 pub mod tune;
+mod workflows;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

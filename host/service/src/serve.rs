@@ -10,7 +10,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -19,10 +18,8 @@ use aquatope_core::activation::FunctionId;
 use aquatope_core::pool::{Hysteresis, Prices};
 use aquatope_core::time::{Minute, Timestamp};
 use aquatope_workflow::fault::Fault;
-use aquatope_workflow::workflow::Workflow;
-use aquatope_workflow::workflow_file::WorkflowFile;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::actuate::{BackEnd, OwnActivations, Runner, Wanted, Wants};
 use crate::board::Board;
@@ -34,6 +31,7 @@ use crate::platform::{self, fault};
 use crate::source::{Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, in_process, kafka};
 use crate::store::Store;
 use crate::train::{MINUTES, MODEL, Model, Schedule, Trainer, select};
+use crate::workflows::{Tuning, read_file};
 use crate::{http, write};
 
 /// The file of the store in the state folder.
@@ -59,6 +57,7 @@ pub struct Service {
     planner: JoinHandle<()>,
     runner: JoinHandle<()>,
     server: JoinHandle<()>,
+    workflows: JoinSet<()>,
 }
 
 impl Service {
@@ -77,6 +76,7 @@ impl Service {
         let board = Arc::new(RwLock::new(Board { started_ms: clock.now().0, ..Board::default() }));
         let planning = Planning::new(config, trainer, Arc::clone(&store), Arc::clone(&board), clock)?;
         // So that a fault of the configuration is told before anything runs.
+        let tunings = Tuning::all(config, secrets, &store, &board, clock)?;
         BackEnd::new(config, secrets, OwnActivations::default())?;
         let listener = http::bind(config.http.listen).await.map_err(|error| {
             fault(
@@ -97,11 +97,22 @@ impl Service {
             let stopping = Arc::clone(&stopping);
             tokio::task::spawn_blocking(move || planning.run(received, &wants, &stopping))
         };
+        let mut approvals = HashMap::new();
+        let mut workflows = JoinSet::new();
+        for tuning in tunings {
+            approvals.insert(tuning.name().to_owned(), Arc::clone(&tuning.approved));
+            workflows.spawn(tuning.run());
+        }
         let (stop, stopped) = watch::channel(false);
-        let shared = http::Shared { board: Arc::clone(&board), ingest: ingest.shared_status() };
+        let shared = http::Shared {
+            board: Arc::clone(&board),
+            ingest: ingest.shared_status(),
+            approvals: Arc::new(approvals),
+            token: secrets.http.clone(),
+        };
         let server = tokio::spawn(http::serve(listener, shared, stopped));
         tracing::info!(%address, "serving");
-        Ok(Self { address, events, ingest, board, stopping, stop, planner, runner, server })
+        Ok(Self { address, events, ingest, board, stopping, stop, planner, runner, server, workflows })
     }
 
     /// Where it listens.
@@ -123,6 +134,9 @@ impl Service {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stopping.store(true, Ordering::Relaxed);
+        // A search has kept every step it finished.
+        let mut workflows = self.workflows;
+        workflows.shutdown().await;
         // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
         let ingest = self.ingest;
         let _ = tokio::task::spawn_blocking(move || drop(ingest)).await;
@@ -421,7 +435,7 @@ fn plan_config(config: &Config) -> PlanConfig {
 fn upstream(config: &Config) -> Result<HashMap<String, String>, Fault> {
     let mut upstream = HashMap::new();
     for registered in &config.workflow {
-        let workflow = read_workflow(&registered.file)?;
+        let workflow = read_file(registered)?.workflow;
         let full = |name: &str| format!("{}/{name}", registered.namespace);
         for &(from, to) in &workflow.edges {
             let (from, to) = (&workflow.functions[from], &workflow.functions[to]);
@@ -429,10 +443,4 @@ fn upstream(config: &Config) -> Result<HashMap<String, String>, Fault> {
         }
     }
     Ok(upstream)
-}
-
-fn read_workflow(path: &Path) -> Result<Workflow, Fault> {
-    let at = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| fault(&at, error, "name a workflow file"))?;
-    WorkflowFile::parse(&at, &text).map(|file| file.workflow)
 }

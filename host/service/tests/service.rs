@@ -50,15 +50,15 @@ type Sink = Arc<Mutex<Option<mpsc::Sender<Vec<u8>>>>>;
 
 impl Both {
     async fn start(actions: Vec<Action>, text: &str) -> Self {
+        let config =
+            aquatope_standin::config::Config { idle_timeout_ms: 120_000, actions, ..Default::default() };
+        Self::beside(config, text).await
+    }
+
+    async fn beside(config: aquatope_standin::config::Config, text: &str) -> Self {
         let sink = Sink::default();
         let heard = Arc::clone(&sink);
-        let config = aquatope_standin::config::Config {
-            per_minute: 100_000,
-            concurrent: 1000,
-            idle_timeout_ms: 120_000,
-            actions,
-            ..aquatope_standin::config::Config::default()
-        };
+        let config = aquatope_standin::config::Config { per_minute: 100_000, concurrent: 1000, ..config };
         let standin = Standin::start(config, SPEED, 0, move |event| {
             if let Some(sink) = heard.lock().unwrap().as_ref() {
                 let _ = sink.send(event);
@@ -93,6 +93,7 @@ fn configure(folder: &TempDir, standin: &Standin, text: &str) -> (Config, Secret
     let environment = [
         ("AQUATOPE_OPENWHISK_AUTH", auth.as_str()),
         ("AQUATOPE_CONTROLLER_AUTH", "controller.user:controller.pass"),
+        ("AQUATOPE_HTTP_TOKEN", "open sesame"),
     ];
     config::read(Some(&path), environment.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap()
 }
@@ -299,6 +300,62 @@ async fn stem_cells_follow_the_targets() {
     both.standin.drive(bursts(12)).await;
     // Six containers on two invokers, when none is warm any more.
     until(|| std::fs::read_to_string(&output).is_ok_and(|text| text.contains("\"initialCount\":3"))).await;
+    both.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_is_tuned_and_applied_when_somebody_approves() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("pair.json");
+    let text = r#"{"schema":"aquatope-workflow/1","name":"pair","functions":[{"name":"a"},{"name":"b"}],"edges":[[0,1]],
+        "edge_overhead_s":0.01,"prices":{"cpu_per_core_s":0.2,"mem_per_gb_s":0.05},"qos_s":3.0,
+        "space":{"cpu":{"min":0.5,"max":4,"step":0.5},"mem_mb":{"min":256,"max":2048,"step":256}}}"#;
+    std::fs::write(&file, text).unwrap();
+    let model = Model { fixed_ms: 100.0, work_ms: 500.0, ..Model::default() };
+    let action = |name: &str| Action { memory_mb: 2048, ..Action::new(name, "python:3", model) };
+    let actions = vec![action("a"), action("b"), Action::sequence("pair", &["a", "b"])];
+    let config = aquatope_standin::config::Config {
+        actions,
+        invokers_mb: vec![16_384; 2],
+        // What a search thinks takes minutes of this clock, and must not cool the containers.
+        idle_timeout_ms: i64::MAX / 4,
+        ..Default::default()
+    };
+    let both = Both::beside(
+        config,
+        &format!("[[workflow]]\nfile = {file:?}\ntune = true\nsamples = 1\ntrials = 12\n"),
+    )
+    .await;
+    let state = || both.service.board().read().unwrap().workflows["pair"].clone();
+    let approve = async |token: &str, name: &str| {
+        let url = format!("http://{}/api/workflows/{name}/approve", both.service.address());
+        reqwest::Client::new().post(url).bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(approve("open sesame", "pair").await, 409, "there is nothing to approve of yet");
+    until(|| state().state == "waiting for approval" || state().error.is_some()).await;
+    assert_eq!(state().error, None);
+    assert_eq!(state().trials, 12);
+    let memory = |name: &str| {
+        both.standin.with(|platform| {
+            platform.action(name, false).and_then(|action| action["limits"]["memory"].as_u64())
+        })
+    };
+    assert_eq!((memory("a"), memory("b")), (Some(2048), Some(2048)), "production is as it was");
+    assert_eq!(approve("wrong", "pair").await, 401);
+    assert_eq!(approve("open sesame", "other").await, 404);
+    assert_eq!(approve("open sesame", "pair").await, 202);
+    until(|| state().state == "applied, being watched").await;
+    assert!(memory("a") < Some(2048) || memory("b") < Some(2048));
+    // The clones of the trials are no functions of anybody's.
+    let clones = both
+        .service
+        .board()
+        .read()
+        .unwrap()
+        .functions
+        .iter()
+        .any(|f| f.info.name.contains("__aquatope_") && f.target.is_some());
+    assert!(!clones);
     both.service.stop().await;
 }
 

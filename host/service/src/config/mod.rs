@@ -217,8 +217,10 @@ pub enum ActuatorKind {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Where we listen; nothing can be written there.
+    /// Where we listen.
     pub listen: SocketAddr,
+    /// File that holds the token that approvals need; or set `AQUATOPE_HTTP_TOKEN`. Without one nothing can be written.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[log]`
@@ -252,6 +254,12 @@ pub struct Workflow {
     /// Samples of a trial.
     #[serde(default = "three")]
     pub samples: usize,
+    /// Trials in all.
+    #[serde(default = "forty")]
+    pub trials: usize,
+    /// Whether the platform keeps and obeys `limits.cpu`; upstream does not.
+    #[serde(default)]
+    pub cpu_limits: bool,
 }
 
 fn guest() -> String {
@@ -264,6 +272,10 @@ fn empty_object() -> String {
 
 fn three() -> usize {
     3
+}
+
+fn forty() -> usize {
+    40
 }
 
 impl Default for State {
@@ -350,7 +362,7 @@ impl Default for Actuator {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9180)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9180)), token_file: None }
     }
 }
 

@@ -226,7 +226,7 @@ mod tests {
             } else if let Some(line) = line.strip_prefix("# ")
                 && uncommented.lines().any(|known| known == line)
                 && !section.is_empty()
-                && !["tune =", "apply =", "input =", "samples =", "namespace ="]
+                && !["tune =", "apply =", "input =", "samples =", "namespace =", "trials =", "cpu_limits ="]
                     .iter()
                     .any(|key| line.starts_with(key))
             {

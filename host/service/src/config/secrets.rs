@@ -8,7 +8,7 @@ use aquatope_workflow::fault::Fault;
 use super::Config;
 use super::read::fault;
 
-/// What authenticates us; each is `user:password` but for Kafka's, which is the password alone.
+/// What authenticates us; each is `user:password` but for Kafka's password and our own token.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     /// `AQUATOPE_OPENWHISK_AUTH`
@@ -21,6 +21,8 @@ pub struct Secrets {
     pub couchdb: Option<Secret>,
     /// `AQUATOPE_KAFKA_PASSWORD`
     pub kafka: Option<Secret>,
+    /// `AQUATOPE_HTTP_TOKEN`
+    pub http: Option<Secret>,
 }
 
 impl Secrets {
@@ -35,6 +37,7 @@ impl Secrets {
                 "AQUATOPE_INVOKER_AUTH" => &mut secrets.invoker,
                 "AQUATOPE_COUCHDB_AUTH" => &mut secrets.couchdb,
                 "AQUATOPE_KAFKA_PASSWORD" => &mut secrets.kafka,
+                "AQUATOPE_HTTP_TOKEN" => &mut secrets.http,
                 _ => {
                     rest.push((name, value));
                     continue;
@@ -54,6 +57,7 @@ impl Secrets {
             (&mut self.invoker, "openwhisk.invoker_auth_file", &whisk.invoker_auth_file),
             (&mut self.couchdb, "actuator.couchdb_auth_file", &config.actuator.couchdb_auth_file),
             (&mut self.kafka, "kafka.password_file", &config.kafka.password_file),
+            (&mut self.http, "http.token_file", &config.http.token_file),
         ];
         for (secret, key, file) in files {
             if let (None, Some(path)) = (&secret, file) {

@@ -1,14 +1,15 @@
 //! The JSON API.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
 use crate::board::{Function, Shown};
 use crate::read;
+use crate::workflows::WAITING;
 
 /// `GET /api/status`: everything but the functions.
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
@@ -116,4 +117,39 @@ pub(super) async fn function(
 /// `GET /api/workflows`
 pub(super) async fn workflows(State(shared): State<Shared>) -> Json<Value> {
     Json(json!(read(&shared.board).workflows))
+}
+
+/// `POST /api/workflows/NAME/approve`, with `Authorization: Bearer TOKEN`.
+pub(super) async fn approve(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> (StatusCode, String) {
+    let Some(token) = &shared.token else {
+        let text = "approvals are off: set AQUATOPE_HTTP_TOKEN for the service\n";
+        return (StatusCode::FORBIDDEN, text.to_owned());
+    };
+    let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
+    if !given.is_some_and(|given| same(given, token.reveal().as_bytes())) {
+        return (StatusCode::UNAUTHORIZED, "wrong token\n".to_owned());
+    }
+    let waiting =
+        |board: &crate::board::Board| board.workflows.get(&name).is_some_and(|w| w.state == WAITING);
+    match shared.approvals.get(&name) {
+        None => (StatusCode::NOT_FOUND, format!("no workflow {name:?}; GET /api/workflows lists them\n")),
+        // A permit given before would approve of something nobody has seen.
+        Some(_) if !waiting(&read(&shared.board)) => {
+            (StatusCode::CONFLICT, format!("workflow {name:?} has nothing to approve of now\n"))
+        }
+        Some(workflow) => {
+            workflow.notify_one();
+            (StatusCode::ACCEPTED, "approved\n".to_owned())
+        }
+    }
+}
+
+/// Equality that takes the same time wherever the texts differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }

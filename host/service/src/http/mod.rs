@@ -1,24 +1,27 @@
-//! Our own HTTP interface: metrics, health, a JSON API and the dashboard. Nothing can be written.
+//! Our own HTTP interface: metrics, health, a JSON API and the dashboard. It reads; the one thing that can be written, the
+//! approval of a workflow's configuration, needs a token that the operator sets.
 //!
 //! Bounded in every way: connections, the time a client may take for its headers and for a whole request, and bodies.
 
 mod api;
 mod metrics;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use aquatope_openwhisk::credentials::Secret;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::board::Board;
 use crate::source::SharedStatus;
@@ -41,6 +44,10 @@ pub struct Shared {
     pub board: Arc<RwLock<Board>>,
     /// What the observing thread says of itself.
     pub ingest: SharedStatus,
+    /// The workflows that are tuned, by name, to be approved.
+    pub approvals: Arc<HashMap<String, Arc<Notify>>>,
+    /// What authenticates approvals; none: they are refused.
+    pub token: Option<Secret>,
 }
 
 /// Serve until `stop` says so.
@@ -88,6 +95,7 @@ fn router(shared: Shared) -> Router {
         .route("/api/functions", get(api::functions))
         .route("/api/function", get(api::function))
         .route("/api/workflows", get(api::workflows))
+        .route("/api/workflows/{name}/approve", post(api::approve))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; GET / shows what there is\n") })
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(shared)

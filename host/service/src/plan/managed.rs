@@ -1,5 +1,7 @@
 //! Which functions are managed.
 
+use crate::tune::is_clone;
+
 /// Patterns of `namespace/[package/]action`; `*` stands for anything, also for nothing and for slashes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Managed {
@@ -12,9 +14,10 @@ impl Managed {
         Self { patterns }
     }
 
-    /// Whether the function `name` is managed.
+    /// Whether the function `name` is managed. The clones that trials of a workflow run on never are.
     pub fn contains(&self, name: &str) -> bool {
-        self.patterns.is_empty() || self.patterns.iter().any(|pattern| matches(pattern, name))
+        let wanted = |pattern: &String| matches(pattern, name);
+        !is_clone(name) && (self.patterns.is_empty() || self.patterns.iter().any(wanted))
     }
 }
 
