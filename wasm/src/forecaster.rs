@@ -121,6 +121,7 @@ impl Forecaster {
             experts: &reading.experts,
             unit: reading.unit,
         };
+        plain::room(size_of::<f32>() * model.scratch_len())?;
         let mut scratch = vec![0.0; model.scratch_len()];
         let mut rng = models::stream(self.seed, u64::from(minute.0));
         Ok(model.forecast(&input, self.passes, &mut rng, &mut scratch)?)

@@ -19,6 +19,8 @@ use wasm_bindgen::{JsCast, JsError, JsValue};
 const MAX_DEPTH: usize = 32;
 /// The most values one argument may consist of.
 const MAX_VALUES: usize = 1 << 20;
+/// Bytes of the largest type that arrays are made of, an outcome.
+const LARGEST: usize = 64;
 /// The most bytes of a model or a snapshot.
 const MAX_BYTES: u32 = 64 << 20;
 
@@ -27,6 +29,7 @@ const MAX_BYTES: u32 = 64 << 20;
 /// # Errors
 /// The place and what is wrong there.
 pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &JsValue) -> Result<T, JsError> {
+    room(0)?;
     let left = Cell::new(MAX_VALUES);
     let place = Place { step: Step::Argument(name), outer: None, depth: 0 };
     let reader = Reader { value: value.clone(), place: &place, left: &left };
@@ -38,6 +41,7 @@ pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &JsValue) -> Result<T
 /// # Errors
 /// None in practice: the types shown have text keys only.
 pub(crate) fn show<T: Serialize>(value: &T) -> Result<JsValue, JsError> {
+    room(0)?;
     let serializer = serde_wasm_bindgen::Serializer::new();
     value.serialize(&serializer).map_err(|error| JsError::new(&error.to_string()))
 }
@@ -63,8 +67,26 @@ pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>, JsError> {
     if length > MAX_BYTES {
         return Err(JsError::new(&format!("{name}: {length} bytes, at most {MAX_BYTES} are read")));
     }
+    room(4 * length as usize)?;
     Ok(array.to_vec())
 }
+
+/// Makes sure that memory for `bytes`, and [`SLACK`] for all that is small, can be had: an allocation that fails inside of
+/// the module would end it. Called before whatever takes memory.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn room(bytes: usize) -> Result<(), JsError> {
+    let mut probe = Vec::<u8>::new();
+    let found = probe.try_reserve_exact(bytes.saturating_add(SLACK));
+    // Unless somebody looks at it, the compiler takes it for granted.
+    std::hint::black_box(&probe);
+    found.map_err(|_| JsError::new(NO_ROOM))
+}
+
+/// More than any call allocates beside what `room` is asked for.
+const SLACK: usize = 1 << 20;
+const NO_ROOM: &str = "out of memory; free() what is not needed any more";
 
 /// Where a value stands in an argument: `options.axes[0].min`.
 #[derive(Clone, Copy)]
@@ -206,6 +228,8 @@ impl<'r> Reader<'r> {
         let length = Reflect::get(&self.value, &"length".into()).map_err(thrown)?;
         let length = length.as_f64().unwrap_or(0.0) as u32;
         self.admit(length as usize)?;
+        // A vector grows by doubling, and the old one is there while it is copied.
+        room(4 * LARGEST * length as usize).map_err(|_| Fault::custom(NO_ROOM))?;
         Ok(Items { list: self.value, place: self.place, left: self.left, next: 0, length })
     }
 

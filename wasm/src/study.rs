@@ -153,6 +153,7 @@ impl Study {
     /// # Errors
     /// None in practice.
     pub fn snapshot(&self) -> Result<Vec<u8>, JsError> {
+        plain::room(3 * SNAPSHOT)?;
         let (structured, study) = self.engine.snapshot()?;
         let mut buffer = vec![0; SNAPSHOT];
         let used = SAVED.encode(&Saved { asks: self.asks, structured, study }, &mut buffer)?.len();

@@ -6,12 +6,16 @@ export const pkg = new URL("../pkg/", import.meta.url);
 const fixtures = new URL("../../fixtures/", import.meta.url);
 
 export const modules = { plain: "aquatope_wasm_bg.wasm", simd: "aquatope_wasm_simd_bg.wasm" };
+/** The optimiser alone. */
+export const studyModules = { "study, plain": "aquatope_study_bg.wasm", "study, simd": "aquatope_study_simd_bg.wasm" };
 
-/** The bindings with their own instance of a module. */
-export async function bindings(name) {
+/** The bindings with their own instance of a module; `edit` may change its bytes. */
+export async function bindings(name, edit = (bytes) => bytes) {
+    const file = modules[name] ?? studyModules[name];
     // Another address is another instance of the glue.
-    const glue = await import(`../pkg/aquatope_wasm_web.js?${name}`);
-    const memory = glue.initSync({ module: readFileSync(new URL(modules[name], pkg)) }).memory;
+    const address = new URL(`${file.replace(/(_simd)?_bg.wasm/, "_web.js")}?${name}${edit.name}`, pkg);
+    const glue = await import(address);
+    const memory = glue.initSync({ module: edit(readFileSync(new URL(file, pkg))) }).memory;
     return { ...glue, memory };
 }
 

@@ -1,0 +1,24 @@
+// What the benches time, wherever they run: one ask of the black box (3 trials after 30, in 8 dimensions), milliseconds.
+// `host/workflow/examples/ask.rs` is the native twin.
+
+export function timeAsk({ Study }, repetitions = 15, clock = () => performance.now()) {
+    const axis = { min: 0.1, max: 4, step: 0.1, log: true };
+    const study = new Study({ axes: Array(8).fill(axis), qos: 10, seed: 1 });
+    while (study.trials().length < 30) {
+        for (const { id, values } of study.ask(study.trials().length < 10 ? 10 : 3)) {
+            const latency = values.reduce((sum, value) => sum + 1 / value, 0);
+            study.tell(id, { cost: latency * values.reduce((sum, value) => sum + value, 1), latency });
+        }
+    }
+    const saved = study.snapshot();
+    study.free();
+    const times = Array.from({ length: repetitions }, () => {
+        const copy = Study.restore(saved);
+        const before = clock();
+        copy.ask(3);
+        const time = clock() - before;
+        copy.free();
+        return time;
+    }).sort((a, b) => a - b);
+    return { median: times[repetitions >> 1], best: times[0] };
+}
