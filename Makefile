@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test playground playground-build playground-test docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test wasm-figures playground playground-build playground-test docs bench clean fuzz miri
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test playground playground-test docs bench clean fuzz miri"
+	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri"
 
 # Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
 setup:
@@ -109,6 +109,10 @@ wasm-test: wasm
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner $(CARGO) test --locked --profile wasm \
 	  --target wasm32-unknown-unknown -p aquatope-wasm --test api
 	cd wasm && npm test
+
+# The figures that depend on the machine: an ask natively and in Chromium, the first paint, frames while tuning.
+wasm-figures: playground-build
+	cd wasm/playground && node test/figures.mjs
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -286,6 +286,34 @@ withPage("a workflow can be edited, tuned and shared by its address", async (pag
   await page.waitForFunction(() => /name|edges|missing/.test(document.querySelector("#editor-body [role=alert]").textContent));
 });
 
+test("the package’s example of a page works without a bundler, with the answers of Node", async () => {
+  const files = await serve(here("../.."));
+  const page = await browser.newPage();
+  const said = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+  page.on("pageerror", (error) => said.push(error.message));
+  try {
+    await page.goto(`${files.url}examples/browser.html`);
+    await page.waitForFunction(() => document.querySelector("#out").textContent.startsWith("{"), undefined, { timeout: 60_000 });
+    const { simd, ...best } = JSON.parse(await page.locator("#out").textContent());
+    assert.equal(simd, true);
+    const { Study } = await import("../../pkg/nodejs.cjs");
+    const study = new Study({ axes: [{ min: 0.1, max: 4, step: 0.1, log: true }, { min: 128, max: 2048, step: 64, log: true }], qos: 1.2, seed: 1 });
+    for (let asked = 0; asked < 30; ) {
+      for (const { id, values: [cpu, memory] } of study.ask(asked === 0 ? 10 : 3)) {
+        const latency = (0.2 + 1.5 / cpu) * Math.max(700 / memory, 1);
+        study.tell(id, { cost: (cpu * 0.173 + (memory / 1024) * 0.05) * latency, latency });
+        asked += 1;
+      }
+    }
+    assert.deepEqual(best, study.recommendation());
+    assert.deepEqual(said.filter((text) => !/favicon|404/.test(text)), []);
+  } finally {
+    await page.close();
+    files.close();
+  }
+});
+
 withPage("charts are saved as SVG that needs no style sheet", async (page) => {
   await open(page, "#tune?workflow=single1&trials=12");
   await page.click("#run");

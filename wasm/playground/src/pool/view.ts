@@ -340,6 +340,9 @@ export class PoolView {
     const others = fixed.map((point) => ({ x: place(point)[0], y: place(point)[1], title: point.name }));
     const at = plan && plan.tally.minutes > 0 ? place(plan) : undefined;
     const shown = [...curve, ...others.map(({ x, y }): [number, number] => [x, y]), ...(at ? [at] : [])];
+    // Prices that hardly keep a container would press all that matters to the bottom.
+    const most = 2 * Math.max(...[...others.map(({ y }) => y), at?.[1] ?? 0]) || Infinity;
+    const beyond = curve.filter(([, y]) => y > most).length;
     const marks: Mark[] = [
       { type: "line", kind: "belief", points: curve },
       { type: "dots", kind: "belief", points: front.map((point, index) => ({ x: curve[index]![0], y: curve[index]![1], title: `${point.name} GB-minutes` })) },
@@ -350,10 +353,10 @@ export class PoolView {
       title: "Cold starts against idle memory for all prices",
       description: done ? `${front.length} prices. ${this.finding()}` : "Comes when all minutes are forecast.",
       x: { label: "Idle memory (GB h)", range: around(shown.map(([x]) => x), [0, 1], 0) },
-      y: { label: "Cold starts (% of containers)", range: around(shown.map(([, y]) => y), [0, 10], 0) },
+      y: { label: "Cold starts (% of containers)", range: around(shown.map(([, y]) => y).filter((y) => y <= most), [0, 10], 0) },
       marks,
       legend: [
-        { kind: "belief", shape: "line", text: "forecast, by price" },
+        { kind: "belief", shape: "line", text: beyond ? `forecast, by price (${beyond} above)` : "forecast, by price" },
         { kind: "chosen", shape: "diamond", text: "this price" },
         { kind: "fixed", shape: "square", text: "keep-alive" },
       ],

@@ -296,7 +296,8 @@ export class TuneView {
     });
     const good = shown.filter(({ id }) => !anomalous.has(id));
     const latest = step ? shown.slice(-(step.trials.length - (this.progress?.path.at(-2)?.trials ?? 0))) : [];
-    const places = [...shown.map(dot), ...[start, optimum, step?.truth].filter((at) => at).map((at) => ({ x: at!.latency, y: at!.cost }))];
+    // Anomalies may lie far away; the frame is that of the others.
+    const places = [...good.map(dot), ...[start, optimum, step?.truth].filter((at) => at).map((at) => ({ x: at!.latency, y: at!.cost }))];
     const qos = plan?.qos ?? this.settings.qos;
     const [x, y] = [cloudRange(places.map(({ x }) => x), qos), cloudRange(places.map(({ y }) => y))];
     const beyond = shown.filter(({ outcome }) => outcome!.latency > x[1] || outcome!.cost > y[1]).length;
