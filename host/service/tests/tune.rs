@@ -175,11 +175,11 @@ async fn a_search_that_is_killed_goes_on_as_it_would_have() {
         let resumed = tune(&platform, &problem, Some(saved[at].clone()), &keep, |_| {}).await.unwrap();
         assert_eq!(resumed, whole, "killed after save {at}");
     }
-    // Trials that were finished are not run again: after the last one nothing is.
+    // Trials that were finished are not run again: after the last one nothing is, and no platform is needed.
     let (standin, platform) = start(config(models())).await;
+    standin.stop();
     let keep: Arc<dyn Keep> = Arc::new(Memory::default());
     assert_eq!(tune(&platform, &problem, saved.last().cloned(), &keep, |_| {}).await.unwrap(), whole);
-    assert_eq!(standin.with(|platform| platform.counts().events), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,7 +34,6 @@ pub async fn tune(
     keep: &Arc<dyn Keep>,
     mut see: impl FnMut(&Progress) + Send,
 ) -> Result<Finished, TuneError> {
-    check_platform(platform, problem).await?;
     let restored = match saved {
         Some(bytes) => {
             let problem = problem.clone();
@@ -43,6 +42,7 @@ pub async fn tune(
         None => None,
     };
     let search = match restored {
+        Some(mut search) if search.is_done() => return apart(move || search.finish()).await,
         Some(search) => search,
         None => {
             let start = problem.nearest(&today(platform, problem).await?);
@@ -50,6 +50,7 @@ pub async fn tune(
             apart(move || Search::begin(problem, start)).await
         }
     };
+    check_platform(platform, problem).await?;
     let mut bench = Bench::prepare(platform, problem).await?;
     let finished = finish(search, &mut bench, platform, keep, &mut see).await;
     let removed = bench.remove().await;

@@ -206,6 +206,15 @@ impl Search {
         Ok(buffer)
     }
 
+    /// Whether nothing is left to be measured.
+    pub(super) fn is_done(&self) -> bool {
+        let Saved { profile, trials, .. } = &self.saved;
+        let running = trials.last().is_some_and(|trial| matches!(trial.state, State::Running));
+        profile.len() >= self.problem.settings.profile
+            && trials.len() >= self.problem.settings.trials
+            && !running
+    }
+
     /// What to measure next; a trial that was asked for and not finished comes again.
     pub(super) fn next(&mut self) -> Result<Step, TuneError> {
         if self.saved.profile.len() < self.problem.settings.profile {
