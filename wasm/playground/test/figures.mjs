@@ -20,7 +20,7 @@ for (const name of ["aquatope_study", "aquatope_wasm"]) {
 /** One ask after the other, natively and in Chromium in turn, so that what slows the machine slows all. */
 const asks = { native: [], "Chromium, SIMD": [], "Chromium, plain": [] };
 const wasm = await serve(here("../.."));
-for (let round = 0; round < 5; round++) {
+for (let round = 0; round < 10; round++) {
   const said = execFileSync("cargo", ["run", "--release", "--locked", "--quiet", "-p", "aquatope-workflow", "--example", "ask"], { encoding: "utf8" });
   const [median, best] = said.match(/[\d.]+(?= ms)/g).map(Number);
   asks.native.push({ median, best });
