@@ -76,7 +76,7 @@ export function draw(figure: HTMLElement, chart: Chart): void {
     ...legend.items,
     ...gridX(chart.x, across, inner),
     ...gridY(chart.y, up, inner),
-    chart.note ? svg("text", { class: "note end", x: inner.right, y: inner.bottom - 6 }, chart.note) : null,
+    chart.note ? svg("text", { class: "note end", x: inner.right, y: inner.top + 26 }, chart.note) : null,
     svg("g", { "clip-path": `url(#${id})` }, ...chart.marks.flatMap((mark) => drawMark(mark, across, up, inner))),
   );
   figure.querySelector("svg.chart")?.remove();
