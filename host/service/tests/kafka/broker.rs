@@ -22,8 +22,15 @@ pub(crate) struct Cluster {
 
 struct Node {
     port: u16,
+    /// Of the listener that asks for a password.
+    sasl_port: u16,
     process: Option<Child>,
 }
+
+/// Who may use the listener that asks for a password.
+pub(crate) const USER: &str = "aquatope";
+/// See [`USER`].
+pub(crate) const PASSWORD: &str = "open-sesame";
 
 /// Starting takes about three seconds; on a busy machine much longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -40,15 +47,17 @@ impl Cluster {
     /// Choose ports and write configurations, without starting anything.
     pub(crate) fn prepare(nodes: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (ports, controllers) = (free_ports(nodes), free_ports(nodes));
+        let ports = free_ports(3 * nodes);
+        let (ports, others) = ports.split_at(nodes);
+        let (controllers, sasl_ports) = others.split_at(nodes);
         let voters: Vec<String> =
             controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{port}")).collect();
         let log = "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n\
                    log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
                    log4j.appender.out.layout.ConversionPattern=%d %p %c %m%n\n";
         fs::write(folder.path().join("log4j.properties"), log).unwrap();
-        for (at, (port, controller)) in ports.iter().zip(&controllers).enumerate() {
-            let id = at + 1;
+        for (at, (port, controller)) in ports.iter().zip(controllers).enumerate() {
+            let (id, sasl_port) = (at + 1, sasl_ports[at]);
             let data = folder.path().join(format!("data{at}"));
             let replicas = nodes.min(3);
             fs::create_dir(&data).unwrap();
@@ -57,9 +66,13 @@ impl Cluster {
             fs::write(data.join("meta.properties"), formatted).unwrap();
             let properties = format!(
                 "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={}\n\
-                 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-                 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\nlog.dirs={}\n\
+                 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
+                 CONTROLLER://127.0.0.1:{controller}\n\
+                 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}\n\
+                 controller.listener.names=CONTROLLER\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,\
+                 SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\nsasl.enabled.mechanisms=PLAIN\n\
+                 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
+                 PlainLoginModule required user_{USER}=\"{PASSWORD}\";\nlog.dirs={}\n\
                  offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=1\n\
                  transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr=1\n\
                  transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
@@ -71,7 +84,8 @@ impl Cluster {
             );
             fs::write(folder.path().join(format!("node{at}.properties")), properties).unwrap();
         }
-        let nodes = ports.into_iter().map(|port| Node { port, process: None }).collect();
+        let nodes = ports.iter().zip(sasl_ports);
+        let nodes = nodes.map(|(&port, &sasl_port)| Node { port, sasl_port, process: None }).collect();
         Self { nodes, folder }
     }
 
@@ -80,6 +94,11 @@ impl Cluster {
         let addresses: Vec<String> =
             self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         addresses.join(",")
+    }
+
+    /// The address that asks for [`USER`] and [`PASSWORD`], by SASL PLAIN.
+    pub(crate) fn sasl_broker(&self) -> String {
+        format!("127.0.0.1:{}", self.nodes[0].sasl_port)
     }
 
     /// End a node with SIGKILL.

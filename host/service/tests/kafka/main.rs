@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let tests = [
         ("starts_before_the_broker_and_the_topic", tests::starts_before_the_broker_and_the_topic as fn()),
         ("a_wrong_protocol_is_told", tests::a_wrong_protocol_is_told),
+        ("a_wrong_password_is_told_and_not_shown", tests::a_wrong_password_is_told_and_not_shown),
         ("windows_are_those_of_the_load", tests::windows_are_those_of_the_load),
         ("unreadable_messages_are_kept_aside", tests::unreadable_messages_are_kept_aside),
         ("kills_lose_nothing_and_double_nothing", tests::kills_lose_nothing_and_double_nothing),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Minute;
+use aquatope_openwhisk::credentials::Secret;
 use aquatope_service::clock::Clock;
 use aquatope_service::config::Kafka;
 use aquatope_service::observe::{MinuteReport, ObserverConfig};
@@ -36,6 +37,16 @@ impl Reader {
         clock: Clock,
         records: Option<Arc<dyn Records>>,
     ) -> Self {
+        Self::with_password(config, None, state, clock, records)
+    }
+
+    pub(crate) fn with_password(
+        config: &Kafka,
+        password: Option<&Secret>,
+        state: &Path,
+        clock: Clock,
+        records: Option<Arc<dyn Records>>,
+    ) -> Self {
         let store = Arc::new(Store::open(state, 15).unwrap());
         let ingest = IngestConfig {
             topic: config.topic.clone(),
@@ -45,7 +56,7 @@ impl Reader {
         };
         let (sender, reports) = channel(4);
         let ingest = Ingest::new(ingest, store.clone(), sender, clock).unwrap();
-        let handle = source::kafka::spawn(config, None, ingest, records).unwrap();
+        let handle = source::kafka::spawn(config, password, ingest, records).unwrap();
         Self { handle, store, reports }
     }
 

@@ -5,13 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use aquatope_core::time::Timestamp;
+use aquatope_openwhisk::credentials::Secret;
 use aquatope_openwhisk::records::Record;
 use aquatope_service::clock::Clock;
 use aquatope_service::config::{Kafka, Security};
 use aquatope_service::source::{IngestStatus, RecordError, Records};
 
 use crate::SHARED;
-use crate::broker::Cluster;
+use crate::broker::{Cluster, PASSWORD, USER};
 use crate::kills::kill_readers;
 use crate::load::{Run, Sender, after, past_runs, send, truth};
 use crate::reader::{Reader, assert_same, kafka};
@@ -86,6 +87,33 @@ pub(crate) fn a_wrong_protocol_is_told() {
         status.error.as_ref().is_some_and(|error| error.contains("SSL handshake failed"))
     };
     assert!(!reader.wait("the handshake fails", told).connected);
+}
+
+pub(crate) fn a_wrong_password_is_told_and_not_shown() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("secret", 1, &[]);
+    let runs = past_runs(2, 20, 5, 10);
+    send(&cluster.brokers(), "secret", 1, &runs);
+    let kafka = Kafka {
+        security: Security::SaslPlaintext,
+        sasl_mechanism: "PLAIN".into(),
+        username: USER.into(),
+        ..kafka(&cluster.sasl_broker(), "secret")
+    };
+    let (_folder, path) = state();
+    let start = |password: &str| {
+        let password = Secret::new(password);
+        Reader::with_password(&kafka, Some(&password), &path, Clock::system(), None)
+    };
+    let mut reader = start("open-barley");
+    let told = |status: &IngestStatus| {
+        status.error.as_ref().is_some_and(|error| error.contains("Authentication failed"))
+    };
+    let status = reader.wait("the password is refused", told);
+    assert!(!status.error.unwrap().contains("barley"));
+    drop(reader);
+    assert_same(&start(PASSWORD).finish(after(&runs)), &truth(&runs));
 }
 
 pub(crate) fn unreadable_messages_are_kept_aside() {
