@@ -92,6 +92,8 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
         .set("fetch.error.backoff.ms", "200")
         // What is fetched ahead: bounds the memory of a backlog.
         .set("queued.max.messages.kbytes", "32768")
+        // When that is full, librdkafka would rest for a second, and we drain it in a fraction of one.
+        .set("fetch.queue.backoff.ms", "10")
         .set("fetch.message.max.bytes", "4194304")
         .set("topic.metadata.refresh.interval.ms", "30000")
         .set_log_level(RDKafkaLogLevel::Warning);
