@@ -8,7 +8,7 @@ const MEMORY: u32 = 2000;
 const TOO_MANY: f64 = 0.12;
 
 /// The share of scored minutes whose peak exceeded the forecast's 95 % quantile, exponentially weighted over
-/// about [`MEMORY`] busy minutes of all functions together. Minutes that were idle and forecast to be are not counted.
+/// about two thousand busy minutes of all functions together. Minutes that were idle and forecast to be are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Drift {
     share: f64,
