@@ -14,7 +14,10 @@
 //! again after a restart; what was final already is left out then. So nothing is lost and nothing counts twice, and a
 //! duplicate has to be recognised only while a minute it touches is open.
 
+mod durable;
 mod exclusions;
+mod function;
+mod input;
 mod occupancy;
 mod partition;
 mod report;
@@ -30,9 +33,12 @@ use aquatope_core::time::{Minute, Timestamp};
 use aquatope_core::window::{HORIZON, Window};
 
 use exclusions::Exclusions;
+use function::{Function, describe};
 use partition::Partition;
 use runs::{Run, Runs};
 
+pub use durable::{Commit, Restored};
+pub use input::{Counters, Finished, Origin};
 pub use partition::{PartitionOffsets, Place};
 pub use report::{FunctionInfo, MinuteReport, SequenceMinute, Throttled};
 
@@ -52,99 +58,6 @@ impl Default for ObserverConfig {
     fn default() -> Self {
         Self { lateness: Duration::from_secs(2), final_after: Duration::from_secs(360), exact_runs: 512 }
     }
-}
-
-/// One finished activation, from an event or a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finished<'a> {
-    /// `namespace/[package/]action`.
-    pub name: &'a str,
-    /// The invoking namespace.
-    pub namespace: &'a str,
-    /// The runtime's kind.
-    pub kind: &'a str,
-    /// Its id; old versions of OpenWhisk send none, and then a duplicate is not recognised.
-    pub id: Option<ActivationId>,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// Run and initialisation, ms.
-    pub duration_ms: u64,
-    /// Wait before them, ms.
-    pub wait_ms: u64,
-    /// Initialisation, ms; 0 on a warm container.
-    pub init_ms: u64,
-    /// The action's memory limit, MB; 0: not known.
-    pub memory_mb: u32,
-    /// Whether it is the record of a whole sequence or composition, for which no container ran.
-    pub is_sequence: bool,
-    /// Whether it ended with an error.
-    pub failed: bool,
-}
-
-/// Where an activation was learned of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// From the message there.
-    Message(Place),
-    /// From the platform's records, for a gap in the messages.
-    Record,
-}
-
-/// How many messages there were of each kind since the start. Messages read again after a restart count once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Counters {
-    /// Runs of functions that were counted.
-    pub activations: u64,
-    /// Sequences and compositions.
-    pub sequences: u64,
-    /// Requests refused.
-    pub throttled: u64,
-    /// Known already.
-    pub duplicates: u64,
-    /// Our own warm-up calls.
-    pub own: u64,
-    /// OpenWhisk's own checks.
-    pub system: u64,
-    /// All of it in minutes that were final: not counted.
-    pub late: u64,
-    /// Arrived in a minute that was final: counted as busy in the later ones only.
-    pub partly: u64,
-    /// More than ten minutes ahead of the clock: not counted.
-    pub ahead: u64,
-    /// Not readable.
-    pub unreadable: u64,
-    /// Of other kinds.
-    pub other: u64,
-    /// Read before the restart, and again.
-    pub replayed: u64,
-}
-
-/// What becomes durable together.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Commit {
-    /// The minutes before it are final; none yet if `None`.
-    pub open: Option<Minute>,
-    /// Newly final windows, by minute, then function; idle ones left out.
-    pub windows: Vec<(FunctionId, Window)>,
-    /// Functions that are new or changed.
-    pub functions: Vec<(FunctionId, FunctionInfo)>,
-    /// Where to read on.
-    pub offsets: Vec<PartitionOffsets>,
-    /// Ids of our own warm-up calls, with the time they were told, if there are new ones: all that are remembered.
-    pub exclusions: Option<Vec<(ActivationId, Timestamp)>>,
-}
-
-/// What was durable when the process started.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Restored {
-    /// The minutes before it are final.
-    pub open: Option<Minute>,
-    /// The functions, by [`FunctionId`].
-    pub functions: Vec<FunctionInfo>,
-    /// Where to read on.
-    pub offsets: Vec<PartitionOffsets>,
-    /// Ids of our own warm-up calls.
-    pub exclusions: Vec<(ActivationId, Timestamp)>,
 }
 
 /// See the module's header.
@@ -176,18 +89,6 @@ pub struct Observer {
     changed: Vec<FunctionId>,
     counters: Counters,
 }
-
-#[derive(Clone, Debug)]
-struct Function {
-    info: FunctionInfo,
-    runs: Runs,
-    /// What the store was told last; `None`: nothing.
-    stored: Option<Means>,
-}
-
-/// What of a function's description changes all the time: runs, and the means of execution, initialisation and cold
-/// starts. It is told again when one of them moved by a tenth.
-type Means = [f64; 4];
 
 #[derive(Clone, Debug, Default)]
 struct Apart {
@@ -627,26 +528,6 @@ impl Apart {
     const IDS: usize = 65_536;
 }
 
-impl Function {
-    fn restored(info: FunctionInfo) -> Self {
-        let mut function = Self { info, runs: Runs::default(), stored: None };
-        function.stored = Some(function.means());
-        function
-    }
-
-    fn means(&self) -> Means {
-        let info = &self.info;
-        [(info.warm_runs + info.cold_runs) as f64, info.duration_ms, info.init_ms, info.cold_start_ms]
-    }
-
-    fn is_changed(&self) -> bool {
-        let moved = |stored: &Means| {
-            stored.iter().zip(self.means()).any(|(&was, is)| (is - was).abs() > 0.1 * was.abs())
-        };
-        self.stored.as_ref().is_none_or(moved)
-    }
-}
-
 impl SpilledIds {
     /// 1 to 2 x 16 MiB when there are that many.
     const GENERATION: usize = 1 << 20;
@@ -661,36 +542,6 @@ impl SpilledIds {
     fn contains(&self, id: ActivationId) -> bool {
         self.young.contains(&id) || self.old.contains(&id)
     }
-}
-
-/// Take one run into the description of its function; true: its memory or kind changed. New limits and new code make
-/// new containers, so the first run after such a change is a cold start.
-fn describe(info: &mut FunctionInfo, finished: &Finished<'_>) -> bool {
-    let mut changed = false;
-    if finished.init_ms > 0 {
-        if info.memory_mb != finished.memory_mb && finished.memory_mb != 0 {
-            info.memory_mb = finished.memory_mb;
-            changed = true;
-        }
-        // OpenWhisk says "unknown" of an action it could not fetch.
-        if info.kind != finished.kind && finished.kind != "unknown" {
-            finished.kind.clone_into(&mut info.kind);
-            changed = true;
-        }
-    }
-    let mean = |mean: &mut f64, runs: u64, value: f64| *mean += (value - *mean) / runs.min(64) as f64;
-    let (wait, init) = (finished.wait_ms as f64, finished.init_ms as f64);
-    if finished.init_ms == 0 {
-        info.warm_runs += 1;
-        mean(&mut info.wait_ms, info.warm_runs, wait);
-    } else {
-        info.cold_runs += 1;
-        mean(&mut info.init_ms, info.cold_runs, init);
-        mean(&mut info.cold_start_ms, info.cold_runs, init + (wait - info.wait_ms).max(0.0));
-    }
-    let run = finished.duration_ms.saturating_sub(finished.init_ms) as f64;
-    mean(&mut info.duration_ms, info.warm_runs + info.cold_runs, run);
-    changed
 }
 
 /// The value of `key`, made if it is missing.

@@ -1,0 +1,71 @@
+//! What the observer is fed, and how it counts it.
+
+use aquatope_core::activation::ActivationId;
+use aquatope_core::time::Timestamp;
+
+use super::Place;
+
+/// One finished activation, from an event or a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished<'a> {
+    /// `namespace/[package/]action`.
+    pub name: &'a str,
+    /// The invoking namespace.
+    pub namespace: &'a str,
+    /// The runtime's kind.
+    pub kind: &'a str,
+    /// Its id; old versions of OpenWhisk send none, and then a duplicate is not recognised.
+    pub id: Option<ActivationId>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Run and initialisation, ms.
+    pub duration_ms: u64,
+    /// Wait before them, ms.
+    pub wait_ms: u64,
+    /// Initialisation, ms; 0 on a warm container.
+    pub init_ms: u64,
+    /// The action's memory limit, MB; 0: not known.
+    pub memory_mb: u32,
+    /// Whether it is the record of a whole sequence or composition, for which no container ran.
+    pub is_sequence: bool,
+    /// Whether it ended with an error.
+    pub failed: bool,
+}
+
+/// Where an activation was learned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the message there.
+    Message(Place),
+    /// From the platform's records, for a gap in the messages.
+    Record,
+}
+
+/// How many messages there were of each kind since the start. Messages read again after a restart count once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counters {
+    /// Runs of functions that were counted.
+    pub activations: u64,
+    /// Sequences and compositions.
+    pub sequences: u64,
+    /// Requests refused.
+    pub throttled: u64,
+    /// Known already.
+    pub duplicates: u64,
+    /// Our own warm-up calls.
+    pub own: u64,
+    /// OpenWhisk's own checks.
+    pub system: u64,
+    /// All of it in minutes that were final: not counted.
+    pub late: u64,
+    /// Arrived in a minute that was final: counted as busy in the later ones only.
+    pub partly: u64,
+    /// More than ten minutes ahead of the clock: not counted.
+    pub ahead: u64,
+    /// Not readable.
+    pub unreadable: u64,
+    /// Of other kinds.
+    pub other: u64,
+    /// Read before the restart, and again.
+    pub replayed: u64,
+}
