@@ -66,7 +66,7 @@ const COUNTERS: [OfFunction; 2] = [
 ];
 
 /// What the messages were.
-fn kinds(counters: &Counters) -> [(&'static str, u64); 12] {
+fn kinds(counters: &Counters) -> [(&'static str, u64); 13] {
     let Counters {
         activations,
         sequences,
@@ -77,6 +77,7 @@ fn kinds(counters: &Counters) -> [(&'static str, u64); 12] {
         late,
         partly,
         ahead,
+        implausible,
         unreadable,
         other,
         replayed,
@@ -91,6 +92,7 @@ fn kinds(counters: &Counters) -> [(&'static str, u64); 12] {
         ("late", late),
         ("partly_late", partly),
         ("ahead", ahead),
+        ("implausible", implausible),
         ("unreadable", unreadable),
         ("other", other),
         ("replayed", replayed),

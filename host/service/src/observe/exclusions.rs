@@ -42,7 +42,7 @@ impl Exclusions {
     }
 
     pub(super) fn expire(&mut self, now: Timestamp) {
-        while self.order.front().is_some_and(|&(at, _)| at.0 + KEEP_MS < now.0) {
+        while self.order.front().is_some_and(|&(at, _)| at.0.saturating_add(KEEP_MS) < now.0) {
             self.drop_oldest();
         }
     }

@@ -32,6 +32,21 @@ pub struct Finished<'a> {
     pub failed: bool,
 }
 
+/// A run, its initialisation or its wait longer than this, a day, is not believed: one of them would keep minutes open
+/// for as long. OpenWhisk's time limits are minutes.
+pub(super) const LONGEST_MS: u64 = 86_400_000;
+
+impl Finished<'_> {
+    /// When it arrived, ms since the epoch; `None`: its times are not to be believed.
+    pub(super) fn arrival(&self) -> Option<u64> {
+        let longest = self.duration_ms.max(self.wait_ms).max(self.init_ms);
+        if longest > LONGEST_MS {
+            return None;
+        }
+        self.ended.0.checked_sub(self.duration_ms + self.wait_ms)
+    }
+}
+
 /// Where an activation was learned of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -62,6 +77,8 @@ pub struct Counters {
     pub partly: u64,
     /// More than ten minutes ahead of the clock: not counted.
     pub ahead: u64,
+    /// Longer than a day, or begun before 1970: not counted.
+    pub implausible: u64,
     /// Not readable.
     pub unreadable: u64,
     /// Of other kinds.

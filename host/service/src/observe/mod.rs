@@ -183,6 +183,7 @@ impl Observer {
             Outcome::System => counters.system += 1,
             Outcome::Late => counters.late += 1,
             Outcome::Ahead => counters.ahead += 1,
+            Outcome::Implausible => counters.implausible += 1,
         }
     }
 
@@ -190,7 +191,7 @@ impl Observer {
     pub fn handle_throttled(&mut self, place: Place, namespace: &str, at: Timestamp) {
         let Some(replayed) = self.begin(Origin::Message(place), Some(at)) else { return };
         self.counters.throttled += u64::from(!replayed);
-        if at.0 <= self.now.0 + AHEAD_MS && self.open.is_none_or(|open| at.minute() >= open) {
+        if at.0 <= self.now.0.saturating_add(AHEAD_MS) && self.open.is_none_or(|open| at.minute() >= open) {
             let throttled = &mut self.apart.entry(at.minute()).or_default().throttled;
             *entry(throttled, namespace) += 1;
             self.touch(Origin::Message(place), at.minute());
@@ -243,9 +244,9 @@ impl Observer {
         self.holds > 0
     }
 
-    /// It is `now`. A clock that steps back stands still here.
+    /// It is `now`. When the clock steps back, what was closed stays closed, and the rest goes by the new time.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        self.now = now;
         self.exclusions.expire(self.now);
         let least = self.partitions.iter().map(Partition::watermark).min();
         if let Some(least) = least
@@ -255,22 +256,25 @@ impl Observer {
         }
     }
 
-    /// The minutes that are due to become final, to be made durable; `None`: none is. Nothing changes until
-    /// [`Self::handle_committed`], so a store that fails is simply asked again later. Work: O(r log r) in the runs of
-    /// each function.
+    /// The minutes that are due to become final, to be made durable; `None`: none is. After a long pause that takes
+    /// several commits, each of at most [`HORIZON`] minutes from the first that was not idle: call it until there is
+    /// none. Nothing changes until [`Self::handle_committed`], so a store that fails is simply asked again later.
+    /// Work: O(r log r) in the runs of each function.
     pub fn poll_commit(&mut self) -> Option<Commit> {
         if !self.is_commit_due() {
             return None;
         }
         let due = self.due();
-        let first = self.open.map_or(due, |open| Minute(open.0.max(due.0.saturating_sub(HORIZON))));
+        let open = self.open.unwrap_or(due);
+        let busy = self.functions.iter().filter_map(|function| function.runs.first()).min();
+        let until = due.min(Minute(busy.map_or(due, |busy| busy.max(open)).0.saturating_add(HORIZON)));
         let mut windows = Vec::new();
         let mut ends = Vec::new();
         for (id, function) in (0..).map(FunctionId).zip(&self.functions) {
-            function.runs.windows(first, due, &mut ends, |window| windows.push((id, window)));
+            function.runs.windows(open, until, &mut ends, |window| windows.push((id, window)));
         }
         windows.sort_by_key(|&(id, window)| (window.minute, id));
-        Some(Commit { open: Some(due), windows, ..self.checkpoint(Some(due)) })
+        Some(Commit { open: Some(until), windows, ..self.checkpoint(Some(until)) })
     }
 
     /// Whether a minute is due to become final.
@@ -436,13 +440,14 @@ impl Observer {
         if finished.ended.0 > self.now.0.saturating_add(AHEAD_MS) {
             return Outcome::Ahead;
         }
+        let Some(arrival) = finished.arrival() else { return Outcome::Implausible };
         self.newest = self.newest.max(finished.ended);
         let open = *self.open.get_or_insert(Minute(finished.ended.minute().0.saturating_sub(BEFORE_FIRST)));
         if finished.is_sequence {
             return self.count_sequence(origin, finished, open);
         }
-        let arrival = finished.ended.0.saturating_sub(finished.duration_ms).saturating_sub(finished.wait_ms);
-        let to = arrival.saturating_add(finished.duration_ms.saturating_sub(finished.init_ms).max(1));
+        // Not after its end, or 1 ms after an end without a duration.
+        let to = arrival + finished.duration_ms.saturating_sub(finished.init_ms).max(1);
         let open_ms = open.start().0;
         if to <= open_ms {
             return Outcome::Late;
@@ -521,6 +526,7 @@ enum Outcome {
     System,
     Late,
     Ahead,
+    Implausible,
 }
 
 impl Apart {

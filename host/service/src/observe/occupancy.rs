@@ -1,9 +1,10 @@
 //! Minutes of a function with too many runs to keep each one.
 //!
 //! Invocations, cold starts and busy time are exact. Concurrency is known at 600 instants a minute, 100 ms apart, so the
-//! peak is never above the true one and misses only what lasts less than that. 2.4 KiB an open minute.
+//! peak is never above the true one and misses only what lasts less than that. 2.4 KiB a minute
+//! that is open and was not idle.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use aquatope_core::time::Minute;
 use aquatope_core::window::Window;
@@ -23,7 +24,8 @@ pub(super) struct Occupancy {
     first: Minute,
     /// Containers busy just before the first instant of `first`.
     before: i64,
-    minutes: VecDeque<Counted>,
+    /// Every minute a run touches, and no other: between them nothing was busy.
+    minutes: BTreeMap<Minute, Box<Counted>>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,7 +40,7 @@ struct Counted {
 impl Occupancy {
     /// Nothing ran in minute `first` or later.
     pub(super) fn new(first: Minute) -> Self {
-        Self { first, before: 0, minutes: VecDeque::new() }
+        Self { first, before: 0, minutes: BTreeMap::new() }
     }
 
     /// Count one run. What lies before the first minute is left out.
@@ -49,13 +51,8 @@ impl Occupancy {
         }
         // The instants covered are those in [from, to).
         let (start, end) = (run.from.div_ceil(STEP_MS), run.to.div_ceil(STEP_MS));
-        let last = minute_of(end * STEP_MS);
-        while self.minutes.len() <= (last.0 - self.first.0) as usize {
-            let idle = Counted { invocations: 0, cold_starts: 0, busy_ms: 0, change: [0; STEPS] };
-            self.minutes.push_back(idle);
-        }
         if run.from >= origin {
-            let counted = &mut self.minutes[(minute_of(run.from).0 - self.first.0) as usize];
+            let counted = self.minute(minute_of(run.from));
             counted.invocations += 1;
             counted.cold_starts += u32::from(run.cold);
         }
@@ -63,23 +60,31 @@ impl Occupancy {
         while from < run.to {
             let minute = minute_of(from);
             let to = run.to.min(minute.start().0 + MINUTE_MS);
-            self.minutes[(minute.0 - self.first.0) as usize].busy_ms += to - from;
+            self.minute(minute).busy_ms += to - from;
             from = to;
         }
-        let origin = origin / STEP_MS;
-        self.change_at(start.max(origin) - origin, 1);
-        self.change_at(end - origin, -1);
+        self.change_at(start.max(origin / STEP_MS), 1);
+        self.change_at(end, -1);
     }
 
     fn change_at(&mut self, step: u64, by: i32) {
-        let counted = &mut self.minutes[(step / STEPS as u64) as usize];
-        counted.change[(step % STEPS as u64) as usize] += by;
+        self.minute(minute_of(step * STEP_MS)).change[(step % STEPS as u64) as usize] += by;
+    }
+
+    fn minute(&mut self, minute: Minute) -> &mut Counted {
+        let idle = || Box::new(Counted { invocations: 0, cold_starts: 0, busy_ms: 0, change: [0; STEPS] });
+        self.minutes.entry(minute).or_insert_with(idle)
+    }
+
+    /// The first minute that was not idle.
+    pub(super) fn first_busy(&self) -> Option<Minute> {
+        self.minutes.first_key_value().map(|(&minute, _)| minute)
     }
 
     /// The windows of `from..until` in order, idle ones left out.
     pub(super) fn windows(&self, from: Minute, until: Minute, mut each: impl FnMut(Window)) {
         let mut busy = self.before;
-        for (minute, counted) in (self.first.0..until.0).map(Minute).zip(&self.minutes) {
+        for (&minute, counted) in self.minutes.range(..until) {
             let mut peak = 0;
             for change in counted.change {
                 busy += i64::from(change);
@@ -90,17 +95,16 @@ impl Occupancy {
             }
             // No fewer than the mean, and one when all runs fell between two instants.
             let peak = (peak.max(1) as u64).max(counted.busy_ms.div_ceil(MINUTE_MS));
-            let Counted { invocations, cold_starts, busy_ms, .. } = *counted;
+            let Counted { invocations, cold_starts, busy_ms, .. } = **counted;
             each(Window { minute, invocations, cold_starts, peak: peak as u32, busy_ms });
         }
     }
 
     /// Forget the minutes before `open`; true: nothing is left.
     pub(super) fn forget(&mut self, open: Minute) -> bool {
-        while self.first < open {
-            let Some(counted) = self.minutes.pop_front() else { return true };
-            self.before += counted.change.iter().map(|&change| i64::from(change)).sum::<i64>();
-            self.first.0 += 1;
+        self.first = self.first.max(open);
+        while let Some(entry) = self.minutes.first_entry().filter(|entry| *entry.key() < open) {
+            self.before += entry.remove().change.iter().map(|&change| i64::from(change)).sum::<i64>();
         }
         self.minutes.is_empty()
     }
@@ -118,6 +122,25 @@ mod tests {
         let mut windows = Vec::new();
         runs.windows(Minute(from), Minute(until), &mut Vec::new(), |window| windows.push(window));
         windows
+    }
+
+    #[test]
+    fn idle_minutes_take_no_memory() {
+        let mut runs = Runs::default();
+        let start = Minute(30_000_000).start().0;
+        for id in 0..10 {
+            let from = start + id * 10_000;
+            runs.insert(Run { from, to: from + 1_000, id: ActivationId(id), cold: false }, false);
+            // Years lie between the first open minute and the runs.
+            runs.spill(3, Minute(0), |_| ());
+        }
+        assert_eq!(runs.first(), Some(Minute(30_000_000)));
+        let counted: Vec<_> =
+            windows(&runs, 0, 30_000_010).iter().map(|w| (w.minute.0, w.invocations)).collect();
+        assert_eq!(counted, [(30_000_000, 6), (30_000_001, 4)]);
+        let mut occupancy = Occupancy::new(Minute(0));
+        occupancy.add(&Run { from: start, to: start + 1_000, id: ActivationId(0), cold: false });
+        assert_eq!(occupancy.minutes.len(), 1);
     }
 
     proptest! {

@@ -41,6 +41,13 @@ impl Runs {
         self.spilled.is_some()
     }
 
+    /// The first minute a run touches.
+    pub(super) fn first(&self) -> Option<Minute> {
+        let kept = self.kept.first().map(|run| super::minute_of(run.from));
+        let spilled = self.spilled.as_ref().and_then(|spilled| spilled.first_busy());
+        kept.into_iter().chain(spilled).min()
+    }
+
     /// Keep `run`; false: it is there already. Work: O(log n) when runs come about in order.
     pub(super) fn insert(&mut self, run: Run, backfilled: bool) -> bool {
         self.backfilled |= backfilled;

@@ -6,6 +6,7 @@ use aquatope_core::activation::Activation;
 use aquatope_core::window::WindowSeries;
 use proptest::prelude::*;
 
+use super::input::LONGEST_MS;
 use super::*;
 
 /// The first minute of the tests, and its first instant in ms.
@@ -340,6 +341,36 @@ fn warm_up_calls_do_not_count_whichever_comes_first() {
 }
 
 #[test]
+fn absurd_durations_and_waits_touch_no_minute() {
+    let mut observer = observer(ObserverConfig { exact_runs: 4, ..ObserverConfig::default() });
+    let absurd = [
+        (i64::MAX as u64, 0, 0),
+        (0, i64::MAX as u64, 0),
+        (i64::MAX as u64, i64::MAX as u64, i64::MAX as u64),
+        (1_000, 0, i64::MAX as u64),
+        (LONGEST_MS + 1, 0, 0),
+        (0, LONGEST_MS + 1, 0),
+    ];
+    let mut offset = 0;
+    for (duration_ms, wait_ms, init_ms) in absurd.into_iter().cycle().take(60) {
+        let run = Finished { duration_ms, wait_ms, init_ms, ..finished("guest/f0", offset, &SECOND) };
+        observer.handle_activation(Origin::Message(Place { partition: 0, offset: offset as i64 }), &run);
+        offset += 1;
+    }
+    let early = Finished { ended: Timestamp(999), ..finished("guest/f0", offset, &SECOND) };
+    observer.handle_activation(Origin::Message(Place { partition: 0, offset: offset as i64 }), &early);
+    message(&mut observer, offset as i64 + 1, offset + 1, SECOND);
+    let counters = observer.counters();
+    assert_eq!((counters.implausible, counters.activations, counters.partly), (61, 1, 0));
+    assert_eq!((observer.functions(), observer.sampled()), (1, 0));
+    advance(&mut observer, 600);
+    let commit = observer.poll_commit().unwrap();
+    assert_eq!(commit.windows.len(), 1);
+    let position = offset as i64 + 2;
+    assert_eq!(commit.offsets, [PartitionOffsets { partition: 0, resume: position, position }]);
+}
+
+#[test]
 fn strangers_are_left_out_and_counted() {
     let mut observer = observer(ObserverConfig::default());
     let place = |offset| Origin::Message(Place { partition: 0, offset });
@@ -380,14 +411,43 @@ fn clock_jumps() {
     // Weeks later: one report, no window for the idle minutes, and a message from before is late.
     advance(&mut observer, 2_000_000);
     let commit = observer.poll_commit().unwrap();
-    assert!(commit.windows.is_empty(), "more than a day passed at once");
+    assert_eq!(commit.windows.len(), 1, "though more than a day passed at once");
     observer.handle_committed(commit);
+    close(&mut observer, &mut Durable::default());
+    assert_eq!(observer.poll_commit(), None, "what is idle takes one step");
     let report = observer.poll_report().unwrap();
     assert_eq!((report.minute.0, report.provisional.len()), (START.0 + 33_332, 0));
     message(&mut observer, 1, 2, SECOND);
     assert_eq!(observer.counters().late, 1);
     observer.handle_timeout(Timestamp(u64::MAX));
     assert_eq!(observer.poll_commit(), None);
+    // A clock that was a day ahead for a moment leaves no trace.
+    observer.handle_timeout(Timestamp(START_MS + 2_000_060_000));
+    assert_eq!(observer.behind(), Duration::from_secs(60));
+}
+
+#[test]
+fn days_without_a_commit_are_stored_step_by_step() {
+    let mut observer = observer(ObserverConfig { exact_runs: 8, ..ObserverConfig::default() });
+    let hours = 4 * 24;
+    for hour in 0..hours {
+        advance(&mut observer, hour * 3_600 + 10);
+        message(&mut observer, hour as i64, hour, Case { arrival: hour * 3_600_000, ..SECOND });
+    }
+    advance(&mut observer, hours * 3_600);
+    let mut durable = Durable::default();
+    let mut open = observer.open().unwrap();
+    while let Some(commit) = observer.poll_commit() {
+        let until = commit.open.unwrap();
+        assert!(open < until && until.0 - open.0 <= HORIZON + 6, "{open:?} to {until:?}");
+        let resume = commit.offsets[0].resume;
+        assert_eq!(resume, i64::from((until.0 - START.0).div_ceil(60)), "what is open is read again");
+        durable.apply(&commit);
+        observer.handle_committed(commit);
+        open = until;
+    }
+    let counted: u32 = durable.windows.values().map(|window| window.invocations).sum();
+    assert_eq!((u64::from(counted), durable.windows.len() as u64), (hours, hours), "nothing was dropped");
 }
 
 #[test]

@@ -176,8 +176,16 @@ impl Ingest {
 
     /// Close and store what is due, and report. To be called several times a second.
     pub(super) fn tick(&mut self) -> Ticked {
-        self.observer.handle_timeout(self.clock.now());
-        let stored = self.store();
+        let now = self.steady.at(Instant::now(), self.observer.newest());
+        self.observer.handle_timeout(now);
+        let mut stored = self.store();
+        // After a long pause there are several transactions; the report comes after all of them.
+        while stored.is_some() && self.observer.is_commit_due() {
+            match self.store() {
+                Some(offsets) => stored = Some(offsets),
+                None => break,
+            }
+        }
         if self.reports.capacity() > 0
             && let Some(report) = self.observer.poll_report()
         {

@@ -3,6 +3,10 @@
 //! What is caught up at a wrong time would close minutes that have not happened, and their events would come too late.
 //! So a jump of more than a minute against the monotonic clock counts only once an event confirms it, or after ten
 //! minutes: a platform without traffic cannot confirm anything, and has nothing to lose.
+//!
+//! The clock at the start of the process is believed. If it is ahead then, minutes are closed early, and events count as
+//! late until the true time has passed it. If it is behind by more than ten minutes, events count as ahead until it is
+//! set, and ten minutes longer. So the service is to be started after the clock is set.
 
 use std::time::{Duration, Instant};
 
