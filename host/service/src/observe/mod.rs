@@ -145,6 +145,11 @@ impl Observer {
         stored.map(|offsets| offsets.resume)
     }
 
+    /// Whether a partition was ever read.
+    pub fn has_begun(&self) -> bool {
+        !self.partitions.is_empty() || !self.stored_offsets.is_empty()
+    }
+
     /// The messages of `partition` come from offset `position` on. Call it before the first of them, and again when
     /// messages were lost or the topic was made anew. Until it is caught up, a partition holds the watermark.
     pub fn handle_assigned(&mut self, partition: i32, position: i64) {

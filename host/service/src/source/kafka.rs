@@ -311,8 +311,9 @@ impl Reader {
             }
         };
         let mut moved = false;
+        let begun = self.ingest.observer().has_begun();
         for ends in ends {
-            moved |= self.handle_ends(ends);
+            moved |= self.handle_ends(ends, begun);
         }
         if moved {
             self.assign();
@@ -334,17 +335,13 @@ impl Reader {
         });
     }
 
-    /// Whether the partition has to be read from elsewhere.
-    fn handle_ends(&mut self, ends: Ends) -> bool {
+    /// Whether the partition has to be read from elsewhere; `begun`: others were read before this answer.
+    fn handle_ends(&mut self, ends: Ends, begun: bool) -> bool {
         let Ends { partition, low, high, .. } = ends;
         let known = self.partitions.iter_mut().find(|known| known.id == partition);
         let Some(known) = known else {
             let resume = self.ingest.observer().resume(partition);
-            let position = match (resume, self.start) {
-                (Some(resume), _) if (low..=high).contains(&resume) => resume,
-                (None, Start::Latest) => high,
-                _ => low,
-            };
+            let position = first_position(resume, self.start, begun, low, high);
             if resume.is_some_and(|resume| resume != position) {
                 self.gap(ends);
             }
@@ -426,5 +423,28 @@ impl Reader {
         {
             tracing::debug!(%error, "committing offsets");
         }
+    }
+}
+
+/// Where to read a partition from that holds `low..high`. `Latest` is about where the first reading ever begins: of a
+/// partition that was added later nothing is skipped.
+fn first_position(resume: Option<i64>, start: Start, begun: bool, low: i64, high: i64) -> i64 {
+    match (resume, start) {
+        (Some(resume), _) if (low..=high).contains(&resume) => resume,
+        (None, Start::Latest) if !begun => high,
+        _ => low,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_added_later_is_read_from_its_beginning() {
+        assert_eq!(first_position(None, Start::Latest, false, 3, 9), 9);
+        assert_eq!(first_position(None, Start::Latest, true, 3, 9), 3);
+        assert_eq!(first_position(Some(5), Start::Latest, true, 3, 9), 5);
+        assert_eq!(first_position(Some(1), Start::Latest, true, 3, 9), 3, "lost");
     }
 }
