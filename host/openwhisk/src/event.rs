@@ -85,7 +85,8 @@ pub enum Status {
     SystemError,
 }
 
-/// Why a message was not understood. The text holds a place and a reason, never the message itself.
+/// Why a message was not understood. The text holds a place and a reason; of a field of the wrong type it quotes the
+/// value, at any length.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
@@ -95,14 +96,21 @@ pub enum EventError {
     /// A field without which the message says nothing.
     #[error("not an event of OpenWhisk: `{0}` is missing; check that the topic is the one of user events")]
     Missing(&'static str),
+    /// A name longer than OpenWhisk allows, which would be kept in memory.
+    #[error("not an event of OpenWhisk: `{0}` is longer than {LONGEST_NAME} bytes")]
+    TooLong(&'static str),
 }
+
+/// Of names, namespaces and kinds, bytes. OpenWhisk's names have three parts of at most 256.
+const LONGEST_NAME: usize = 1_024;
 
 /// Decodes one message; borrows from it wherever a text has no escapes.
 pub fn decode(message: &[u8]) -> Result<Event<'_>, EventError> {
     let Envelope { source, timestamp, namespace, body } = serde_json::from_slice(message)?;
     let body = body.ok_or(EventError::Missing("body"))?;
     let timestamp_ms = timestamp.0.ok_or(EventError::Missing("timestamp"))?;
-    let (source, namespace) = (source.0.unwrap_or_default(), namespace.0.unwrap_or_default());
+    let (source, namespace) =
+        (source.0.unwrap_or_default(), limited(namespace.0.unwrap_or_default(), "namespace")?);
     if let Some(name) = body.metric_name.0 {
         let value = body.metric_value.0.ok_or(EventError::Missing("body.metricValue"))?;
         return Ok(Event::Metric(Metric { source, timestamp_ms, namespace, name, value }));
@@ -111,19 +119,23 @@ pub fn decode(message: &[u8]) -> Result<Event<'_>, EventError> {
         source,
         timestamp_ms,
         namespace,
-        name: body.name.required("body.name")?,
+        name: limited(body.name.required("body.name")?, "body.name")?,
         activation_id: body.activation_id.0.filter(|id| !id.is_empty()),
         status: Status::from_code(body.status_code.0.unwrap_or(0)),
         duration_ms: body.duration.0.unwrap_or(0).max(0),
         wait_ms: body.wait_time.0.unwrap_or(0),
         init_ms: body.init_time.0.unwrap_or(0).max(0),
-        kind: body.kind.required("body.kind")?,
+        kind: limited(body.kind.required("body.kind")?, "body.kind")?,
         conductor: body.conductor.0,
         memory_mb: body.memory.0.unwrap_or(0).clamp(0, i64::from(u32::MAX)) as u32,
         in_sequence: body.caused_by.0,
         response_bytes: body.size.0,
         user_status: body.user_defined_status_code.0,
     }))
+}
+
+fn limited<'a>(text: Cow<'a, str>, field: &'static str) -> Result<Cow<'a, str>, EventError> {
+    if text.len() > LONGEST_NAME { Err(EventError::TooLong(field)) } else { Ok(text) }
 }
 
 impl Activation<'_> {

@@ -1,5 +1,6 @@
 //! Decode, observe, store, report: what every source drives from its thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,8 @@ pub struct Ingest {
     clock: Clock,
     steady: Steady,
     status: SharedStatus,
-    /// Waiting for the next transaction.
-    unreadable: Vec<Unreadable>,
+    /// Waiting for the next transaction: the last [`Unreadable::CAPACITY`], 5 MB at most.
+    unreadable: VecDeque<Unreadable>,
     /// Something other than a closed minute is to be stored.
     checkpoint: bool,
     /// Not before this is the store tried again after a failure, or asked for less than a closed minute.
@@ -81,7 +82,7 @@ impl Ingest {
             clock,
             steady: Steady::new(clock),
             status: SharedStatus::default(),
-            unreadable: Vec::new(),
+            unreadable: VecDeque::new(),
             checkpoint: false,
             pause: None,
             failed: false,
@@ -139,17 +140,16 @@ impl Ingest {
                 }
             }
             Err(error) => {
-                let full = self.unreadable.len() as u64 >= Unreadable::CAPACITY;
-                if self.observer.handle_unreadable(place) && !full {
+                if self.observer.handle_unreadable(place) {
                     let Place { partition, offset } = place;
-                    tracing::warn!(partition, offset, %error, "message kept aside");
+                    let reason: String = error.to_string().chars().take(Unreadable::REASON).collect();
+                    if self.unreadable.len() as u64 >= Unreadable::CAPACITY {
+                        self.unreadable.pop_front();
+                    } else {
+                        tracing::warn!(partition, offset, reason, "message kept aside");
+                    }
                     let message = message[..message.len().min(Unreadable::BYTES)].to_vec();
-                    self.unreadable.push(Unreadable {
-                        partition,
-                        offset,
-                        reason: error.to_string(),
-                        message,
-                    });
+                    self.unreadable.push_back(Unreadable { partition, offset, reason, message });
                 }
             }
         }
@@ -214,7 +214,7 @@ impl Ingest {
             return None;
         }
         let commit = closing.unwrap_or_else(|| self.observer.poll_checkpoint());
-        let stored = self.store.commit(&self.config.topic, &commit, &self.unreadable);
+        let stored = self.store.commit(&self.config.topic, &commit, self.unreadable.make_contiguous());
         self.pause = Some(Instant::now() + PAUSE);
         self.failed = stored.is_err();
         if let Err(error) = stored {
@@ -243,5 +243,65 @@ impl Ingest {
             status.open = observer.open();
             status.commits = commits;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ingest(store: &Arc<Store>) -> Ingest {
+        let config = IngestConfig {
+            topic: "events".into(),
+            observer: ObserverConfig::default(),
+            event_delay: Duration::ZERO,
+        };
+        let (reports, received) = tokio::sync::mpsc::channel(1);
+        std::mem::forget(received);
+        let mut ingest = Ingest::new(config, store.clone(), reports, Clock::system()).unwrap();
+        ingest.handle_assigned(0, 0);
+        ingest
+    }
+
+    #[test]
+    fn what_is_kept_of_unreadable_messages_is_bounded() {
+        let store = Arc::new(Store::in_memory().unwrap());
+        let mut ingest = ingest(&store);
+        let kept = Unreadable::CAPACITY as i64;
+        for offset in 0..kept + 100 {
+            ingest.handle_message(Place { partition: 0, offset }, b"nothing");
+        }
+        let long = "é".repeat(10_000);
+        let wrong = format!(r#"{{"timestamp":"{long}"}}"#);
+        let named = format!(
+            r#"{{"timestamp":1570013740010,"namespace":"ns","body":{{"name":"ns/{long}","kind":"python:3"}}}}"#
+        );
+        for (message, offset) in [wrong, named].iter().zip(kept + 100..) {
+            ingest.handle_message(Place { partition: 0, offset }, message.as_bytes());
+        }
+        assert!(matches!(ingest.tick(), Ticked::Stored(_)));
+        let unreadable = store.unreadable().unwrap();
+        assert_eq!((unreadable.len() as i64, unreadable[0].offset), (kept, 102));
+        let [.., wrong, named] = &unreadable[..] else { panic!("two and more") };
+        assert_eq!(
+            (wrong.reason.chars().count(), wrong.message.len()),
+            (Unreadable::REASON, Unreadable::BYTES)
+        );
+        assert!(named.reason.contains("`body.name` is longer than 1024 bytes"), "{}", named.reason);
+        assert_eq!(ingest.observer().functions(), 0);
+    }
+
+    #[test]
+    fn the_observer_goes_by_the_steadied_clock() {
+        let store = Arc::new(Store::in_memory().unwrap());
+        let mut ingest = ingest(&store);
+        let now = ingest.clock.now();
+        // The system's clock is a day ahead for a moment.
+        ingest.clock = Clock::fast(Timestamp(now.0 + 86_400_000), 1.0);
+        ingest.steady.show(ingest.clock);
+        ingest.handle_caught_up(0, Instant::now());
+        ingest.tick();
+        assert!(ingest.observer().watermark().0 < now.0 + 3_600_000);
+        assert!(ingest.observer().behind() < Duration::from_secs(3_600));
     }
 }

@@ -39,6 +39,11 @@ impl Steady {
         Timestamp(self.shown.0.saturating_sub(ago))
     }
 
+    #[cfg(test)]
+    pub(super) fn show(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     fn see(&mut self, system: Timestamp, instant: Instant, newest: Timestamp) {
         let passed = self.clock_ms(instant.saturating_duration_since(self.at));
         let steady = Timestamp(self.shown.0.saturating_add(passed));

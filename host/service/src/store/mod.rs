@@ -46,7 +46,7 @@ pub struct Unreadable {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
-    /// Why it could not be read.
+    /// Why it could not be read, at most [`Self::REASON`] characters.
     pub reason: String,
     /// The beginning of it, at most [`Self::BYTES`].
     pub message: Vec<u8>,
@@ -55,7 +55,9 @@ pub struct Unreadable {
 impl Unreadable {
     /// How much of a message is kept.
     pub const BYTES: usize = 4_096;
-    /// How many are kept; those of the lowest offsets give way.
+    /// How much of a reason is kept, characters: it may quote the message.
+    pub const REASON: usize = 200;
+    /// How many are kept; the oldest give way.
     pub const CAPACITY: u64 = 1_000;
 }
 
@@ -64,7 +66,7 @@ const FUNCTIONS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("functio
 const WINDOWS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("windows");
 /// By topic and partition.
 const OFFSETS: TableDefinition<'_, (&str, i32), (i64, i64)> = TableDefinition::new("offsets");
-/// By offset and partition.
+/// By order of arrival, from 0 or after what is there, and partition.
 const UNREADABLE: TableDefinition<'_, (i64, i32), &[u8]> = TableDefinition::new("unreadable");
 const OTHERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("others");
 
@@ -185,8 +187,10 @@ impl Store {
             }
             if !unreadable.is_empty() {
                 let mut table = write.open_table(UNREADABLE)?;
-                for message in unreadable {
-                    table.insert((message.offset, message.partition), encode(message).as_slice())?;
+                let last = table.last()?.map(|(key, _)| key.value().0);
+                let first = last.map_or(0, |last| last.saturating_add(1));
+                for (order, message) in (first..).zip(unreadable) {
+                    table.insert((order, message.partition), encode(message).as_slice())?;
                 }
                 while table.len()? > Unreadable::CAPACITY {
                     table.pop_first()?;

@@ -84,6 +84,12 @@ fn few_unreadable_messages_are_kept() {
     store.commit(TOPIC, &Commit::default(), &messages).unwrap();
     let kept = store.unreadable().unwrap();
     assert_eq!((kept.len() as u64, kept[0].offset), (Unreadable::CAPACITY, 200));
+    // A topic made anew begins with the lowest offsets.
+    store.commit(TOPIC, &Commit::default(), &[message(0)]).unwrap();
+    store.commit(TOPIC, &Commit::default(), &[message(1)]).unwrap();
+    let kept = store.unreadable().unwrap();
+    let offsets: Vec<_> = kept.iter().map(|message| message.offset).collect();
+    assert_eq!((offsets.len(), offsets[0], &offsets[997..]), (1_000, 202, &[1_199, 0, 1][..]));
 }
 
 #[test]
