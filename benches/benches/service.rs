@@ -59,7 +59,10 @@ fn tick(criterion: &mut Criterion) {
         let open = FIRST + PAST;
         // Six minutes that are not final, in which one function in five was busy.
         let provisional = |minute: u32| {
-            (0..functions).step_by(5).flat_map(move |id| (open..=minute).map(move |m| window(id, m))).collect()
+            (0..functions)
+                .step_by(5)
+                .flat_map(move |id| (open..=minute).map(move |m| window(id, m)))
+                .collect()
         };
         let minute = open + 5;
         let report = MinuteReport {

@@ -1,6 +1,7 @@
 //! What the service shows of itself: the state behind `/metrics`, `/api` and the dashboard.
 //!
-//! The loops write it, HTTP reads it; nothing is decided from it. Memory: about 1.5 KB a function.
+//! The loops write it, HTTP reads it; nothing is decided from it. Memory: 4.5 KB a function that did something within the
+//! last two hours, 0.4 KB for another.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,6 +30,19 @@ pub struct Board {
     pub actuator: Actuator,
     /// The workflows by name.
     pub workflows: BTreeMap<String, Workflow>,
+    /// Sequences and compositions by name, since the start.
+    pub sequences: BTreeMap<String, Sequence>,
+    /// Requests that the platform refused, by namespace, since the start.
+    pub throttled: BTreeMap<String, u64>,
+}
+
+/// One sequence or composition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Sequence {
+    /// Runs that ended.
+    pub runs: u64,
+    /// Those that ended with an error.
+    pub failed: u64,
 }
 
 /// The last plan.
@@ -158,6 +172,14 @@ impl Board {
         for (id, window) in &report.provisional {
             self.function(*id).observed(window.minute, window.peak, window.invocations, window.cold_starts);
         }
+        for minute in &report.sequences {
+            let sequence = self.sequences.entry(minute.name.clone()).or_default();
+            sequence.runs += u64::from(minute.runs);
+            sequence.failed += u64::from(minute.failed);
+        }
+        for refused in &report.throttled {
+            *self.throttled.entry(refused.namespace.clone()).or_default() += refused.requests;
+        }
         for target in &plan.targets {
             self.function(target.function).planned(plan.minute, target);
         }
@@ -191,6 +213,12 @@ impl Function {
     /// Minutes before the planned one that nothing was heard of were idle.
     fn planned(&mut self, minute: Minute, target: &Target) {
         self.target = Some(*target);
+        let idle = |shown: &Shown| shown.peak.unwrap_or(0) == 0 && shown.target == 0;
+        if target.containers == 0 && self.minutes.iter().all(idle) {
+            // Most functions of most platforms do nothing for hours.
+            self.minutes = VecDeque::new();
+            return;
+        }
         for shown in self.minutes.iter_mut().rev().take_while(|shown| shown.peak.is_none()) {
             shown.peak = Some(0);
         }

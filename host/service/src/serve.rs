@@ -6,7 +6,7 @@
 //!   and writes the store            starts training              v
 //!      ^------------- ids of our own invocations ----------------+
 //! ```
-//! A thread that ends takes the service down in order: what was final is durable by then.
+//! A part that ends takes the service down ([`Service::ended`]), so that whoever watches over the process starts it again.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -87,7 +87,7 @@ impl Service {
         })?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
         let (reports, received) = mpsc::channel(REPORTS);
-        let (events, ingest) = read_events(config, secrets, events, store, reports, clock)?;
+        let (events, ingest) = read_events(config, secrets, events, Arc::clone(&store), reports, clock)?;
         let ingest = Arc::new(ingest);
         let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
         let back_end = BackEnd::new(config, secrets, OwnActivations::of(&ingest))?;
@@ -108,6 +108,8 @@ impl Service {
             board: Arc::clone(&board),
             ingest: ingest.shared_status(),
             approvals: Arc::new(approvals),
+            store,
+            scraped: Arc::default(),
             token: secrets.http.clone(),
         };
         let server = tokio::spawn(http::serve(listener, shared, stopped));
@@ -130,6 +132,21 @@ impl Service {
         &self.board
     }
 
+    /// Waits until a part of it ends by itself, which only a fault of ours makes it do, and says which.
+    pub async fn ended(&mut self) -> &'static str {
+        let reading = async {
+            while !self.ingest.is_finished() {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            () = reading => "the reader of events",
+            _ = &mut self.planner => "the planner",
+            _ = &mut self.runner => "the actuator",
+            _ = &mut self.server => "the HTTP server",
+        }
+    }
+
     /// Stop in order; what was final is durable.
     pub async fn stop(self) {
         tracing::info!("stopping");
@@ -140,13 +157,20 @@ impl Service {
         // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
         let ingest = self.ingest;
         let _ = tokio::task::spawn_blocking(move || drop(ingest)).await;
-        let _ = tokio::time::timeout(GRACE, self.planner).await;
-        let _ = tokio::time::timeout(GRACE, self.runner).await;
+        for part in [self.planner, self.runner] {
+            if !part.is_finished() {
+                let _ = tokio::time::timeout(GRACE, part).await;
+            }
+        }
         let _ = self.stop.send(true);
-        let _ = tokio::time::timeout(GRACE, self.server).await;
+        if !self.server.is_finished() {
+            let _ = tokio::time::timeout(GRACE, self.server).await;
+        }
     }
 }
 
+/// Without a report for this long, the last targets are asked for again.
+const SILENCE: Duration = Duration::from_secs(75);
 /// Reports that may wait for the planner; more are merged.
 const REPORTS: usize = 4;
 /// A plan or a call to the platform that is under way may end within this time.
@@ -324,7 +348,15 @@ impl Planning {
         if !self.planner.has_model() {
             write(&self.board).model.kind = "recent peaks";
         }
-        while let Some(report) = reports.blocking_recv() {
+        let runtime = tokio::runtime::Handle::current();
+        loop {
+            let wait = self.clock.real(SILENCE);
+            let Ok(report) = runtime.block_on(async { tokio::time::timeout(wait, reports.recv()).await })
+            else {
+                self.silence(wants);
+                continue;
+            };
+            let Some(report) = report else { return };
             let began = Instant::now();
             for (id, info) in &report.functions {
                 self.learn(*id, info);
@@ -337,12 +369,27 @@ impl Planning {
         }
     }
 
+    /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, for
+    /// the present minute, so that what keeps containers warm goes on.
+    fn silence(&self, wants: &watch::Sender<Arc<Wants>>) {
+        let minute = self.clock.now().minute().0;
+        let last = Arc::clone(&wants.borrow());
+        if last.minute >= minute || last.functions.is_empty() {
+            return;
+        }
+        wants.send_replace(Arc::new(Wants { minute, functions: last.functions.clone() }));
+        if let Some(planned) = &mut write(&self.board).planned {
+            planned.stale = true;
+        }
+    }
+
     fn wants(&self, plan: &PoolPlan) -> Wants {
         let mut functions = Vec::with_capacity(plan.targets.len());
         for (_, info, target) in self.planner.functions() {
             let Some(target) = target else { continue };
             functions.push(Wanted {
                 name: info.name.clone(),
+                namespace: info.namespace.clone(),
                 kind: info.kind.clone(),
                 memory_mb: info.memory_mb,
                 containers: target.containers,
@@ -427,7 +474,8 @@ fn plan_config(config: &Config) -> PlanConfig {
         capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
         hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
         stale_after: Duration::from_secs_f64(pool.stale_after_s),
-        idle_minutes: config.actuator.idle_container_min as usize,
+        // What was used a minute longer ago is evicted before the planned minute ends.
+        idle_minutes: (config.actuator.idle_container_min as usize).saturating_sub(1).max(1),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `aquatope serve`, `doctor` and `config`: the service beside a platform.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,7 +43,10 @@ struct Place {
 
 impl Place {
     fn read(&self) -> Result<(Config, Secrets)> {
-        Ok(config::read(self.config.as_deref(), std::env::vars())?)
+        // Variables that are not text are nobody's of ours, but for a fault that `read` names.
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        Ok(config::read(self.config.as_deref(), environment)?)
     }
 }
 
@@ -58,13 +62,17 @@ pub(super) fn serve(arguments: Serve) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let trainer = Arc::new(Background);
-        let service = Service::start(&config, &secrets, trainer, Clock::system(), Events::Kafka).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let mut service = Service::start(&config, &secrets, trainer, Clock::system(), Events::Kafka).await?;
+        let ended = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            part = service.ended() => Some(part),
+        };
         service.stop().await;
-        Ok(())
+        match ended {
+            None => Ok(()),
+            Some(part) => Err(Error::Failed(format!("{part} ended by itself; see the log, and start again"))),
+        }
     })
 }
 
@@ -101,7 +109,10 @@ fn failed(error: std::io::Error) -> Error {
 fn log(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter)
         .map_err(|error| Error::input("log.filter", error.to_string(), "use error, warn, info or debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // The only error is a logger that is there already.
     let _ = if config.log.json { builder.json().try_init() } else { builder.with_target(false).try_init() };
     Ok(())

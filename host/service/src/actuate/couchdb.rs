@@ -28,12 +28,18 @@ impl CouchDb {
             platform::fault("actuator.couchdb_url", error, "set an address such as https://couchdb:6984")
         };
         let mut database = Url::parse(&actuator.couchdb_url).map_err(|error| wrong(&error))?;
+        if !database.username().is_empty() || database.password().is_some() {
+            let mend = "take the password out of the address and set AQUATOPE_COUCHDB_AUTH=user:password";
+            return Err(platform::fault("actuator.couchdb_url", "holds credentials", mend));
+        }
         database
             .path_segments_mut()
             .map_err(|()| wrong(&"not an address of a server"))?
             .pop_if_empty()
             .push(&actuator.subjects_database);
-        let mut http = Client::builder().timeout(Duration::from_secs_f64(config.openwhisk.timeout_s));
+        let mut http = Client::builder()
+            .timeout(Duration::from_secs_f64(config.openwhisk.timeout_s))
+            .redirect(reqwest::redirect::Policy::none());
         if let Some(path) = &config.openwhisk.ca_file {
             let at = format!("openwhisk.ca_file = {}", path.display());
             let mend = "name a PEM file";

@@ -5,6 +5,7 @@
 //! namespace per function makes it one per function. The platform caches the document for five minutes.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aquatope_workflow::fault::Fault;
 
@@ -16,37 +17,50 @@ pub(crate) struct KeepCount {
     database: CouchDb,
     /// What was set last.
     set: BTreeMap<String, u32>,
+    min_interval: Duration,
+    changed: Option<Instant>,
 }
 
 impl KeepCount {
     pub(super) fn new(config: &Config, secrets: &Secrets) -> Result<Self, Fault> {
-        Ok(Self { database: CouchDb::new(config, secrets)?, set: BTreeMap::new() })
+        let min_interval = Duration::from_secs_f64(config.actuator.min_interval_s);
+        Ok(Self {
+            database: CouchDb::new(config, secrets)?,
+            set: BTreeMap::new(),
+            min_interval,
+            changed: None,
+        })
     }
 
     pub(super) async fn apply(&mut self, wants: &Wants) -> Result<Applied, String> {
         let mut applied = Applied::default();
-        for (namespace, count) in largest(wants) {
+        // Plans come at a minute's distance, give or take a little.
+        if self.changed.is_some_and(|changed| changed.elapsed().mul_f64(1.1) < self.min_interval) {
+            return Ok(applied);
+        }
+        for (namespace, count) in largest(wants, &self.set) {
             if self.set.get(&namespace) == Some(&count) {
                 continue;
             }
-            if !self.database.set_limit(&namespace, "warmedContainerKeepingCount", count).await? {
+            self.changed = Some(Instant::now());
+            if self.database.set_limit(&namespace, "warmedContainerKeepingCount", count).await? {
+                applied.calls += 1;
+                self.set.insert(namespace, count);
+            } else {
                 applied
                     .remarks
                     .push(format!("CouchDB has no subject {namespace}; its keep count is not set"));
             }
-            applied.calls += 1;
-            self.set.insert(namespace, count);
         }
         Ok(applied)
     }
 }
 
-/// The largest target in every namespace.
-fn largest(wants: &Wants) -> BTreeMap<String, u32> {
-    let mut largest = BTreeMap::new();
+/// The largest target in every invoking namespace; 0 where there was one and is none any more.
+fn largest(wants: &Wants, before: &BTreeMap<String, u32>) -> BTreeMap<String, u32> {
+    let mut largest: BTreeMap<String, u32> = before.keys().map(|namespace| (namespace.clone(), 0)).collect();
     for function in &wants.functions {
-        let namespace = function.name.split('/').next().unwrap_or_default().to_owned();
-        let most = largest.entry(namespace).or_insert(0);
+        let most = largest.entry(function.namespace.clone()).or_insert(0);
         *most = function.containers.max(*most);
     }
     largest

@@ -28,6 +28,8 @@ use warm_up::WarmUp;
 pub struct Wanted {
     /// `namespace/[package/]action`.
     pub name: String,
+    /// The namespace that invokes it, which is another than the action's own for shared packages.
+    pub namespace: String,
     /// Runtime kind.
     pub kind: String,
     /// Memory of a container, MB.

@@ -31,8 +31,8 @@ mod tests {
     use super::*;
 
     fn wanted(kind: &str, memory_mb: u32, containers: u32, warm: u32, busy: u32) -> Wanted {
-        let (name, kind) = ("guest/f".into(), kind.into());
-        Wanted { name, kind, memory_mb, containers, busy, warm, cold_start_ms: 0 }
+        let (name, namespace, kind) = ("guest/f".into(), "guest".into(), kind.into());
+        Wanted { name, namespace, kind, memory_mb, containers, busy, warm, cold_start_ms: 0 }
     }
 
     #[test]

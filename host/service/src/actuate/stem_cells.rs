@@ -24,8 +24,8 @@ pub(crate) struct StemCells {
     destination: Destination,
     /// What the platform was started with.
     original: Manifest,
-    /// What it has now, as far as we know.
-    current: Manifest,
+    /// What it has now; nothing when that is not known, as after a restart.
+    current: Option<Manifest>,
     /// Pairs of kind and memory that we may set.
     managed: BTreeSet<(String, u32)>,
     invokers: Option<u32>,
@@ -54,8 +54,8 @@ impl StemCells {
         };
         // What the file says already need not be written again.
         let current = match &destination {
-            Destination::File(output) if output.exists() => read_manifest(output)?,
-            _ => original.clone(),
+            Destination::File(output) if output.exists() => Some(read_manifest(output)?),
+            _ => None,
         };
         let managed = original.stem_cells().into_iter().map(|spare| (spare.kind, spare.memory_mb)).collect();
         Ok(Self {
@@ -81,10 +81,12 @@ impl StemCells {
         let invokers = self.count_invokers().await?;
         let mut applied = Applied::default();
         let manifest = self.manifest(wants, invokers, &mut applied.remarks);
-        let early = self.changed.is_some_and(|changed| changed.elapsed() < self.min_interval);
-        if manifest == self.current || early {
+        // Plans come at a minute's distance, give or take a little.
+        let early = self.changed.is_some_and(|changed| changed.elapsed().mul_f64(1.1) < self.min_interval);
+        if self.current.as_ref() == Some(&manifest) || early {
             return Ok(applied);
         }
+        let now = Instant::now();
         match &self.destination {
             Destination::File(output) => {
                 write_whole(output, manifest.to_json().as_bytes())
@@ -94,8 +96,8 @@ impl StemCells {
                 controller.post_runtimes(&manifest, None).await.map_err(|error| error.to_string())?;
             }
         }
-        self.current = manifest;
-        self.changed = Some(Instant::now());
+        self.current = Some(manifest);
+        self.changed = Some(now);
         applied.calls = 1;
         Ok(applied)
     }

@@ -2,27 +2,25 @@
 //!
 //! `n` invocations at the same time leave `n` initialised containers behind, which the platform keeps for a while. The
 //! action has to play along: with our argument it waits and does nothing. The activation ids come back, so that our own
-//! runs are not taken for load. What the rate limit leaves undone is done in the next minutes, the largest lack first.
+//! runs are not taken for load. The largest lack goes first; what the rate limit leaves undone may be done a minute later.
 
 use std::collections::HashMap;
 
-use aquatope_openwhisk::error::Cause;
+use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::rest::{Client, Invoked, Wait};
 use aquatope_workflow::fault::Fault;
-use serde_json::{Map, Value};
+use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::{Applied, OwnActivations, Wanted, Wants};
 use crate::config::{Config, Secrets};
 use crate::platform;
 
-/// Beside the payload: how many milliseconds the action is to wait.
-const SLEEP: &str = "aquatope_sleep_ms";
-
 pub(crate) struct WarmUp {
     clients: HashMap<String, Client>,
     config: Config,
     secrets: Secrets,
-    payload: Map<String, Value>,
+    parameter: String,
     ledger: Ledger,
     own: OwnActivations,
 }
@@ -30,67 +28,83 @@ pub(crate) struct WarmUp {
 impl WarmUp {
     pub(super) fn new(config: &Config, secrets: &Secrets, own: OwnActivations) -> Result<Self, Fault> {
         let actuator = &config.actuator;
-        let payload = serde_json::from_str(&actuator.warm_up_payload)
-            .map_err(|error| platform::fault("actuator.warm_up_payload", error, "write a JSON object"))?;
         // So that missing credentials are told at once.
         platform::client(config, secrets, "_")?;
         let ledger = Ledger::new(actuator.warm_up_per_minute, actuator.idle_container_min);
+        let parameter = actuator.warm_up_parameter.clone();
         let (config, secrets) = (config.clone(), secrets.clone());
-        Ok(Self { clients: HashMap::new(), config, secrets, payload, ledger, own })
+        Ok(Self { clients: HashMap::new(), config, secrets, parameter, ledger, own })
     }
 
+    /// What fails for one function does not keep the others cold; the failures are told together.
     pub(super) async fn apply(&mut self, wants: &Wants) -> Result<Applied, String> {
         let mut applied = Applied::default();
-        let (rounds, refused) = self.ledger.rounds(wants);
-        if refused > 0 {
+        let mut failures: Vec<String> = Vec::new();
+        let (rounds, short) = self.ledger.rounds(wants);
+        if short > 0 {
             applied.remarks.push(format!(
-                "{refused} warm-up invocations exceed actuator.warm_up_per_minute and wait for the next minutes"
+                "{short} warm-up invocations exceed actuator.warm_up_per_minute and are left out"
             ));
         }
-        for Round { function, invocations } in rounds {
-            let (namespace, action) = function.name.split_once('/').unwrap_or(("_", &function.name));
-            if !self.clients.contains_key(namespace) {
-                let client = platform::client(&self.config, &self.secrets, namespace)
-                    .map_err(|fault| fault.to_string())?;
-                self.clients.insert(namespace.to_owned(), client);
+        for Round { function, invocations, wait_ms } in rounds {
+            let (accepted, failure) = self.invoke(&function, invocations, wait_ms).await;
+            applied.calls += accepted;
+            if accepted > 0 {
+                self.ledger.done(wants.minute, &function.name, function.busy + accepted);
             }
-            let client = &self.clients[namespace];
-            let mut payload = self.payload.clone();
-            // Longer than a cold start, so that all of them overlap.
-            let wait_ms = (2 * function.cold_start_ms).clamp(500, 10_000);
-            payload.insert(SLEEP.into(), wait_ms.into());
-            let payload = Value::Object(payload);
-            // All at once: one after the other they would find the first one's container.
-            let calls: Vec<_> = (0..invocations)
-                .map(|_| {
-                    let (client, action, payload) = (client.clone(), action.to_owned(), payload.clone());
-                    tokio::spawn(async move { client.invoke(&action, &payload, Wait::No).await })
-                })
-                .collect();
-            let mut failure = None;
-            for call in calls {
-                match call.await {
-                    Ok(Ok(Invoked::Accepted { id })) => {
-                        self.own.add(&function.name, &id);
-                        applied.calls += 1;
-                    }
-                    Ok(Ok(Invoked::Finished(record))) => {
-                        self.own.add(&function.name, &record.activation_id);
-                        applied.calls += 1;
-                    }
-                    Ok(Err(error)) => failure = Some(error),
-                    Err(_) => {}
-                }
-            }
+            self.ledger.give_back(invocations - accepted);
             match failure {
-                None => self.ledger.done(wants.minute, &function.name, function.busy + invocations),
+                None => {}
                 Some(error) if matches!(error.cause, Cause::NotFound(_)) => {
                     applied.remarks.push(format!("{error}: was {} deleted?", function.name));
                 }
-                Some(error) => return Err(error.to_string()),
+                Some(error) => failures.push(error.to_string()),
             }
         }
-        Ok(applied)
+        match failures.as_slice() {
+            [] => Ok(applied),
+            [only] => Err(only.clone()),
+            [first, rest @ ..] => Err(format!("{first} (and {} more functions)", rest.len())),
+        }
+    }
+
+    /// All at once: one after the other they would find the first one's container. Gives how many were accepted.
+    async fn invoke(
+        &mut self,
+        function: &Wanted,
+        invocations: u32,
+        wait_ms: u32,
+    ) -> (u32, Option<RestError>) {
+        let (namespace, action) = function.name.split_once('/').unwrap_or(("_", &function.name));
+        if !self.clients.contains_key(namespace) {
+            match platform::client(&self.config, &self.secrets, namespace) {
+                Ok(client) => self.clients.insert(namespace.to_owned(), client),
+                // `new` made such a client.
+                Err(_) => return (0, None),
+            };
+        }
+        let client = &self.clients[namespace];
+        let payload = json!({ self.parameter.as_str(): wait_ms });
+        let mut calls = JoinSet::new();
+        for _ in 0..invocations {
+            let (client, action, payload) = (client.clone(), action.to_owned(), payload.clone());
+            calls.spawn(async move { client.invoke(&action, &payload, Wait::No).await });
+        }
+        let (mut accepted, mut failure) = (0, None);
+        while let Some(call) = calls.join_next().await {
+            let id = match call {
+                Ok(Ok(Invoked::Accepted { id })) => id,
+                Ok(Ok(Invoked::Finished(record))) => record.activation_id,
+                Ok(Err(error)) => {
+                    failure = Some(error);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            self.own.add(&function.name, &id);
+            accepted += 1;
+        }
+        (accepted, failure)
     }
 }
 
@@ -99,7 +113,14 @@ impl WarmUp {
 struct Round {
     function: Wanted,
     invocations: u32,
+    /// How long each is to wait.
+    wait_ms: u32,
 }
+
+/// Long enough for calls that find warm containers to overlap. Meanwhile users find these busy.
+const OVERLAP_MS: u32 = 500;
+/// The longest wait.
+const LONGEST_MS: u32 = 10_000;
 
 /// What we have touched when, and what the rate limit still allows.
 #[derive(Debug)]
@@ -126,29 +147,46 @@ impl Ledger {
             self.left = self.per_minute;
         }
         let keep = self.warm_minutes;
-        self.touched.retain(|_, (at, _)| wants.minute.saturating_sub(*at) < keep);
+        // A minute later they are still there, but would be gone before the next one ends.
+        self.touched.retain(|_, (at, _)| wants.minute.saturating_sub(*at) <= keep);
         let mut lacking: Vec<(u32, &Wanted)> = wants
             .functions
             .iter()
             .filter_map(|function| {
-                let ours = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
+                let fresh = self
+                    .touched
+                    .get(&function.name)
+                    .filter(|(at, _)| wants.minute.saturating_sub(*at) < keep);
+                let ours = fresh.map_or(0, |&(_, containers)| containers);
                 let lack = function.containers.saturating_sub(function.warm.max(ours));
                 (lack > 0).then_some((lack, function))
             })
             .collect();
         lacking.sort_by_key(|&(lack, _)| std::cmp::Reverse(lack));
-        let (mut rounds, mut refused) = (Vec::new(), 0);
+        let (mut rounds, mut short) = (Vec::new(), 0);
         for (_, function) in lacking {
             // The idle ones among the warm take part, or they would be taken in place of new ones.
             let invocations = function.containers.saturating_sub(function.busy);
-            if invocations <= self.left {
-                self.left -= invocations;
-                rounds.push(Round { function: function.clone(), invocations });
-            } else {
-                refused += invocations;
+            let granted = invocations.min(self.left);
+            self.left -= granted;
+            short += invocations - granted;
+            if granted > 0 {
+                let alive = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
+                // New ones have to be waited for, so that all of them overlap.
+                let wait_ms = if function.containers <= alive.max(function.warm) {
+                    OVERLAP_MS
+                } else {
+                    function.cold_start_ms.saturating_mul(2).clamp(OVERLAP_MS, LONGEST_MS)
+                };
+                rounds.push(Round { function: function.clone(), invocations: granted, wait_ms });
             }
         }
-        (rounds, refused)
+        (rounds, short)
+    }
+
+    /// What was not accepted did not use the limit up.
+    fn give_back(&mut self, invocations: u32) {
+        self.left = self.left.saturating_add(invocations).min(self.per_minute);
     }
 
     fn done(&mut self, minute: u32, name: &str, containers: u32) {
@@ -161,8 +199,8 @@ mod tests {
     use super::*;
 
     fn wanted(name: &str, containers: u32, busy: u32, warm: u32) -> Wanted {
-        let (name, kind) = (name.to_owned(), "python:3".to_owned());
-        Wanted { name, kind, memory_mb: 256, containers, busy, warm, cold_start_ms: 0 }
+        let (name, namespace, kind) = (name.to_owned(), "a".to_owned(), "python:3".to_owned());
+        Wanted { name, namespace, kind, memory_mb: 256, containers, busy, warm, cold_start_ms: 0 }
     }
 
     fn invoked(ledger: &mut Ledger, minute: u32, functions: &[Wanted]) -> Vec<(String, u32)> {
@@ -190,9 +228,11 @@ mod tests {
     fn the_largest_lack_goes_first_within_the_limit() {
         let mut ledger = Ledger::new(6, 10.0);
         let functions = [wanted("a/f", 2, 0, 0), wanted("a/g", 5, 0, 0)];
-        assert_eq!(invoked(&mut ledger, 1, &functions), [("a/g".to_owned(), 5)]);
+        assert_eq!(invoked(&mut ledger, 1, &functions), [("a/g".to_owned(), 5), ("a/f".to_owned(), 1)]);
         // The limit is per minute, however often it is asked.
         assert_eq!(invoked(&mut ledger, 1, &functions), []);
         assert_eq!(invoked(&mut ledger, 2, &functions), [("a/f".to_owned(), 2)]);
+        // More than a minute allows is done as far as it allows.
+        assert_eq!(invoked(&mut ledger, 3, &[wanted("a/h", 80, 0, 0)]), [("a/h".to_owned(), 6)]);
     }
 }

@@ -165,8 +165,6 @@ pub struct Train {
     pub first_after_h: f64,
     /// Hours between trainings.
     pub every_h: f64,
-    /// Threads it may use.
-    pub threads: usize,
 }
 
 /// `[actuator]`
@@ -183,8 +181,8 @@ pub struct Actuator {
     pub invokers: Option<u32>,
     /// Seconds between changes, at least: idle stem cells are rebuilt at each.
     pub min_interval_s: f64,
-    /// `warm-up`: the argument that makes an action do nothing but wait, as JSON.
-    pub warm_up_payload: String,
+    /// `warm-up`: the parameter that makes an action do nothing but wait; its value is for how long, ms.
+    pub warm_up_parameter: String,
     /// `warm-up`: invocations a minute, at most; the namespace's rate limit is shared with users.
     pub warm_up_per_minute: u32,
     /// `warm-up`: minutes the platform keeps an idle container (`idle-container`).
@@ -338,7 +336,7 @@ impl Default for Pool {
 
 impl Default for Train {
     fn default() -> Self {
-        Self { enabled: true, first_after_h: 24.0, every_h: 24.0, threads: 1 }
+        Self { enabled: true, first_after_h: 24.0, every_h: 24.0 }
     }
 }
 
@@ -350,7 +348,7 @@ impl Default for Actuator {
             output: None,
             invokers: None,
             min_interval_s: 60.0,
-            warm_up_payload: r#"{"aquatope_warm_up":true}"#.into(),
+            warm_up_parameter: "aquatope_warm_up".into(),
             warm_up_per_minute: 60,
             idle_container_min: 10.0,
             couchdb_url: String::new(),

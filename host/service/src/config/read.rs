@@ -101,6 +101,9 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
         ("openwhisk.timeout_s", config.openwhisk.timeout_s, 600.0),
         ("pool.stale_after_s", config.pool.stale_after_s, 86_400.0),
         ("actuator.min_interval_s", config.actuator.min_interval_s, 86_400.0),
+        ("train.first_after_h", config.train.first_after_h * 3600.0, 3600.0 * 8760.0),
+        ("train.every_h", config.train.every_h * 3600.0, 3600.0 * 8760.0),
+        ("actuator.idle_container_min", config.actuator.idle_container_min * 60.0, 86_400.0),
     ];
     for (key, value, most) in seconds {
         if !(finite(value) && value <= most) {
@@ -154,15 +157,7 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
         }
         ActuatorKind::WarmUp => {
             needs(config.openwhisk.url.is_empty(), "openwhisk.url", "warm-up")?;
-            if !serde_json::from_str(&actuator.warm_up_payload)
-                .is_ok_and(|value: serde_json::Value| value.is_object())
-            {
-                return wrong(
-                    "actuator.warm_up_payload",
-                    format!("not a JSON object: {}", actuator.warm_up_payload),
-                    "actions take objects, such as {\"aquatope_warm_up\":true}",
-                );
-            }
+            needs(actuator.warm_up_parameter.is_empty(), "actuator.warm_up_parameter", "warm-up")?;
         }
         ActuatorKind::KeepCount => {
             needs(actuator.couchdb_url.is_empty(), "actuator.couchdb_url", "keep-count")?;
@@ -286,6 +281,9 @@ mod tests {
             ("[actuator]\nkind = \"warm-up\"", "openwhisk.url"),
             ("[actuator]\nkind = \"keep-count\"", "actuator.couchdb_url"),
             ("[state]\nhistory_days = 0", "state.history_days"),
+            ("[train]\nevery_h = -1.0", "train.every_h"),
+            ("[train]\nfirst_after_h = nan", "train.first_after_h"),
+            ("[actuator]\nidle_container_min = 1e300", "actuator.idle_container_min"),
         ] {
             let fault = read_text(text, &[]).unwrap_err();
             assert!(fault.at.ends_with(key), "{text}: {}", fault.at);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use crate::board::{Function, Shown};
 use crate::read;
+use crate::store::Unreadable;
 use crate::workflows::WAITING;
 
 /// `GET /api/status`: everything but the functions.
@@ -22,6 +23,9 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
         "model": board.model,
         "actuator": board.actuator,
         "events": shared.ingest.get(),
+        "behind_s": shared.behind_s(),
+        "sequences": board.sequences,
+        "throttled": board.throttled,
     }))
 }
 
@@ -112,6 +116,22 @@ pub(super) async fn function(
     };
     let minutes: Vec<Shown> = function.minutes.iter().copied().collect();
     Ok(Json(json!({ "function": Row::of(function), "minutes": minutes })))
+}
+
+/// `GET /api/unreadable`: the messages that were kept aside, and why.
+pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Value>, (StatusCode, String)> {
+    let kept = tokio::task::spawn_blocking(move || shared.store.unreadable()).await;
+    let kept =
+        kept.map_err(|error| error.to_string()).and_then(|kept| kept.map_err(|error| error.to_string()));
+    let kept = kept.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
+    let row = |message: &Unreadable| {
+        let Unreadable { partition, offset, reason, message } = message;
+        let begin = String::from_utf8_lossy(&message[..message.len().min(200)]).into_owned();
+        json!({ "partition": partition, "offset": offset, "reason": reason, "begin": begin })
+    };
+    Ok(Json(
+        json!({ "total": kept.len(), "messages": kept.iter().rev().take(100).map(row).collect::<Vec<_>>() }),
+    ))
 }
 
 /// `GET /api/workflows`

@@ -1,7 +1,9 @@
 //! `/metrics`, in the text format of OpenMetrics.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,20 +15,39 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::Shared;
-use crate::board::Function;
+use crate::board::{Function, Sequence};
 use crate::observe::Counters;
 use crate::read;
 
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// How long a text serves all who ask: their number does not multiply work and memory.
+const FRESH: Duration = Duration::from_millis(250);
+
 pub(super) async fn handler(State(shared): State<Shared>) -> Response {
+    let mut last = shared.scraped.lock().await;
+    if let Some((at, text)) = last.as_ref()
+        && at.elapsed() < FRESH
+    {
+        return ([(header::CONTENT_TYPE, FORMAT)], text.clone()).into_response();
+    }
+    let scraped = shared.clone();
+    match tokio::task::spawn_blocking(move || scrape(scraped)).await {
+        Ok(Ok(text)) => {
+            *last = Some((Instant::now(), text.clone()));
+            ([(header::CONTENT_TYPE, FORMAT)], text).into_response()
+        }
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn scrape(shared: Shared) -> Result<Bytes, fmt::Error> {
     let mut registry = Registry::with_prefix("aquatope");
     registry.register_collector(Box::new(Scrape(shared)));
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, FORMAT)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text.into())
 }
 
 struct Scrape(Shared);
@@ -144,7 +165,7 @@ impl Collector for Scrape {
             "1 when the last write of the state failed",
             Some(f64::from(u8::from(ingest.store_error.is_some()))),
         )?;
-        gauge("behind_seconds", "Clock minus watermark of the events", planned.map(|p| p.behind_s))?;
+        gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
         gauge(
             "planned_minute",
             "The minute last planned for, since the epoch",
@@ -187,6 +208,28 @@ impl Collector for Scrape {
                 None,
                 MetricType::Counter,
             )?)?;
+        }
+        let mut throttled = encoder.encode_descriptor(
+            "throttled_requests",
+            "Requests the platform refused for its limits",
+            None,
+            MetricType::Counter,
+        )?;
+        for (namespace, requests) in &board.throttled {
+            ConstCounter::new(*requests)
+                .encode(throttled.encode_family(&[("namespace", namespace.as_str())])?)?;
+        }
+        type OfSequence = (&'static str, &'static str, fn(&Sequence) -> u64);
+        let of_sequences: [OfSequence; 2] = [
+            ("sequence_runs", "Runs of a sequence or composition that ended", |s| s.runs),
+            ("sequence_failures", "Of these, with an error", |s| s.failed),
+        ];
+        for (name, help, value) in of_sequences {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (name, sequence) in &board.sequences {
+                let labels = [("sequence", name.as_str())];
+                ConstCounter::new(value(sequence)).encode(family.encode_family(&labels)?)?;
+            }
         }
         for (metrics, kind) in [(&GAUGES[..], MetricType::Gauge), (&COUNTERS[..], MetricType::Counter)] {
             for &(name, help, value) in metrics {

@@ -9,10 +9,11 @@ mod metrics;
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -21,13 +22,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 
 use crate::board::Board;
 use crate::source::SharedStatus;
+use crate::store::Store;
 
 /// Connections served at the same time; more wait.
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: usize = 64;
 /// A client may take this long for its headers.
 const HEADERS: Duration = Duration::from_secs(10);
 /// And a connection this long in all; clients connect again.
@@ -46,8 +48,19 @@ pub struct Shared {
     pub ingest: SharedStatus,
     /// The workflows that are tuned, by name, to be approved.
     pub approvals: Arc<HashMap<String, Arc<Notify>>>,
+    /// For the messages kept aside.
+    pub store: Arc<Store>,
+    /// The last text of `/metrics`, and when it was made.
+    pub scraped: Arc<Mutex<Option<(Instant, Bytes)>>>,
     /// What authenticates approvals; none: they are refused.
     pub token: Option<Secret>,
+}
+
+impl Shared {
+    /// How far the events that were read lie behind now, seconds.
+    fn behind_s(&self) -> f64 {
+        Duration::from_millis(self.ingest.get().behind_ms).as_secs_f64()
+    }
 }
 
 /// Serve until `stop` says so.
@@ -94,6 +107,7 @@ fn router(shared: Shared) -> Router {
         .route("/api/status", get(api::status))
         .route("/api/functions", get(api::functions))
         .route("/api/function", get(api::function))
+        .route("/api/unreadable", get(api::unreadable))
         .route("/api/workflows", get(api::workflows))
         .route("/api/workflows/{name}/approve", post(api::approve))
         .fallback(|| async { (StatusCode::NOT_FOUND, "not found; GET / shows what there is\n") })
@@ -112,12 +126,12 @@ fn dashboard() -> Response {
 /// Ready: events are being read, not far behind, and a minute has been planned.
 async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (StatusCode, String) {
     let planned = crate::read(&shared.board).planned;
-    let Some(planned) = planned else {
+    if planned.is_none() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no minute has been planned yet\n".to_owned());
-    };
-    if planned.behind_s > READY_BEHIND.as_secs_f64() {
-        let text = format!("events are {:.0} s behind\n", planned.behind_s);
-        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    let behind_s = shared.behind_s();
+    if behind_s > READY_BEHIND.as_secs_f64() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("events are {behind_s:.0} s behind\n"));
     }
     (StatusCode::OK, "ready\n".to_owned())
 }

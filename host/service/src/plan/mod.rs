@@ -5,7 +5,8 @@
 //! ```
 //! A forecast sees the final minutes and, behind them, the provisional ones, on a copy: what changes until they are
 //! final is not lost. Without a trained model, and for functions without history, recent peaks forecast (`recent.rs`).
-//! Memory: 9 KB a function. Work a minute: one forecast a function that was busy within the last three days.
+//! Memory: 9 KB a function that was busy within the last three days, 0.3 KB for another. Work a minute: one forecast of each
+//! of the former.
 
 mod drift;
 mod managed;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use aquatope_core::activation::FunctionId;
 use aquatope_core::forecast::Forecast;
-use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, History, Profile, Upstream};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::nn::weights::{Weights, WeightsError};
 use aquatope_core::pool::{Candidate, Damper, Fit, Hysteresis, Prices, Rule, containers, fit};
@@ -43,7 +44,7 @@ pub struct PlanConfig {
     pub hysteresis: Hysteresis,
     /// Behind by more than this, targets only grow.
     pub stale_after: Duration,
-    /// Minutes the platform keeps idle containers, for the estimate of those that are warm.
+    /// Containers used within so many minutes stay warm until the planned one ends.
     pub idle_minutes: usize,
 }
 
@@ -78,7 +79,9 @@ pub struct Target {
 /// One function.
 struct Member {
     info: FunctionInfo,
-    state: FunctionState<FULL_HISTORY>,
+    /// Nothing when it was not busy within the reach of any feature: most functions of most platforms.
+    state: Option<Box<FunctionState<FULL_HISTORY>>>,
+    profile: Profile,
     managed: bool,
     parent: Option<usize>,
     damper: Damper,
@@ -97,6 +100,8 @@ pub struct Planner {
     drift: Drift,
     /// The minute last planned for.
     next: Option<Minute>,
+    /// Whether every stage knows the stage before it.
+    relinked: bool,
 }
 
 impl Planner {
@@ -110,6 +115,7 @@ impl Planner {
             members: Vec::new(),
             drift: Drift::default(),
             next: None,
+            relinked: false,
         }
     }
 
@@ -124,11 +130,16 @@ impl Planner {
     ) -> Result<(), WeightsError> {
         LightModel::new(&Weights::parse(bytemuck::cast_slice(&weights))?)?;
         for member in &mut self.members {
-            let history = member.state.history();
+            let Some(state) = &mut member.state else {
+                member.profile = profile(&[]);
+                continue;
+            };
+            let history = state.history();
             let seen = (history.seen() as usize).min(FULL_HISTORY);
             let peaks: Vec<u32> =
                 (1..=seen).rev().map(|lag| history.peak(lag).map_or(0, u32::from)).collect();
-            member.state.set_profile(profile(&peaks));
+            member.profile = profile(&peaks);
+            state.set_profile(member.profile);
         }
         self.model = Some(weights);
         self.drift = Drift::default();
@@ -151,34 +162,44 @@ impl Planner {
         while self.members.len() <= index {
             let nobody = FunctionInfo { first: info.first, ..FunctionInfo::default() };
             self.members.push(Member {
-                state: FunctionState::new(nobody.first, Profile::UNKNOWN),
                 info: nobody,
+                state: None,
+                profile: Profile::UNKNOWN,
                 managed: false,
                 parent: None,
                 damper: Damper::default(),
                 planned: None,
             });
         }
-        let managed = self.managed.contains(&info.name);
-        let parent = self
-            .upstream
-            .get(&info.name)
-            .and_then(|name| self.members.iter().position(|member| member.info.name == *name));
         let member = &mut self.members[index];
-        if member.info.name.is_empty() {
-            member.state = FunctionState::new(info.first, Profile::UNKNOWN);
-        }
-        member.managed = managed;
-        member.parent = parent;
+        member.managed = self.managed.contains(&info.name);
+        self.relinked &= member.info.name == info.name;
         member.info = info;
+    }
+
+    /// Find the stage before every stage, where functions are new.
+    fn relink(&mut self) {
+        if self.relinked || self.upstream.is_empty() {
+            return;
+        }
+        let members = self.members.iter().enumerate();
+        let index: HashMap<String, usize> =
+            members.map(|(index, member)| (member.info.name.clone(), index)).collect();
+        for member in &mut self.members {
+            let before = self.upstream.get(&member.info.name);
+            member.parent = before.and_then(|name| index.get(name)).copied();
+        }
+        self.relinked = true;
     }
 
     /// Take in final windows; the minutes of a function come in order, quiet ones may be left out.
     pub fn finals(&mut self, windows: &[(FunctionId, Window)]) {
         for (id, window) in windows {
             if let Some(member) = self.members.get_mut(id.0 as usize) {
+                let begun = member.begun(window.minute);
+                let state = member.state.get_or_insert_with(|| Box::new(begun));
                 // The only error is a minute that is final already.
-                let _ = member.state.observe(window.minute, window.invocations, window.peak);
+                let _ = state.observe(window.minute, window.invocations, window.peak);
             }
         }
     }
@@ -187,8 +208,12 @@ impl Planner {
     pub fn close(&mut self, open: Minute) {
         let Some(last) = open.0.checked_sub(1) else { return };
         for member in &mut self.members {
-            if member.state.history().next().0 <= last {
-                let _ = member.state.observe(Minute(last), 0, 0);
+            let Some(state) = &mut member.state else { continue };
+            if state.history().next().0 <= last {
+                let _ = state.observe(Minute(last), 0, 0);
+            }
+            if state.history().since_busy().is_none_or(|since| since as usize > FULL_HISTORY) {
+                member.state = None;
             }
         }
     }
@@ -198,6 +223,7 @@ impl Planner {
         for (id, info) in &report.functions {
             self.add(*id, info.clone());
         }
+        self.relink();
         self.finals(&report.finals);
         self.close(report.open);
         let present = self.present(report);
@@ -211,23 +237,22 @@ impl Planner {
         let mut provisional: Vec<&(FunctionId, Window)> = report.provisional.iter().collect();
         provisional.sort_by_key(|(id, window)| (id.0, window.minute));
         let mut of = provisional.chunk_by(|a, b| a.0 == b.0).peekable();
-        let open = report.open;
+        let end = report.minute.0.saturating_add(1);
+        let shown = Minute(report.open.0.max(end.saturating_sub(SHOWN)).min(end));
         let mut present = Vec::with_capacity(self.members.len());
         for (index, member) in self.members.iter().enumerate() {
             while of.next_if(|windows| (windows[0].0.0 as usize) < index).is_some() {}
             let windows = of.next_if(|windows| windows[0].0.0 as usize == index).unwrap_or_default();
-            let history = member.state.history();
-            let quiet =
-                windows.is_empty() && history.since_busy().is_none_or(|since| since as usize > FULL_HISTORY);
-            let mut peaks = vec![0; (report.minute.0 + 1).saturating_sub(open.0) as usize];
+            let quiet = windows.is_empty() && member.state.is_none();
+            let mut peaks = vec![0; if quiet { 0 } else { (report.minute.0 + 1 - shown.0) as usize }];
             for (_, window) in windows {
-                let at = window.minute.0.checked_sub(open.0).and_then(|at| peaks.get_mut(at as usize));
+                let at = window.minute.0.checked_sub(shown.0).and_then(|at| peaks.get_mut(at as usize));
                 if let Some(place) = at {
                     *place = window.peak;
                 }
             }
             let windows = windows.iter().map(|(_, window)| *window).collect();
-            present.push(Present { quiet, windows, peaks });
+            present.push(Present { quiet, windows, peaks, end: Minute(end) });
         }
         present
     }
@@ -288,14 +313,14 @@ impl Planner {
 
     /// The history of a function with its provisional minutes.
     fn now(&self, index: usize, present: &Present) -> FunctionState<FULL_HISTORY> {
-        let mut state = self.members[index].state.clone();
+        let member = &self.members[index];
+        let first = present.windows.first().map_or(present.end, |window| window.minute);
+        let mut state = member.state.as_ref().map_or_else(|| member.begun(first), |state| (**state).clone());
         for window in &present.windows {
             let _ = state.observe(window.minute, window.invocations, window.peak);
         }
-        let behind = present.peaks.len() as u32;
-        let last = self.members[index].state.history().next().0 + behind;
-        if state.history().next().0 < last {
-            let _ = state.observe(Minute(last - 1), 0, 0);
+        if state.history().next() < present.end {
+            let _ = state.observe(Minute(present.end.0 - 1), 0, 0);
         }
         state
     }
@@ -329,7 +354,7 @@ impl Planner {
             }
             let Candidate { forecast, busy, .. } = candidates[index];
             let warm =
-                present[index].recent(member.state.history()).take(config.idle_minutes).max().unwrap_or(0);
+                present[index].recent(member.state.as_deref()).take(config.idle_minutes).max().unwrap_or(0);
             let function = FunctionId(index as u32);
             let target = Target { function, containers, busy, warm, forecast };
             member.planned = Some(target);
@@ -353,14 +378,30 @@ struct Present {
     quiet: bool,
     /// Provisional windows in order, quiet minutes left out.
     windows: Vec<Window>,
-    /// Peak of every provisional minute.
+    /// Peaks of the last provisional minutes.
     peaks: Vec<u32>,
+    /// The minute to be planned.
+    end: Minute,
+}
+
+/// Provisional minutes whose peaks are kept apart; there are six of them, but after an outage.
+const SHOWN: u32 = 60;
+
+impl Member {
+    /// The history of a function that was idle for long, or is new, up to `minute`.
+    fn begun(&self, minute: Minute) -> FunctionState<FULL_HISTORY> {
+        let reach = minute.0.saturating_sub(FULL_HISTORY as u32);
+        FunctionState::new(self.info.first.min(minute).max(Minute(reach)), self.profile)
+    }
 }
 
 impl Present {
     /// The peaks, the last minute's first.
-    fn recent<'a>(&'a self, history: &'a History<FULL_HISTORY>) -> impl Iterator<Item = u32> + 'a {
-        let before = (1..).map_while(|lag| history.peak(lag)).map(u32::from);
+    fn recent<'a>(
+        &'a self,
+        state: Option<&'a FunctionState<FULL_HISTORY>>,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let before = (1..).map_while(move |lag| state?.history().peak(lag)).map(u32::from);
         self.peaks.iter().rev().copied().chain(before)
     }
 }

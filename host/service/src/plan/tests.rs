@@ -78,7 +78,7 @@ fn provisional_minutes_are_seen_and_not_kept() {
     let finals = vec![(FunctionId(0), window(7, 4, 4))];
     let plan = planner.plan(&MinuteReport { finals, ..report(8, 9) });
     assert_eq!((plan.targets[0].busy, plan.targets[0].warm), (0, 4));
-    let history = planner.members[0].state.history();
+    let history = planner.members[0].state.as_ref().unwrap().history();
     assert_eq!((history.peak(1), history.peak(2), history.seen()), (Some(0), Some(4), 9));
     // What was busy longer ago than idle containers are kept is not warm, final or not.
     let provisional = vec![(FunctionId(0), window(16, 2, 2))];
