@@ -1,12 +1,16 @@
 //! One task a registered workflow: search for its cheapest configuration, apply it when that is wanted, watch it, and take
 //! it back when it breaks its promise. Every phase is in the store before it begins, so a restart goes on where it was.
 
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use aquatope_workflow::fault::Fault;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
 use crate::clock::Clock;
@@ -14,7 +18,8 @@ use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform::{self, fault};
 use crate::store::Store;
 use crate::tune::{
-    Change, Finished, Guarded, Keep, Pace, Patient, Problem, Promise, Settings, TuneError, guard, tune,
+    Change, Finished, Guard, Keep, Pace, Patient, Problem, Promise, RolledBack, Settings, TuneError, Verdict,
+    tune,
 };
 use crate::write;
 
@@ -24,6 +29,8 @@ pub(crate) const WAITING: &str = "waiting for approval";
 /// A workflow that is tuned.
 pub(crate) struct Tuning {
     registered: Registered,
+    /// The workflow's name; with its namespace before it when another namespace has one of this name.
+    name: String,
     problem: Arc<Problem>,
     platform: Patient,
     store: Arc<Store>,
@@ -42,13 +49,22 @@ enum Phase {
     Watching(Change, u64),
     /// It is over; how.
     Over(String),
+    /// It is being taken back, for this reason.
+    TakingBack(Change, String),
+}
+
+/// A phase, and what problem it is of.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    of: String,
+    phase: Phase,
 }
 
 impl Tuning {
     /// The tasks of the workflows that `config` wants tuned.
     ///
     /// # Errors
-    /// A workflow file, an input or a setting that cannot be used.
+    /// A workflow file, an input or a setting that cannot be used, or a workflow that is registered twice.
     pub(crate) fn all(
         config: &Config,
         secrets: &Secrets,
@@ -57,35 +73,37 @@ impl Tuning {
         clock: Clock,
     ) -> Result<Vec<Self>, Fault> {
         let wanted = config.workflow.iter().filter(|registered| registered.tune);
-        wanted
-            .map(|registered| {
-                let at = registered.file.display().to_string();
-                let input = serde_json::from_str(&registered.input).map_err(|error| {
-                    fault(&format!("workflow.input of {at}"), error, "write a JSON object")
-                })?;
-                let settings = Settings {
-                    samples: registered.samples,
-                    trials: registered.trials,
-                    cpu_limits: registered.cpu_limits,
-                    ..Settings::default()
-                };
-                let problem = Arc::new(Problem::new(&read_file(registered)?, input, settings)?);
-                let client = platform::client(config, secrets, &registered.namespace)?;
-                Ok(Self {
-                    registered: registered.clone(),
-                    problem,
-                    platform: Patient { client, pace: pace(clock) },
-                    store: Arc::clone(store),
-                    board: Arc::clone(board),
-                    clock,
-                    approved: Arc::default(),
-                })
+        let tunings = wanted.map(|registered| {
+            let at = registered.file.display().to_string();
+            let input = serde_json::from_str(&registered.input)
+                .map_err(|error| fault(&format!("workflow.input of {at}"), error, "write a JSON object"))?;
+            let settings = Settings {
+                samples: registered.samples,
+                trials: registered.trials,
+                cpu_limits: registered.cpu_limits,
+                ..Settings::default()
+            };
+            let problem = Arc::new(Problem::new(&read_file(registered)?, input, settings)?);
+            let client = platform::client(config, secrets, &registered.namespace)?;
+            Ok(Self {
+                registered: registered.clone(),
+                name: problem.name.clone(),
+                problem,
+                platform: Patient { client, pace: pace(clock) },
+                store: Arc::clone(store),
+                board: Arc::clone(board),
+                clock,
+                approved: Arc::default(),
             })
-            .collect()
+        });
+        let mut tunings: Vec<Self> = tunings.collect::<Result<_, Fault>>()?;
+        name_apart(&mut tunings)?;
+        Ok(tunings)
     }
 
+    /// What it is called on the board and in approvals.
     pub(crate) fn name(&self) -> &str {
-        &self.problem.name
+        &self.name
     }
 
     /// Until it is over, or cannot go on; why is shown.
@@ -107,34 +125,11 @@ impl Tuning {
             None => self.search().await?,
         };
         loop {
-            self.keep(&phase)?;
+            self.keep(&phase).await?;
             phase = match phase {
-                Phase::Applying(change) => {
-                    self.state("applying");
-                    change.apply(&self.platform).await.map_err(|error| said(&error))?;
-                    tracing::info!(
-                        workflow = self.name(),
-                        actions = change.actions.len(),
-                        "configuration applied"
-                    );
-                    Phase::Watching(change, self.clock.now().0)
-                }
-                Phase::Watching(change, since_ms) => {
-                    self.state("applied, being watched");
-                    let promise = Promise::new(self.problem.qos_s);
-                    let since_ms = i64::try_from(since_ms).unwrap_or(i64::MAX);
-                    let guarded = guard(&self.platform, self.name(), &change, since_ms, promise).await;
-                    Phase::Over(match guarded.map_err(|error| said(&error))? {
-                        Guarded::Kept => "applied, and it keeps its QoS".into(),
-                        Guarded::RolledBack(back) if back.left.is_empty() => {
-                            "taken back: it missed its QoS".into()
-                        }
-                        Guarded::RolledBack(back) => format!(
-                            "taken back: it missed its QoS; somebody else changed {}, which stay as they are",
-                            back.left.join(", ")
-                        ),
-                    })
-                }
+                Phase::Applying(change) => self.apply(change).await,
+                Phase::Watching(change, since_ms) => self.watch(change, since_ms).await,
+                Phase::TakingBack(change, why) => self.take_back(&change, &why).await,
                 Phase::Over(how) => {
                     tracing::info!(workflow = self.name(), "{how}");
                     self.state(&how);
@@ -142,6 +137,88 @@ impl Tuning {
                 }
             };
         }
+    }
+
+    async fn apply(&self, change: Change) -> Phase {
+        self.state("applying");
+        match change.apply(&self.platform).await {
+            Ok(()) => {
+                let actions = change.actions.len();
+                tracing::info!(workflow = self.name(), actions, "configuration applied");
+                Phase::Watching(change, self.clock.now().0)
+            }
+            Err(error) => {
+                tracing::error!(workflow = self.name(), %error, "the configuration cannot be applied");
+                Phase::TakingBack(change, format!("it could not be applied: {error}"))
+            }
+        }
+    }
+
+    async fn watch(&self, change: Change, since_ms: u64) -> Phase {
+        self.wait_for_sequence().await;
+        self.state("applied, being watched");
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let mut guard = Guard::new(&self.problem.name, ms(since_ms), Promise::new(self.problem.qos_s));
+        let mut wait = self.platform.pace.retry;
+        loop {
+            match guard.look(&self.platform, ms(self.clock.now().0)).await {
+                Ok(Verdict::Kept) => {
+                    self.recovered();
+                    return Phase::Over("applied, and it keeps its QoS".into());
+                }
+                Ok(Verdict::Broken) => {
+                    self.recovered();
+                    let (runs, late) = guard.counts();
+                    tracing::warn!(workflow = self.name(), runs, late, "the QoS is missed after the change");
+                    return Phase::TakingBack(change, "it missed its QoS".into());
+                }
+                Ok(Verdict::Watching) => {
+                    self.recovered();
+                    wait = self.platform.pace.retry;
+                    sleep(self.platform.pace.watch).await;
+                }
+                Err(error) => self.trouble(&error, &mut wait).await,
+            }
+        }
+    }
+
+    /// Until production has a sequence or composition of the workflow's name, whose runs can be watched.
+    async fn wait_for_sequence(&self) {
+        let Patient { client, pace } = &self.platform;
+        let mut wait = pace.retry;
+        loop {
+            match client.action(&self.problem.name, false).await {
+                Ok(Some(_)) => return self.recovered(),
+                Ok(None) => {
+                    self.recovered();
+                    wait = pace.retry;
+                    self.state(&format!("applied; not watched: there is no sequence {}", self.problem.name));
+                    sleep(pace.watch).await;
+                }
+                Err(error) => self.trouble(&error, &mut wait).await,
+            }
+        }
+    }
+
+    async fn take_back(&self, change: &Change, why: &str) -> Phase {
+        self.state("being taken back");
+        let mut wait = self.platform.pace.retry;
+        let RolledBack { left, .. } = loop {
+            match change.roll_back(&self.platform).await {
+                Ok(back) => break back,
+                Err(error) => self.trouble(&error, &mut wait).await,
+            }
+        };
+        self.recovered();
+        Phase::Over(match left.as_slice() {
+            [] => format!("taken back: {why}"),
+            left => {
+                format!(
+                    "taken back: {why}; somebody else changed {}, which stay as they are",
+                    left.join(", ")
+                )
+            }
+        })
     }
 
     /// Search, and wait for the approval if there is something to approve of.
@@ -194,21 +271,55 @@ impl Tuning {
         });
     }
 
+    /// The phase that was kept, if it is of this problem.
     fn stored(&self) -> Result<Option<Phase>, String> {
-        let bytes = self.store.get(&self.key("phase")).map_err(|error| error.to_string())?;
-        let decode = |bytes: Vec<u8>| {
-            postcard::from_bytes(&bytes).map_err(|_| "what is stored of it is of another version".to_owned())
+        let Some(bytes) = self.store.get(&self.key("phase")).map_err(|error| error.to_string())? else {
+            return Ok(None);
         };
-        bytes.map(decode).transpose()
+        let stored: Stored = postcard::from_bytes(&bytes)
+            .map_err(|_| "what is stored of it is of another version".to_owned())?;
+        if stored.of == self.of() {
+            return Ok(Some(stored.phase));
+        }
+        tracing::warn!(
+            workflow = self.name(),
+            "the workflow or its settings have changed: it is searched anew, and what was applied before is not watched on"
+        );
+        Ok(None)
     }
 
-    fn keep(&self, phase: &Phase) -> Result<(), String> {
-        let bytes = postcard::to_stdvec(phase).map_err(|error| error.to_string())?;
-        self.store.put(&self.key("phase"), &bytes).map_err(|error| error.to_string())
+    /// Keeps a phase, however often it takes.
+    async fn keep(&self, phase: &Phase) -> Result<(), String> {
+        let stored = Stored { of: self.of(), phase: phase.clone() };
+        let bytes = postcard::to_stdvec(&stored).map_err(|error| error.to_string())?;
+        let mut wait = self.platform.pace.retry;
+        while let Err(error) = self.store.put(&self.key("phase"), &bytes) {
+            self.trouble(&error, &mut wait).await;
+        }
+        self.recovered();
+        Ok(())
+    }
+
+    /// What must be equal for a phase to be gone on with.
+    fn of(&self) -> String {
+        format!("{} {}", self.problem.fingerprint(), self.problem.settings.trials)
     }
 
     fn key(&self, what: &str) -> String {
-        format!("workflow/{}/{what}", self.name())
+        format!("workflow/{}/{}/{what}", self.registered.namespace, self.problem.name)
+    }
+
+    /// Shows what does not work now, and waits before the next try.
+    async fn trouble(&self, error: &(impl Display + Sync), wait: &mut Duration) {
+        tracing::error!(workflow = self.name(), %error, wait_s = wait.as_secs_f64(), "trying again");
+        self.show(|shown| shown.error = Some(error.to_string()));
+        sleep(*wait).await;
+        *wait = (*wait * 2).min(self.platform.pace.longest_retry);
+    }
+
+    /// It works again.
+    fn recovered(&self) {
+        self.show(|shown| shown.error = None);
     }
 
     fn state(&self, state: &str) {
@@ -218,6 +329,26 @@ impl Tuning {
     fn show(&self, change: impl FnOnce(&mut Shown)) {
         change(write(&self.board).workflows.entry(self.name().to_owned()).or_default());
     }
+}
+
+/// Gives workflows of the same name in different namespaces different names.
+fn name_apart(tunings: &mut [Tuning]) -> Result<(), Fault> {
+    let mut namespaces: HashMap<String, Vec<&str>> = HashMap::new();
+    for Tuning { registered, problem, .. } in tunings.iter() {
+        let of_name = namespaces.entry(problem.name.clone()).or_default();
+        if of_name.contains(&registered.namespace.as_str()) {
+            let at = format!("workflow.file {}", registered.file.display());
+            let what = format!("workflow {} is registered twice for {}", problem.name, registered.namespace);
+            return Err(fault(&at, what, "register it once, or give one of them another name or namespace"));
+        }
+        of_name.push(&registered.namespace);
+    }
+    namespaces.retain(|_, namespaces| namespaces.len() > 1);
+    let ambiguous: HashSet<String> = namespaces.into_keys().collect();
+    for tuning in tunings.iter_mut().filter(|tuning| ambiguous.contains(&tuning.problem.name)) {
+        tuning.name = format!("{}/{}", tuning.registered.namespace, tuning.problem.name);
+    }
+    Ok(())
 }
 
 /// Where the search is kept.

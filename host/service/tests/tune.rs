@@ -7,8 +7,8 @@ use std::time::Duration;
 use aquatope_openwhisk::records::{Limits, Record};
 use aquatope_openwhisk::rest::{Client, Selection, Transport};
 use aquatope_service::tune::{
-    Change, Finished, Guarded, Keep, Pace, Patient, Problem, Promise, Resources, Settings, TrialState,
-    TuneError, guard, is_clone, tune,
+    Change, Finished, Guard, Keep, Pace, Patient, Problem, Promise, Resources, Settings, TrialState,
+    TuneError, Verdict, WARM_UP, is_clone, tune,
 };
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Config, Model};
@@ -382,19 +382,17 @@ async fn memory_of_production(platform: &Patient) -> Vec<u32> {
     memory
 }
 
-/// Puts runs through the workflow until `guard` has decided.
-async fn guarded(standin: &Standin, platform: &Patient, change: &Change, qos_s: f64) -> Guarded {
-    let since_ms = standin.now_ms();
-    let load = async {
-        loop {
-            standin.with(|platform| platform.load("album", None)).unwrap();
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
+/// Puts runs through the workflow until there is a verdict.
+async fn judged(standin: &Standin, platform: &Patient, qos_s: f64) -> Verdict {
     let promise = Promise { runs: 32, ..Promise::new(qos_s) };
-    tokio::select! {
-        () = load => unreachable!("the load has no end"),
-        guarded = guard(platform, "album", change, since_ms, promise) => guarded.unwrap(),
+    let mut guard = Guard::new("album", standin.now_ms(), promise);
+    loop {
+        standin.with(|platform| platform.load("album", None)).unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        match guard.look(platform, standin.now_ms()).await.unwrap() {
+            Verdict::Watching => {}
+            verdict => return verdict,
+        }
     }
 }
 
@@ -412,14 +410,45 @@ async fn a_change_is_applied_and_kept_or_taken_back() {
     let version = platform.client.action("split", false).await.unwrap().unwrap().version;
     assert_eq!(version, "0.0.2", "applied once");
 
-    assert_eq!(guarded(&standin, &platform, &change, 60.0).await, Guarded::Kept);
-    assert_eq!(memory_of_production(&platform).await, [512, 1024, 512]);
+    assert_eq!(judged(&standin, &platform, 60.0).await, Verdict::Kept);
 
     // Somebody else changes one of them; it is not ours to take back.
     platform.client.put_limits("img/right", &Limits::memory(768)).await.unwrap();
-    let Guarded::RolledBack(back) = guarded(&standin, &platform, &change, 0.5).await else {
-        panic!("taken back")
-    };
+    assert_eq!(judged(&standin, &platform, 0.5).await, Verdict::Broken);
+    let back = change.roll_back(&platform).await.unwrap();
     assert_eq!((back.restored, back.left), (vec!["split".to_string()], vec!["img/right".to_string()]));
     assert_eq!(memory_of_production(&platform).await, [1024, 1024, 768]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_before_the_containers_are_warm_again_do_not_count_and_the_rest_counts_once() {
+    let (standin, platform) = start(config(models())).await;
+    let promise = Promise { runs: 1 << 20, ..Promise::new(60.0) };
+    let changed_ms = standin.now_ms();
+    let mut guard = Guard::new("album", changed_ms, promise);
+    for _ in 0..20 {
+        standin.with(|platform| platform.load("album", None)).unwrap();
+    }
+    let warm_ms = changed_ms + WARM_UP.as_millis() as i64;
+    while standin.now_ms() <= warm_ms {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(guard.look(&platform, standin.now_ms()).await.unwrap(), Verdict::Watching);
+    assert_eq!(guard.counts(), (0, 0));
+    // More than two pages of the list.
+    for _ in 0..450 {
+        standin.with(|platform| platform.load("album", None)).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let began = std::time::Instant::now();
+    while guard.counts().0 < 450 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", guard.counts());
+        guard.look(&platform, standin.now_ms()).await.unwrap();
+    }
+    guard.look(&platform, standin.now_ms()).await.unwrap();
+    assert_eq!(guard.counts().0, 450);
+    // It stops where it has seen enough, and at the oldest: later runs do not matter.
+    let mut enough = Guard::new("album", changed_ms, Promise { runs: 16, ..promise });
+    assert_eq!(enough.look(&platform, standin.now_ms()).await.unwrap(), Verdict::Kept);
+    assert_eq!(enough.counts().0, 16);
 }

@@ -70,23 +70,34 @@ impl Change {
         Ok(())
     }
 
-    /// Gives the actions their old limits again, except those that no longer have the limits of this change.
+    /// Gives the actions their old limits again, except those that no longer have the limits of this change. All are
+    /// tried, also after one that failed.
     ///
     /// # Errors
-    /// Calls the platform refuses; it can be repeated.
+    /// The first call the platform refused; it can be repeated.
     pub async fn roll_back(&self, platform: &Patient) -> Result<RolledBack, TuneError> {
         let mut done = RolledBack::default();
-        for ActionChange { name, from, to } in &self.actions {
-            if has(platform, name, to).await? {
-                platform.call(|| platform.client.put_limits(name, from)).await?;
-                done.restored.push(name.clone());
-            } else if has(platform, name, from).await? {
-                done.restored.push(name.clone());
-            } else {
-                done.left.push(name.clone());
+        let mut refused = None;
+        for action in &self.actions {
+            match action.roll_back(platform).await {
+                Ok(true) => done.restored.push(action.name.clone()),
+                Ok(false) => done.left.push(action.name.clone()),
+                Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Ok(done)
+        refused.map_or(Ok(done), Err)
+    }
+}
+
+impl ActionChange {
+    /// Whether it has its old limits now; if not, somebody else changed it.
+    async fn roll_back(&self, platform: &Patient) -> Result<bool, TuneError> {
+        let Self { name, from, to } = self;
+        if has(platform, name, to).await? {
+            platform.call(|| platform.client.put_limits(name, from)).await?;
+            return Ok(true);
+        }
+        has(platform, name, from).await
     }
 }
 

@@ -31,4 +31,4 @@ pub use patient::{Pace, Patient};
 pub use problem::{Problem, Resources, Settings};
 pub use run::{Keep, tune};
 pub use search::{Finished, Progress, Recommended, TrialReport, TrialState};
-pub use watch::{Guarded, Promise, Verdict, Watch, guard};
+pub use watch::{Guard, Promise, Verdict, WARM_UP, Watch};

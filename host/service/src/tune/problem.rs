@@ -174,7 +174,7 @@ impl Problem {
     }
 
     /// What must be equal for a search to be continued.
-    pub(super) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self) -> String {
         let Settings { samples, profile, confidence, seed, cpu_limits, .. } = self.settings;
         format!(
             "{} {:?} {} {} {samples} {profile} {confidence} {seed} {cpu_limits}",

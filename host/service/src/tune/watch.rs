@@ -1,18 +1,18 @@
 //! Whether production meets its QoS after a change.
 //!
-//! Runs of the workflow are counted from the change on. The change breaks its promise when more of them than `allowed`
+//! Runs of the workflow are counted that begin [`WARM_UP`] after the change or later. The change breaks its promise when more of them than `allowed`
 //! take longer than the QoS, and not by chance: by a one-sided binomial test of that share. It is tested when 8, 16, 32, ..
 //! runs are counted, at the levels `level / 2`, `level / 4`, .., whose sum is below `level`; so the probability of
 //! taking a good change back is below `level` however long it is watched (union bound).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use aquatope_openwhisk::event::Status;
-use aquatope_openwhisk::rest::Selection;
+use aquatope_openwhisk::records::Record;
+use aquatope_openwhisk::rest::{PAGE, Selection};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
-use super::change::{Change, RolledBack};
 use super::error::TuneError;
 use super::patient::Patient;
 
@@ -116,64 +116,77 @@ fn at_least(n: u64, x: u64, p: f64) -> f64 {
     tail
 }
 
-/// How watching a change ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Guarded {
-    /// It keeps its promise.
-    Kept,
-    /// It was taken back.
-    RolledBack(RolledBack),
+/// Runs that begin within this time of a change do not count: it threw all warm containers away, so the first runs are
+/// cold whatever the limits are. Five minutes are the longest an action may take by default.
+pub const WARM_UP: Duration = Duration::from_secs(300);
+
+/// A run enters the platform's list when it ends, after later ones that ended earlier. It is looked for as long as this.
+const LATE: Duration = Duration::from_secs(3600);
+
+/// Counts the runs of a workflow in production after a change.
+///
+/// Memory: a page of the platform's list, and the ids of the runs counted, of which there are `promise.runs` at most.
+#[derive(Debug)]
+pub struct Guard {
+    workflow: String,
+    watch: Watch,
+    /// Every run that began before this is counted, ms since the epoch.
+    from_ms: i64,
+    counted: HashSet<String>,
 }
 
-/// Watches the runs of the sequence or composition `workflow` since `since_ms` (milliseconds since the epoch, on the
-/// platform's clock) and takes `change` back when it breaks its promise.
-///
-/// # Errors
-/// Calls the platform refuses. Troubles that pass are waited out.
-pub async fn guard(
-    platform: &Patient,
-    workflow: &str,
-    change: &Change,
-    since_ms: i64,
-    promise: Promise,
-) -> Result<Guarded, TuneError> {
-    let mut watch = Watch::new(promise);
-    let mut seen = HashSet::new();
-    loop {
-        let selection =
-            Selection { since_ms: Some(since_ms), name: Some(workflow.to_owned()), ..Selection::default() };
-        let mut rows = Vec::new();
-        let mut pages = platform.client.pages(selection);
-        loop {
-            match pages.next().await {
-                Ok(page) if page.is_empty() => break,
-                Ok(page) => rows.extend(page),
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "OpenWhisk does not answer; looking again later");
-                    break;
-                }
-                Err(error) => return Err(error.into()),
-            }
+impl Guard {
+    /// For the sequence or composition `workflow`, whose actions were changed at `changed_ms` (milliseconds since the
+    /// epoch, on the platform's clock). The first [`WARM_UP`] does not count.
+    pub fn new(workflow: &str, changed_ms: i64, promise: Promise) -> Self {
+        Self {
+            workflow: workflow.to_owned(),
+            watch: Watch::new(promise),
+            from_ms: changed_ms.saturating_add(WARM_UP.as_millis() as i64),
+            counted: HashSet::new(),
         }
-        // Newest first, and a run can enter the list after later ones.
-        for row in rows.iter().rev().filter(|row| seen.insert(row.activation_id.clone())) {
-            let latency_s = (row.status() == Status::Success).then(|| (row.end - row.start) as f64 / 1000.0);
-            match watch.saw(latency_s) {
-                Verdict::Watching => {}
-                Verdict::Kept => return Ok(Guarded::Kept),
-                Verdict::Broken => {
-                    let (runs, late) = watch.counts();
-                    tracing::warn!(
-                        workflow,
-                        runs,
-                        late,
-                        "the QoS is missed after the change; taking it back"
-                    );
-                    return Ok(Guarded::RolledBack(change.roll_back(platform).await?));
-                }
+    }
+
+    /// Counts what has ended until `now_ms`, oldest first, as far as that is needed for a verdict.
+    ///
+    /// # Errors
+    /// Calls the platform refuses. What was counted stays counted; look again.
+    pub async fn look(&mut self, platform: &Patient, now_ms: i64) -> Result<Verdict, TuneError> {
+        let mut from_ms = self.from_ms;
+        let mut last_ms = now_ms;
+        while from_ms <= now_ms && self.watch.verdict() == Verdict::Watching {
+            let selection = Selection {
+                since_ms: Some(from_ms),
+                upto_ms: Some(last_ms),
+                name: Some(self.workflow.clone()),
+            };
+            let rows = platform.call(|| platform.client.activations(&selection)).await?;
+            if rows.len() >= PAGE && last_ms > from_ms {
+                // There are older ones that are not on this page.
+                last_ms = from_ms + (last_ms - from_ms) / 2;
+                continue;
             }
+            for row in rows.iter().rev() {
+                self.count(row);
+            }
+            let width_ms = last_ms - from_ms + 1;
+            from_ms = last_ms + 1;
+            last_ms = now_ms.min(last_ms.saturating_add(2 * width_ms));
         }
-        sleep(platform.pace.watch).await;
+        self.from_ms = self.from_ms.max(now_ms.saturating_sub(LATE.as_millis() as i64));
+        Ok(self.watch.verdict())
+    }
+
+    /// Runs counted, and how many of them missed the QoS.
+    pub fn counts(&self) -> (u64, u64) {
+        self.watch.counts()
+    }
+
+    fn count(&mut self, row: &Record) {
+        if self.watch.verdict() == Verdict::Watching && self.counted.insert(row.activation_id.clone()) {
+            let latency_s = (row.end - row.start) as f64 / 1000.0;
+            self.watch.saw((row.status() == Status::Success).then_some(latency_s));
+        }
     }
 }
 
