@@ -28,7 +28,9 @@ use crate::config::{Config, Secrets};
 use crate::observe::{FunctionInfo, MinuteReport, ObserverConfig};
 use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
 use crate::platform::{self, fault};
-use crate::source::{Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, in_process, kafka};
+use crate::source::{
+    Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka,
+};
 use crate::store::Store;
 use crate::train::{MINUTES, MODEL, Model, Schedule, Trainer, select};
 use crate::workflows::{Tuning, read_file};
@@ -91,7 +93,9 @@ impl Service {
         let ingest = Arc::new(ingest);
         let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
         let back_end = BackEnd::new(config, secrets, OwnActivations::of(&ingest))?;
-        let runner = tokio::spawn(Runner::new(back_end, wanted, Arc::clone(&board), clock).run());
+        let status = ingest.shared_status();
+        let runner = Runner::new(back_end, wanted, Arc::clone(&board), clock, status.clone());
+        let runner = tokio::spawn(runner.run());
         let stopping = Arc::new(AtomicBool::new(false));
         let planner = {
             let stopping = Arc::clone(&stopping);
@@ -101,7 +105,7 @@ impl Service {
         let mut workflows = JoinSet::new();
         for tuning in tunings {
             approvals.insert(tuning.name().to_owned(), Arc::clone(&tuning.approved));
-            workflows.spawn(tuning.run());
+            workflows.spawn(on_duty(tuning, status.clone()));
         }
         let (stop, stopped) = watch::channel(false);
         let shared = http::Shared {
@@ -173,6 +177,8 @@ impl Service {
 const SILENCE: Duration = Duration::from_secs(75);
 /// Reports that may wait for the planner; more are merged.
 const REPORTS: usize = 4;
+/// Whether this instance acts is looked at this often.
+const DUTY: Duration = Duration::from_millis(500);
 /// A plan or a call to the platform that is under way may end within this time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -232,6 +238,22 @@ fn open_store(config: &Config) -> Result<Store, Fault> {
     let days = u16::try_from(config.state.history_days).unwrap_or(u16::MAX);
     Store::open(directory.join(STORE), days)
         .map_err(|error| fault(&directory.join(STORE).display().to_string(), error, "see what is said above"))
+}
+
+/// Tune while this instance acts; a search goes on where it was left.
+async fn on_duty(tuning: Tuning, ingest: SharedStatus) {
+    let until = async |acts: bool| {
+        while ingest.get().duty.acts() != acts {
+            tokio::time::sleep(DUTY).await;
+        }
+    };
+    loop {
+        until(true).await;
+        tokio::select! {
+            () = tuning.run() => return,
+            () = until(false) => {}
+        }
+    }
 }
 
 /// What the planning thread owns.

@@ -107,7 +107,7 @@ impl Tuning {
     }
 
     /// Until it is over, or cannot go on; why is shown.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(&self) {
         let (qos_s, budget) = (self.problem.qos_s, self.problem.settings.trials);
         self.show(|shown| *shown = Shown { qos_s, budget, ..Shown::default() });
         if let Err(error) = self.phases().await {

@@ -8,18 +8,21 @@ use tokio::sync::watch;
 use super::{BackEnd, Wants};
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::source::SharedStatus;
 use crate::write;
 
 /// The first pause after a failure; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Carries plans out, one after the other; a plan that a newer one overtakes is left out.
+/// Carries plans out, one after the other; a plan that a newer one overtakes is left out. While another instance is on
+/// duty, it waits.
 pub struct Runner {
     back_end: BackEnd,
     plans: watch::Receiver<Arc<Wants>>,
     board: Arc<RwLock<Board>>,
     clock: Clock,
+    ingest: SharedStatus,
 }
 
 impl Runner {
@@ -28,13 +31,14 @@ impl Runner {
         plans: watch::Receiver<Arc<Wants>>,
         board: Arc<RwLock<Board>>,
         clock: Clock,
+        ingest: SharedStatus,
     ) -> Self {
         {
             let shown = &mut write(&board).actuator;
             shown.kind = back_end.name();
             shown.capabilities = back_end.capabilities().to_string();
         }
-        Self { back_end, plans, board, clock }
+        Self { back_end, plans, board, clock, ingest }
     }
 
     /// Until the planner is gone.
@@ -52,6 +56,10 @@ impl Runner {
                 () = wait => {}
             }
             let wants = Arc::clone(&self.plans.borrow_and_update());
+            if !self.ingest.get().duty.acts() {
+                pause = Some(FIRST_PAUSE);
+                continue;
+            }
             let outcome = self.back_end.apply(&wants).await;
             let board = &mut write(&self.board).actuator;
             match outcome {

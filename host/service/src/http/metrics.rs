@@ -161,6 +161,11 @@ impl Collector for Scrape {
         let planned = board.planned.as_ref();
         gauge("kafka_connected", "1 when a broker answers", Some(f64::from(u8::from(ingest.connected))))?;
         gauge(
+            "on_duty",
+            "1 when this is the instance that acts",
+            Some(f64::from(u8::from(ingest.duty.acts()))),
+        )?;
+        gauge(
             "store_failing",
             "1 when the last write of the state failed",
             Some(f64::from(u8::from(ingest.store_error.is_some()))),

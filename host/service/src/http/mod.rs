@@ -123,8 +123,11 @@ fn dashboard() -> Response {
     (headers, Html(include_str!("dashboard.html"))).into_response()
 }
 
-/// Ready: events are being read, not far behind, and a minute has been planned.
+/// Ready: this is the instance that acts, events are being read, not far behind, and a minute has been planned.
 async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (StatusCode, String) {
+    if let Some(reason) = shared.ingest.get().duty.reason() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    }
     let planned = crate::read(&shared.board).planned;
     if planned.is_none() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no minute has been planned yet\n".to_owned());

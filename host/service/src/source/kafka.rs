@@ -1,11 +1,11 @@
-//! Events from Kafka's topic `events`, read by one thread without joining a group.
+//! Events from Kafka's topic `events`, read by one thread.
 //!
-//! Partitions are assigned by hand, at the offsets that the store has; the group only shows our position to lag tools,
-//! after the store has it. A second thread asks the brokers four times a second how far each partition goes: that is
+//! Partitions are assigned by hand, at the offsets that the store has. A second consumer joins the group: it learns whether
+//! another instance is at work ([`super::Duty`]), and shows our position to lag tools, after the store has it. A second thread asks the brokers four times a second how far each partition goes: that is
 //! what the watermark follows, so that nothing is closed while a broker cannot say that there is no more.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::metadata::MetadataPartition;
@@ -21,7 +21,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::backfill;
 use super::ingest::Ticked;
-use super::{Command, Ingest, IngestHandle, PartitionStatus, Records};
+use super::membership::Member;
+use super::{Command, Duty, Ingest, IngestHandle, PartitionStatus, Records, SharedStatus};
 use crate::config::{Kafka, Security, Start};
 use crate::observe::{PartitionOffsets, Place};
 
@@ -39,15 +40,21 @@ pub fn spawn(
         Arc::new(client_config(config, password).create_with_context(Log::default())?);
     let (commands, received) = mpsc::channel();
     let status = ingest.status().clone();
+    status.update(|status| status.duty = Duty::Unknown);
     let (start, own_commands) = (config.start, commands.clone());
+    let (config, password) = (config.clone(), password.cloned());
     let run = move || {
         let (answers, answered) = mpsc::channel();
         let stopped = Arc::new(AtomicBool::new(false));
+        let member = Arc::new(OnceLock::new());
         let asker = Asker {
             consumer: consumer.clone(),
-            topic: ingest.topic().to_owned(),
+            config,
+            password,
             stopped: stopped.clone(),
             answers,
+            member: member.clone(),
+            status: ingest.status().clone(),
         };
         let asking = thread::Builder::new().name("ingest-ends".into()).spawn(move || asker.run());
         let reader = Reader {
@@ -56,6 +63,7 @@ pub fn spawn(
             start,
             records,
             commands: own_commands,
+            member,
             partitions: Vec::new(),
             reassign: false,
         };
@@ -115,12 +123,7 @@ struct Log {
 
 impl ClientContext for Log {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
-                tracing::debug!(facility, "{message}");
-            }
-            _ => tracing::warn!(facility, "{message}"),
-        }
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -134,6 +137,15 @@ impl ClientContext for Log {
 
 impl ConsumerContext for Log {}
 
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+            tracing::debug!(facility, "{message}");
+        }
+        _ => tracing::warn!(facility, "{message}"),
+    }
+}
+
 /// What a partition holds: offsets `low..high`, and all that was produced until `asked`.
 #[derive(Clone, Copy, Debug)]
 struct Ends {
@@ -146,12 +158,16 @@ struct Ends {
 /// The brokers' answer, or why there is none.
 type Answer = Result<Vec<Ends>, String>;
 
-/// Asks the brokers how far the partitions go.
+/// Asks the brokers how far the partitions go, and the group whether we are the only ones.
 struct Asker {
     consumer: Arc<BaseConsumer<Log>>,
-    topic: String,
+    config: Kafka,
+    password: Option<Secret>,
     stopped: Arc<AtomicBool>,
     answers: mpsc::Sender<Answer>,
+    /// Once there are partitions to share.
+    member: Arc<OnceLock<Member>>,
+    status: SharedStatus,
 }
 
 impl Asker {
@@ -176,12 +192,41 @@ impl Asker {
             } else if self.answers.send(ends).is_err() {
                 return;
             }
+            if !partitions.0.is_empty() {
+                self.take_part();
+            }
             thread::sleep(Self::EVERY);
         }
     }
 
+    fn take_part(&self) {
+        let Some(member) = self.member.get() else {
+            match Member::join(&self.config, self.password.as_ref()) {
+                Ok(member) => drop(self.member.set(member)),
+                Err(error) => tracing::error!(%error, "joining the consumer group"),
+            }
+            return;
+        };
+        member.poll();
+        let (duty, before) = (member.duty(), self.status.get().duty);
+        if duty != before {
+            let group = &self.config.group;
+            match duty {
+                Duty::Another => tracing::error!(group, "{}", duty.reason().unwrap_or_default()),
+                Duty::NotKnowable => {
+                    tracing::warn!(
+                        group,
+                        "the group may not be joined: a second instance would go unnoticed"
+                    );
+                }
+                _ => tracing::info!(group, "the only instance at work"),
+            }
+            self.status.update(|status| status.duty = duty);
+        }
+    }
+
     fn partitions(&self) -> Result<Vec<i32>, String> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), Self::TIMEOUT);
+        let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
         let metadata = metadata.map_err(|error| {
             let reason = self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).take();
             let reason = reason.unwrap_or_else(|| error.to_string());
@@ -189,12 +234,12 @@ impl Asker {
                 "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
             )
         })?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
         let partitions: Vec<i32> = topic
             .filter(|topic| topic.error().is_none())
             .map_or_else(Vec::new, |topic| topic.partitions().iter().map(MetadataPartition::id).collect());
         if partitions.is_empty() {
-            let topic = &self.topic;
+            let topic = &self.config.topic;
             return Err(format!(
                 "topic `{topic}` does not exist; enable user events in OpenWhisk, or set kafka.topic"
             ));
@@ -206,7 +251,7 @@ impl Asker {
         let asked = Instant::now();
         let (low, high) = self
             .consumer
-            .fetch_watermarks(&self.topic, partition, Self::TIMEOUT)
+            .fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT)
             .map_err(|error| format!("partition {partition} cannot be read: {error}"))?;
         Ok(Ends { partition, low, high, asked })
     }
@@ -219,6 +264,7 @@ struct Reader {
     start: Start,
     records: Option<Arc<dyn Records>>,
     commands: mpsc::Sender<Command>,
+    member: Arc<OnceLock<Member>>,
     partitions: Vec<Partition>,
     /// The broker said that an offset does not exist.
     reassign: bool,
@@ -419,9 +465,9 @@ impl Reader {
             }
         }
         if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+            && let Some(member) = self.member.get()
         {
-            tracing::debug!(%error, "committing offsets");
+            member.commit(&list);
         }
     }
 }

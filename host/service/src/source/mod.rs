@@ -11,6 +11,7 @@ mod event;
 pub mod in_process;
 mod ingest;
 pub mod kafka;
+mod membership;
 mod status;
 mod steady;
 
@@ -22,7 +23,7 @@ use aquatope_core::activation::ActivationId;
 pub use backfill::{PlatformRecords, RecordError, Records};
 pub use event::{activation_id, finished};
 pub use ingest::{Ingest, IngestConfig};
-pub use status::{IngestStatus, PartitionStatus, SharedStatus};
+pub use status::{Duty, IngestStatus, PartitionStatus, SharedStatus};
 
 /// The reading thread, from outside. Dropping it stops the thread and waits for it.
 #[derive(Debug)]

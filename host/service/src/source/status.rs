@@ -36,6 +36,44 @@ pub struct IngestStatus {
     pub gaps_filled: u64,
     /// The partitions read.
     pub partitions: Vec<PartitionStatus>,
+    /// Whether this is the instance that acts.
+    pub duty: Duty,
+}
+
+/// Which of the instances of one consumer group acts. The others observe and plan only; one of them takes over when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Duty {
+    /// Events come from within the process: there are no others.
+    #[default]
+    Alone,
+    /// The group has not answered yet.
+    Unknown,
+    /// This one.
+    Ours,
+    /// Another one.
+    Another,
+    /// The brokers do not let us join the group; this one acts.
+    NotKnowable,
+}
+
+impl Duty {
+    /// Whether to act.
+    pub fn acts(self) -> bool {
+        self.reason().is_none()
+    }
+
+    /// Why not to.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Alone | Self::Ours | Self::NotKnowable => None,
+            Self::Unknown => Some("the consumer group has not answered yet"),
+            Self::Another => Some(
+                "another instance of this consumer group is at work; this one acts when that one ends: stop it, or give \
+                 this one another kafka.group and other functions",
+            ),
+        }
+    }
 }
 
 /// One partition.

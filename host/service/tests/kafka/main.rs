@@ -5,6 +5,7 @@
 mod broker;
 mod kills;
 mod load;
+mod members;
 mod reader;
 mod tests;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ("a_broker_that_dies_closes_nothing", tests::a_broker_that_dies_closes_nothing),
         ("a_gap_is_told_and_filled", tests::a_gap_is_told_and_filled),
         ("a_topic_made_anew_is_read_from_its_begin", tests::a_topic_made_anew_is_read_from_its_begin),
+        ("one_instance_of_a_group_acts", members::one_instance_of_a_group_acts),
         ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
     ];
     let trials = tests.map(|(name, test)| {

@@ -18,7 +18,7 @@ use crate::load::{Run, Sender, after, past_runs, send, truth};
 use crate::reader::{Reader, assert_same, kafka};
 
 /// The shared broker, running.
-fn cluster() -> MutexGuard<'static, Option<Cluster>> {
+pub(crate) fn cluster() -> MutexGuard<'static, Option<Cluster>> {
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.get_or_insert_with(|| Cluster::start(1));
     shared
@@ -29,7 +29,7 @@ fn clock_after(runs: &[Run]) -> Clock {
     Clock::fast(Timestamp(runs.iter().map(|run| run.ended).max().unwrap()), 1.0)
 }
 
-fn state() -> (tempfile::TempDir, std::path::PathBuf) {
+pub(crate) fn state() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     (folder, path)
