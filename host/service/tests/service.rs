@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use aquatope_core::forecast::features::Profile;
 use aquatope_core::forecast::light::{header, network_len};
-use aquatope_core::time::Timestamp;
+use aquatope_core::time::{Minute, Timestamp};
 use aquatope_service::clock::Clock;
 use aquatope_service::config::{self, Config, Secrets};
 use aquatope_service::serve::{Events, Service};
+use aquatope_service::store::Store;
 use aquatope_service::train::{Series, Trainer};
 use aquatope_standin::config::{Action, Model};
 use aquatope_standin::{Arrival, Standin};
@@ -43,7 +44,7 @@ impl Trainer for Constant {
 struct Both {
     standin: Standin,
     service: Service,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 type Sink = Arc<Mutex<Option<mpsc::Sender<Vec<u8>>>>>;
@@ -70,7 +71,7 @@ impl Both {
         let (config, secrets) = configure(&folder, &standin, text);
         let service = start(&config, &secrets, &standin, speed).await;
         *sink.lock().unwrap() = service.events();
-        Self { standin, service, _folder: folder }
+        Self { standin, service, folder }
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -133,26 +134,28 @@ async fn cold_starts(actuator: &str) -> u64 {
     let config = aquatope_standin::config::Config { idle_timeout_ms: 120_000, actions, ..Default::default() };
     let text = format!("[pool]\ncold_start_cost = 30.0\n[actuator]\n{actuator}");
     let both = Both::beside(config, SLOW, &text).await;
-    let cold = || -> u64 {
-        let board = both.service.board().read().unwrap();
-        board.functions.iter().flat_map(|f| &f.minutes).map(|m| u64::from(m.cold_starts)).sum()
-    };
-    both.standin.drive(bursts(9)).await;
-    tokio::time::sleep(Duration::from_secs_f64(100.0 / SLOW)).await;
-    let before = cold();
-    both.standin.drive(bursts(15)).await;
-    tokio::time::sleep(Duration::from_secs_f64(100.0 / SLOW)).await;
-    let after = cold();
+    let learnt = Timestamp(both.standin.now_ms() as u64 + 8 * 60_000).minute();
+    both.standin.drive(bursts(24)).await;
+    let all_final = || both.service.board().read().unwrap().functions.iter().any(|f| f.invocations >= 48);
+    until(all_final).await;
     both.service.stop().await;
-    after - before
+    let store = Store::open(both.folder.path().join("state/aquatope.redb"), 15).unwrap();
+    let (mut invocations, mut cold) = (0, 0);
+    store
+        .for_each_window(learnt..Minute(u32::MAX), |_, window| {
+            invocations += window.invocations;
+            cold += u64::from(window.cold_starts);
+        })
+        .unwrap();
+    assert_eq!(invocations, 30);
+    cold
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn warm_up_calls_spare_users_the_cold_starts() {
     let warm_up = "kind = \"warm-up\"\nwarm_up_per_minute = 600\nidle_container_min = 2.0";
     let (without, with) = tokio::join!(cold_starts("kind = \"dry-run\""), cold_starts(warm_up));
-    // The platform evicts after two minutes, and a burst comes every three.
-    assert!(without >= 24, "only {without} of 30 invocations started cold without warm-up calls");
+    assert_eq!(without, 30, "the platform evicts after two minutes, and a burst comes every three");
     assert!(with <= 10, "{with} of 30 invocations started cold in spite of warm-up calls");
 }
 

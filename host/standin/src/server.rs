@@ -100,17 +100,21 @@ impl Standin {
     }
 
     /// Puts a load (ascending times) through the platform, without REST and limits; returns when the last one has been
-    /// asked for. Gives how many the platform took.
+    /// asked for. What comes at the same time is taken at the same time. Gives how many the platform took.
     pub async fn drive(&self, arrivals: impl IntoIterator<Item = Arrival>) -> u64 {
         let (shared, from_ms) = (self.shared.clone(), self.now_ms());
+        let mut arrivals = arrivals.into_iter().peekable();
         let mut taken = 0;
-        for Arrival { at_ms, action, run_ms } in arrivals {
+        while let Some(&Arrival { at_ms, .. }) = arrivals.peek() {
             let due_ms = from_ms + at_ms;
             if due_ms > shared.clock.now_ms() {
                 tokio::time::sleep_until(shared.clock.instant(due_ms)).await;
             }
             // At the time it should have come, as far as that has not passed: a late timer bunches no arrivals.
-            taken += u64::from(shared.act_at(due_ms, |platform| platform.load(&action, run_ms)).is_ok());
+            taken += shared.act_at(due_ms, |platform| {
+                let together = std::iter::from_fn(|| arrivals.next_if(|next| next.at_ms == at_ms));
+                together.filter(|it| platform.load(&it.action, it.run_ms).is_ok()).count() as u64
+            });
         }
         taken
     }

@@ -140,9 +140,8 @@ impl Observer {
     }
 
     /// Where to read on in `partition`, if the store knew it; [`Self::handle_assigned`] is then to be called.
-    pub fn resume(&self, partition: i32) -> Option<i64> {
-        let stored = self.stored_offsets.iter().find(|offsets| offsets.partition == partition);
-        stored.map(|offsets| offsets.resume)
+    pub fn stored(&self, partition: i32) -> Option<PartitionOffsets> {
+        self.stored_offsets.iter().find(|offsets| offsets.partition == partition).copied()
     }
 
     /// Whether a partition was ever read.
@@ -159,12 +158,11 @@ impl Observer {
         let stored = self.stored_offsets.iter().position(|offsets| offsets.partition == partition);
         let offsets = stored.map(|at| self.stored_offsets.swap_remove(at));
         let seen = offsets.map_or(position, |offsets| offsets.position);
-        let mut assigned = Partition::new(PartitionOffsets { partition, resume: position, position: seen });
-        // A topic made anew starts over.
-        if offsets.is_some_and(|offsets| position < offsets.resume) {
-            assigned.skip_to(position);
-        }
-        self.partitions.push(assigned);
+        self.partitions.push(Partition::new(PartitionOffsets {
+            partition,
+            resume: position,
+            position: seen,
+        }));
     }
 
     /// Take in one finished activation. Work: O(log of its function's open runs) when they come about in order.

@@ -115,8 +115,9 @@ impl Durable {
 /// Begin, or go on after a crash: reading starts where the store says.
 fn start(durable: &Durable, partitions: usize, config: ObserverConfig) -> (Observer, Vec<usize>) {
     let mut observer = Observer::new(config, durable.restored.clone());
-    let positions: Vec<usize> =
-        (0..partitions).map(|p| observer.resume(p as i32).unwrap_or(0) as usize).collect();
+    let positions: Vec<usize> = (0..partitions)
+        .map(|p| observer.stored(p as i32).map_or(0, |stored| stored.resume) as usize)
+        .collect();
     for (partition, &position) in positions.iter().enumerate() {
         observer.handle_assigned(partition as i32, position as i64);
     }

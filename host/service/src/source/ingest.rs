@@ -169,7 +169,13 @@ impl Ingest {
                 self.observer.release();
                 self.status.update(|status| status.gaps_filled += u64::from(filled));
             }
-            Command::Stop => return false,
+            Command::Stop => {
+                // What was read since the last transaction need not be read again.
+                self.checkpoint = true;
+                self.pause = None;
+                self.store();
+                return false;
+            }
         }
         true
     }

@@ -3,6 +3,9 @@
 //! Partitions are assigned by hand, at the offsets that the store has. A second consumer joins the group: it learns whether
 //! another instance is at work ([`super::Duty`]), and shows our position to lag tools, after the store has it. A second thread asks the brokers four times a second how far each partition goes: that is
 //! what the watermark follows, so that nothing is closed while a broker cannot say that there is no more.
+//!
+//! A topic that was deleted and made anew is told by its end, which lies before what was read. If it has grown beyond that
+//! by the time it is seen, offsets cannot tell, and its first messages are not read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -65,6 +68,7 @@ pub fn spawn(
             commands: own_commands,
             member,
             partitions: Vec::new(),
+            short_since: None,
             reassign: false,
         };
         reader.run(&received, &answered);
@@ -266,6 +270,8 @@ struct Reader {
     commands: mpsc::Sender<Command>,
     member: Arc<OnceLock<Member>>,
     partitions: Vec<Partition>,
+    /// Since when there has been less than was read before the restart.
+    short_since: Option<Instant>,
     /// The broker said that an offset does not exist.
     reassign: bool,
 }
@@ -357,9 +363,11 @@ impl Reader {
             }
         };
         let mut moved = false;
-        let begun = self.ingest.observer().has_begun();
-        for ends in ends {
-            moved |= self.handle_ends(ends, begun);
+        if !self.partitions.is_empty() || self.is_settled(&ends) {
+            let begun = self.ingest.observer().has_begun();
+            for ends in ends {
+                moved |= self.handle_ends(ends, begun);
+            }
         }
         if moved {
             self.assign();
@@ -381,17 +389,32 @@ impl Reader {
         });
     }
 
+    /// Whether to begin with this answer, which may come from a leader that is behind.
+    fn is_settled(&mut self, ends: &[Ends]) -> bool {
+        let observer = self.ingest.observer();
+        let is_short =
+            |ends: &Ends| observer.stored(ends.partition).is_some_and(|it| it.position > ends.high);
+        if !ends.iter().any(is_short) {
+            return true;
+        }
+        self.short_since.get_or_insert_with(Instant::now).elapsed() > SHORT
+    }
+
     /// Whether the partition has to be read from elsewhere; `begun`: others were read before this answer.
     fn handle_ends(&mut self, ends: Ends, begun: bool) -> bool {
         let Ends { partition, low, high, .. } = ends;
         let known = self.partitions.iter_mut().find(|known| known.id == partition);
         let Some(known) = known else {
-            let resume = self.ingest.observer().resume(partition);
-            let position = first_position(resume, self.start, begun, low, high);
-            if resume.is_some_and(|resume| resume != position) {
+            let stored = self.ingest.observer().stored(partition);
+            let position = first_position(stored, self.start, begun, low, high);
+            if stored.is_some_and(|stored| stored.resume < low || stored.position > high) {
                 self.gap(ends);
             }
             self.ingest.handle_assigned(partition, position);
+            if stored.is_some_and(|stored| stored.position > high) {
+                // Made anew: what was read was of another topic.
+                self.ingest.handle_assigned(partition, position);
+            }
             self.partitions.push(Partition { id: partition, position, ends, short_since: None });
             return true;
         };
@@ -472,11 +495,12 @@ impl Reader {
     }
 }
 
-/// Where to read a partition from that holds `low..high`. `Latest` is about where the first reading ever begins: of a
-/// partition that was added later nothing is skipped.
-fn first_position(resume: Option<i64>, start: Start, begun: bool, low: i64, high: i64) -> i64 {
-    match (resume, start) {
-        (Some(resume), _) if (low..=high).contains(&resume) => resume,
+/// Where to read a partition from that holds `low..high`: where the last run stopped, or from its beginning if that is
+/// gone or the topic was made anew. `Latest` is about where the first reading ever begins: of a partition that was added
+/// later nothing is skipped.
+fn first_position(stored: Option<PartitionOffsets>, start: Start, begun: bool, low: i64, high: i64) -> i64 {
+    match (stored, start) {
+        (Some(stored), _) if low <= stored.resume && stored.position <= high => stored.resume,
         (None, Start::Latest) if !begun => high,
         _ => low,
     }
@@ -490,7 +514,16 @@ mod tests {
     fn a_partition_added_later_is_read_from_its_beginning() {
         assert_eq!(first_position(None, Start::Latest, false, 3, 9), 9);
         assert_eq!(first_position(None, Start::Latest, true, 3, 9), 3);
-        assert_eq!(first_position(Some(5), Start::Latest, true, 3, 9), 5);
-        assert_eq!(first_position(Some(1), Start::Latest, true, 3, 9), 3, "lost");
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_it_stopped_unless_that_is_gone() {
+        let first = |resume, position| {
+            let stored = PartitionOffsets { partition: 0, resume, position };
+            first_position(Some(stored), Start::Latest, true, 3, 9)
+        };
+        assert_eq!([first(5, 7), first(3, 9)], [5, 3]);
+        assert_eq!(first(1, 7), 3, "deleted before it was read");
+        assert_eq!([first(5, 10), first(12, 12)], [3, 3], "the topic was made anew");
     }
 }

@@ -1,6 +1,7 @@
 //! A load whose windows are known: events as OpenWhisk writes them, and what the core counts from them.
 
 use std::collections::BTreeMap;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aquatope_core::activation::{Activation, ActivationId, FunctionId};
@@ -148,6 +149,27 @@ pub(crate) fn send(brokers: &str, topic: &str, partitions: i32, runs: &[Run]) {
     let mut sender = Sender::new(brokers, topic, partitions);
     runs.iter().for_each(|run| sender.send(run));
     sender.flush();
+}
+
+/// Write `runs` in another thread, with a pause after about every 16th.
+pub(crate) fn send_slowly(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    runs: &[Run],
+    pause: Duration,
+) -> JoinHandle<()> {
+    let mut sender = Sender::new(brokers, topic, partitions);
+    let runs = runs.to_vec();
+    thread::spawn(move || {
+        for run in &runs {
+            sender.send(run);
+            if run.id % 16 == 0 {
+                thread::sleep(pause);
+            }
+        }
+        sender.flush();
+    })
 }
 
 /// A producer that waits for its queue instead of failing.

@@ -14,7 +14,7 @@ use aquatope_service::source::{IngestStatus, RecordError, Records};
 use crate::SHARED;
 use crate::broker::{Cluster, PASSWORD, USER};
 use crate::kills::kill_readers;
-use crate::load::{Run, Sender, after, past_runs, send, truth};
+use crate::load::{Run, Sender, after, past_runs, send, send_slowly, truth};
 use crate::reader::{Reader, assert_same, kafka};
 
 /// The shared broker, running.
@@ -160,17 +160,7 @@ pub(crate) fn a_broker_that_dies_closes_nothing() {
     let cluster = shared.as_mut().unwrap();
     cluster.create_topic("death", 2, &[]);
     let runs = past_runs(50, 60_000, 5, 6);
-    let (brokers, to_send) = (cluster.brokers(), runs.clone());
-    let sending = thread::spawn(move || {
-        let mut sender = Sender::new(&brokers, "death", 2);
-        for run in &to_send {
-            sender.send(run);
-            if run.id % 16 == 0 {
-                thread::sleep(Duration::from_micros(500));
-            }
-        }
-        sender.flush();
-    });
+    let sending = send_slowly(&cluster.brokers(), "death", 2, &runs, Duration::from_micros(500));
     let (_folder, path) = state();
     let mut reader = Reader::with(&kafka(&cluster.brokers(), "death"), &path, clock_after(&runs), None);
     reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
@@ -274,17 +264,7 @@ pub(crate) fn three_nodes_change_their_leader() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic("events", 1, &[("min.insync.replicas", "2")]);
     let runs = past_runs(50, 40_000, 5, 9);
-    let (brokers, to_send) = (cluster.brokers(), runs.clone());
-    let sending = thread::spawn(move || {
-        let mut sender = Sender::new(&brokers, "events", 1);
-        for run in &to_send {
-            sender.send(run);
-            if run.id % 16 == 0 {
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
-        sender.flush();
-    });
+    let sending = send_slowly(&cluster.brokers(), "events", 1, &runs, Duration::from_millis(1));
     let (_folder, path) = state();
     let mut reader = Reader::with(&kafka(&cluster.brokers(), "events"), &path, clock_after(&runs), None);
     reader.wait("it is in the middle", |status| status.counters.activations > 5_000);
