@@ -46,16 +46,19 @@ impl Fit {
 /// receives the containers of each. Work: one pass over the functions when they fit, about 40 when they do not.
 pub fn fit(candidate: impl Fn(usize) -> Candidate, capacity_mb: f64, granted: &mut [u32]) -> Fit {
     let functions = granted.len();
-    let total = |price: f32| (0..functions).map(|index| candidate(index).megabytes(price)).sum::<f64>();
+    let total = |price: f64| (0..functions).map(|index| candidate(index).megabytes(price)).sum::<f64>();
     let wanted_mb = total(0.0);
     // What is worth more than `low` does not fit; what is worth more than `high` does, or is busy.
-    let (mut low, mut high) = (0.0, 0.0);
+    let (mut low, mut high) = (0.0_f64, 0.0_f64);
     if wanted_mb > capacity_mb {
-        high = (0..functions).map(|index| candidate(index).highest_worth()).fold(f32::MIN_POSITIVE, f32::max);
+        let worths = (0..functions).map(|index| candidate(index).highest_worth());
+        high = worths.fold(f64::from(f32::MIN_POSITIVE), f64::max);
         // Above the highest worth even where its product with the memory rounds down: nothing but busy ones is kept.
-        high *= 1.0 + 8.0 * f32::EPSILON;
-        for _ in 0..40 {
-            let middle = low + (high - low) / 2.0;
+        high *= 1.0 + 8.0 * f64::from(f32::EPSILON);
+        // Halves the count of numbers between them, so that one container dear beyond measure spoils no other's price:
+        // at most 35 times until they agree to 24 bits.
+        while high.to_bits() - low.to_bits() > 1 << 28 {
+            let middle = f64::from_bits(low.to_bits() + (high.to_bits() - low.to_bits()) / 2);
             if total(middle) > capacity_mb { low = middle } else { high = middle }
         }
     }
@@ -73,13 +76,15 @@ pub fn fit(candidate: impl Fn(usize) -> Candidate, capacity_mb: f64, granted: &m
             granted_mb += f64::from(*granted) * memory_mb;
         }
     }
-    Fit { wanted_mb, granted_mb, shadow_price: high }
+    let shadow_price = if high > 0.0 { (high as f32).clamp(f32::MIN_POSITIVE, f32::MAX) } else { 0.0 };
+    Fit { wanted_mb, granted_mb, shadow_price }
 }
 
 impl Candidate {
     /// The wanted containers worth more than `price` per MB, and the busy ones.
-    fn worth_more_than(&self, price: f32) -> u32 {
-        let needed_with = price * self.memory() / self.cold_start();
+    fn worth_more_than(&self, price: f64) -> u32 {
+        // In `f64`, where neither the product nor the worth of any container overflows.
+        let needed_with = (price * f64::from(self.memory()) / f64::from(self.cold_start())) as f32;
         // What is worth nothing (0 / 0 is NaN) goes first; without a price, all that is wanted stays.
         let worth = if price > 0.0 && needed_with != 0.0 {
             (quantile(&self.forecast, 1.0 - needed_with) + 0.5) as u32
@@ -89,7 +94,7 @@ impl Candidate {
         self.wanted.min(worth).max(self.busy)
     }
 
-    fn megabytes(&self, price: f32) -> f64 {
+    fn megabytes(&self, price: f64) -> f64 {
         f64::from(self.worth_more_than(price)) * f64::from(self.memory())
     }
 
@@ -106,8 +111,8 @@ impl Candidate {
     }
 
     /// What a container that is certainly needed is worth per MB.
-    fn highest_worth(&self) -> f32 {
-        let worth = self.cold_start() / self.memory();
+    fn highest_worth(&self) -> f64 {
+        let worth = f64::from(self.cold_start()) / f64::from(self.memory());
         if worth.is_finite() { worth } else { 0.0 }
     }
 }
@@ -168,6 +173,21 @@ mod tests {
                 assert!((1..=8).contains(&granted[1]) && granted[0] <= 5, "{bad}: {granted:?}");
                 assert!(outcome.granted_mb <= 400.0 && outcome.shadow_price >= 0.0, "{bad}: {outcome:?}");
             }
+        }
+    }
+
+    #[test]
+    fn no_price_and_no_size_is_too_extreme_for_the_limit() {
+        for (memory_mb, cold_start) in [(1e-38, 1.0), (1e-45, f32::MAX), (1e-3, f32::INFINITY), (3e38, 1e-30)]
+        {
+            let dear = Candidate { cold_start, ..candidate(8, 0, memory_mb) };
+            let room = f64::from(memory_mb) * 2.5;
+            let (granted, outcome) = run(&[dear], room);
+            assert!(granted == [2] && outcome.is_full(), "{memory_mb} {cold_start}: {granted:?} {outcome:?}");
+            // Beside it the others share as if it were not there.
+            let limit = 1000.0 + 8.0 * f64::from(memory_mb);
+            let (granted, _) = run(&[dear, candidate(8, 0, 100.0), candidate(8, 0, 100.0)], limit);
+            assert!(memory_mb > 1.0 || granted[1..] == [5, 5], "{memory_mb} {cold_start}: {granted:?}");
         }
     }
 
