@@ -11,10 +11,12 @@ use arbitrary::Arbitrary;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a study is made of.
+/// What a study is made of: in a quarter of the cases, anything.
 #[derive(Arbitrary, Debug)]
 pub struct Setup {
-    axes: Vec<AxisSetup>,
+    strange: u8,
+    axes: [AxisSetup; 3],
+    dimensions: u8,
     latency_limit: Number,
     confidence: Number,
     initial: u8,
@@ -23,15 +25,18 @@ pub struct Setup {
 
 #[derive(Arbitrary, Debug)]
 struct AxisSetup {
-    min: Number,
-    max: Number,
-    step: Number,
+    min: u8,
+    step: u8,
+    steps: u8,
     log: bool,
+    strange: [Number; 3],
 }
 
 /// One call of a study's interface.
 #[derive(Arbitrary, Debug)]
 pub enum Operation {
+    /// `ask` for one trial, which is measured and told: how studies usually go on.
+    Round(Measured),
     /// `ask`.
     Ask(u8),
     /// `tell`.
@@ -56,29 +61,58 @@ pub enum Operation {
 
 /// What an evaluation measured.
 #[derive(Arbitrary, Debug)]
-pub struct Measured {
-    cost: Number,
-    latency: Number,
-    variances: Option<(Number, Number)>,
-    durations: Vec<Number>,
+pub enum Measured {
+    /// What a platform may say, each in eighths; durations of two functions.
+    Everyday {
+        /// Cost.
+        cost: u8,
+        /// Latency, seconds.
+        latency: u8,
+        /// Durations, seconds.
+        durations: Option<[u8; 2]>,
+    },
+    /// Anything.
+    Any {
+        /// Cost.
+        cost: Number,
+        /// Latency, seconds.
+        latency: Number,
+        /// Their variances.
+        variances: Option<(Number, Number)>,
+        /// Durations, seconds.
+        durations: Vec<Number>,
+    },
 }
 
 impl Measured {
     /// The outcome, if it is one.
     pub fn outcome<const F: usize>(&self) -> Option<Outcome<F>> {
-        let mut outcome = Outcome::new(self.cost.get(), self.latency.get()).ok()?;
-        if let Some((cost, latency)) = self.variances {
-            outcome = outcome.with_variances(cost.get(), latency.get()).ok()?;
+        match self {
+            Self::Everyday { cost, latency, durations } => {
+                let eighths = |x: u8| f64::from(x) / 8.0 + 0.125;
+                let outcome = Outcome::new(eighths(*cost), eighths(*latency)).ok()?;
+                match durations {
+                    Some(durations) => outcome.with_durations(&durations.map(eighths)).ok(),
+                    None => Some(outcome),
+                }
+            }
+            Self::Any { cost, latency, variances, durations } => {
+                let mut outcome = Outcome::new(cost.get(), latency.get()).ok()?;
+                if let Some((cost, latency)) = variances {
+                    outcome = outcome.with_variances(cost.get(), latency.get()).ok()?;
+                }
+                let durations: Vec<f64> = durations.iter().map(|d| d.get()).collect();
+                if durations.is_empty() { Some(outcome) } else { outcome.with_durations(&durations).ok() }
+            }
         }
-        let durations: Vec<f64> = self.durations.iter().map(|d| d.get()).collect();
-        outcome.with_durations(&durations).ok()
     }
 }
 
 impl Setup {
     /// The search space, if it is one.
     pub fn space<const D: usize>(&self) -> Option<SearchSpace<D>> {
-        let axes: Option<Vec<Axis>> = self.axes.iter().map(AxisSetup::axis).collect();
+        let axes = self.axes.iter().take(1 + usize::from(self.dimensions % 4));
+        let axes: Option<Vec<Axis>> = axes.map(|axis| axis.axis(self.is_strange())).collect();
         SearchSpace::new(&axes?).ok()
     }
 
@@ -87,16 +121,25 @@ impl Setup {
         &self,
         model: M,
     ) -> Option<Study<M, D, N, F>> {
-        let objective =
-            Objective { latency_limit: self.latency_limit.get(), confidence: self.confidence.get() };
-        let config = StudyConfig { objective, initial: u16::from(self.initial), seed: self.seed };
+        let objective = match self.is_strange() {
+            true => Objective { latency_limit: self.latency_limit.get(), confidence: self.confidence.get() },
+            false => Objective { latency_limit: self.latency_limit.positive(), confidence: 0.9 },
+        };
+        let config = StudyConfig { objective, initial: 1 + u16::from(self.initial % 6), seed: self.seed };
         Study::new(self.space()?, config, model).ok()
+    }
+
+    fn is_strange(&self) -> bool {
+        self.strange < 64
     }
 }
 
 impl AxisSetup {
-    fn axis(&self) -> Option<Axis> {
-        let axis = Axis::new(self.min.get(), self.max.get(), self.step.get()).ok()?;
+    fn axis(&self, strange: bool) -> Option<Axis> {
+        let (min, step) = (f64::from(self.min) / 8.0 + 0.125, f64::from(self.step) / 16.0 + 0.0625);
+        let everyday = [min, min + step * f64::from(self.steps), step];
+        let [min, max, step] = if strange { self.strange.map(Number::get) } else { everyday };
+        let axis = Axis::new(min, max, step).ok()?;
         let axis = if self.log { axis.log_scaled().ok()? } else { axis };
         check_axis(&axis);
         Some(axis)
@@ -129,6 +172,12 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
     let mut buffer = vec![0; 64 + 4 * size_of::<Study<M, D, N, F>>()];
     for operation in operations {
         match operation {
+            Operation::Round(measured) => {
+                let asked = study.ask(1, &mut rng, scratch);
+                for (id, outcome) in asked.into_iter().flatten().zip(measured.outcome()) {
+                    study.tell(id, outcome).expect("it was asked for");
+                }
+            }
             Operation::Ask(count) => {
                 let before = study.trials().last().map(|t| t.id);
                 for id in study.ask(usize::from(*count), &mut rng, scratch).into_iter().flatten() {
@@ -138,23 +187,23 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
             }
             Operation::Tell(id, measured) => {
                 let Some(outcome) = measured.outcome() else { continue };
-                if study.tell(TrialId(u32::from(*id)), outcome.clone()).is_ok() {
-                    assert!(study.tell(TrialId(u32::from(*id)), outcome).is_err(), "told twice");
+                if study.tell(trial_id(*id), outcome.clone()).is_ok() {
+                    assert!(study.tell(trial_id(*id), outcome).is_err(), "told twice");
                 }
             }
             Operation::Screen(id, measured) => {
                 let Some(outcome) = measured.outcome() else { continue };
                 let before = study.clone();
-                if let Ok(verdict) = study.screen(TrialId(u32::from(*id)), &outcome, scratch) {
+                if let Ok(verdict) = study.screen(trial_id(*id), &outcome, scratch) {
                     check_verdict(verdict);
                 }
                 assert_eq!(study, before, "screening changed the study");
             }
             Operation::Reject(id, measured) => {
                 let Some(outcome) = measured.outcome() else { continue };
-                let _ = study.reject(TrialId(u32::from(*id)), outcome);
+                let _ = study.reject(trial_id(*id), outcome);
             }
-            Operation::Fail(id) => drop(study.fail(TrialId(u32::from(*id)))),
+            Operation::Fail(id) => drop(study.fail(trial_id(*id))),
             Operation::Record(indices, measured) => {
                 let (Ok(point), Some(outcome)) = (study.space().point(indices), measured.outcome()) else {
                     continue;
@@ -187,7 +236,8 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
             }
             Operation::Restore => {
                 let bytes = study.snapshot(&mut buffer).expect("room for the snapshot");
-                let restored: Study<M, D, N, F> = Study::restore(bytes).expect("what was written is read back");
+                let restored: Study<M, D, N, F> =
+                    Study::restore(bytes).expect("what was written is read back");
                 assert_eq!(restored, study);
                 study = restored;
             }
@@ -200,6 +250,11 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
     for trial in study.trials() {
         check_trial(&study, trial);
     }
+}
+
+/// Mostly one that there is.
+fn trial_id(id: u8) -> TrialId {
+    TrialId(u32::from(if id < 224 { id % 8 } else { id }))
 }
 
 fn check_trial<M: Model<D, F>, const D: usize, const N: usize, const F: usize>(

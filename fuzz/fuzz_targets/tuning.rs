@@ -1,0 +1,4 @@
+//! [`aquatope_fuzz::targets::tuning`], driven by libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| aquatope_fuzz::targets::tuning::run(bytes));
