@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test wasm-figures playground playground-build playground-test docs bench clean fuzz miri
+.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test wasm-figures playground playground-build playground-test docs bench clean fuzz miri mutants audit
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri"
+	@echo "also: build lint unit kafka bench-ingest soak targets wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri mutants audit"
 
 # Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
 setup:
@@ -120,15 +120,18 @@ docs: setup
 bench: setup
 	$(CARGO) bench -p aquatope-benches
 
-# Every fuzz target for SECONDS each: make fuzz SECONDS=3600. Needs nightly; core is free of unsafe code, so no sanitiser.
+# Every fuzz target for SECONDS each, or those of TARGETS: make fuzz SECONDS=3600 TARGETS="gp pool". Needs nightly. Our code
+# is free of unsafe code, so no sanitiser. Corpora begin with the seeds of the targets and grow in fuzz/corpus.
 SECONDS := 20
+TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ := $(CARGO) +nightly fuzz
 fuzz: setup
 	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	@command -v cargo-fuzz >/dev/null || $(CARGO) +nightly install cargo-fuzz --version 0.13.2 --locked
-	$(CARGO) +nightly fuzz build -s none
-	@for target in $$($(CARGO) +nightly fuzz list); do \
-	  mkdir -p fuzz/corpus/$$target; seeds=; [ $$target != workflow_file ] || seeds=fixtures/workflows; \
-	  $(CARGO) +nightly fuzz run -s none $$target fuzz/corpus/$$target $$seeds -- \
+	$(CARGO) run --quiet --locked -p aquatope-fuzz --example seeds -- fuzz/corpus
+	$(FUZZ) build -s none --features libfuzzer
+	@for target in $(TARGETS); do \
+	  $(FUZZ) run -s none --features libfuzzer $$target -- \
 	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1 || exit 1; \
 	done
 
@@ -137,6 +140,20 @@ miri: setup
 	@rustup run nightly cargo miri --version >/dev/null 2>&1 || \
 	  rustup toolchain install nightly --profile minimal --component miri,rust-src
 	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p aquatope-core --lib -- $(TESTS)
+
+# Tests of the core's small modules against changed code: what no test notices is listed in mutants.out/missed.txt.
+MUTATED := gp/mod gp/kernel gp/prior window/calendar window/series pool/plan pool/capacity pool/hysteresis
+mutants: setup
+	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --version 27.1.0 --locked
+	$(CARGO) mutants -p aquatope-core --features serde -j1 --timeout 120 --minimum-test-timeout 60 \
+	  $(MUTATED:%=--file core/src/%.rs)
+
+# deny.toml: licences, sources and bans of all dependencies, and known weaknesses where their database can be fetched.
+audit: setup
+	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
+	cargo-deny --offline check --hide-inclusion-graph bans licenses sources
+	@if cargo-deny fetch db; then cargo-deny check --disable-fetch advisories; else \
+	  echo "the database of known weaknesses cannot be fetched here: known weaknesses were NOT checked"; fi
 
 clean:
 	$(CARGO) clean

@@ -132,6 +132,32 @@ fn ill_conditioned_processes_stay_finite_and_sensible() {
     }
 }
 
+/// Outcomes, noise and inputs below the least normal number: as if they were 0, never NaN.
+#[test]
+fn denormal_numbers_stay_finite_and_sensible() {
+    let (mut gp, mut scratch) = (Box::new(Gp::<16, 2>::new()), Box::new(GpScratch::new()));
+    for unit in [5e-324, 1e-310, f64::MIN_POSITIVE] {
+        gp.reset(2).unwrap();
+        for i in 0..12 {
+            let x = [f64::from(i % 4) / 3.0, unit * f64::from(i)];
+            gp.push(&x, unit * f64::from(i % 3), unit * f64::from(i % 2)).unwrap();
+        }
+        for prior in [Prior::DimensionScaled, Prior::Gamma] {
+            for noise in [Noise::Known, Noise::Inferred] {
+                gp.fit(&FitOptions { prior, noise, start: None }, &mut scratch).unwrap();
+                for x in [[0.0, 0.0], [1.0, unit], [0.3, 1.0], [1e100, -1e100]] {
+                    let at = gp.posterior(&x).unwrap();
+                    assert!(at.variance >= 0.0 && at.variance.is_finite(), "{unit} {at:?}");
+                    assert!((-1e-12..=1e-12).contains(&at.mean), "{unit} {at:?}");
+                }
+            }
+        }
+        gp.condition(&[unit, unit], unit, unit).unwrap();
+        gp.remove(0).unwrap();
+        assert!(gp.posterior(&[0.5, 0.5]).unwrap().mean.is_finite());
+    }
+}
+
 /// The noise of repeated measurements is found, with a hundred observations of one function.
 #[test]
 fn inferred_noise_is_that_of_the_data() {

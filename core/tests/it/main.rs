@@ -1,4 +1,8 @@
 //! Integration tests of the core, one topic a file.
 
+/// What the core stands on.
+mod dependencies;
+/// What the documents say is tested.
+mod documents;
 /// Neural layers and the hybrid network against PyTorch.
 mod golden_nn;
