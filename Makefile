@@ -50,7 +50,7 @@ KAFKA := host/service/tests/kafka/pom.xml
 kafka: target/kafka/lib
 target/kafka/lib: $(KAFKA)
 	@command -v java >/dev/null && command -v mvn >/dev/null || \
-	  { echo "installing Java and Maven"; $(call apt,openjdk-17-jre-headless maven); }
+	  { echo "installing Java and Maven"; $(call apt,default-jre-headless maven); }
 	rm -rf $@ $@.part
 	mvn -q -B -f $(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
 	mv $@.part $@

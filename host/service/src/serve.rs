@@ -37,7 +37,7 @@ use crate::workflows::{Tuning, read_file};
 use crate::{http, write};
 
 /// The file of the store in the state folder.
-const STORE: &str = "aquatope.redb";
+pub const STORE: &str = "aquatope.redb";
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Events to per-minute windows of every function, exactly once: a state machine without I/O and without a clock.
 //!
 //! ```text
-//! handle_assigned, handle_activation, handle_throttled, handle_unreadable, handle_caught_up, exclude
+//! handle_assigned, handle_gap, handle_removed, handle_activation, handle_throttled, handle_unreadable, handle_caught_up, exclude
 //!                 -> handle_timeout(now) -> poll_commit -> (the caller makes it durable) -> handle_committed
 //!                                        -> poll_report
 //! ```
@@ -149,20 +149,28 @@ impl Observer {
         !self.partitions.is_empty() || !self.stored_offsets.is_empty()
     }
 
-    /// The messages of `partition` come from offset `position` on. Call it before the first of them, and again when
-    /// messages were lost or the topic was made anew. Until it is caught up, a partition holds the watermark.
+    /// The messages of `partition` come from offset `position` on. Call it before the first of them. Until it is caught
+    /// up, a partition holds the watermark.
     pub fn handle_assigned(&mut self, partition: i32, position: i64) {
-        if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
-            return known.skip_to(position);
-        }
         let stored = self.stored_offsets.iter().position(|offsets| offsets.partition == partition);
         let offsets = stored.map(|at| self.stored_offsets.swap_remove(at));
         let seen = offsets.map_or(position, |offsets| offsets.position);
-        self.partitions.push(Partition::new(PartitionOffsets {
-            partition,
-            resume: position,
-            position: seen,
-        }));
+        let offsets = PartitionOffsets { partition, resume: position, position: seen };
+        self.handle_removed(partition);
+        self.partitions.push(Partition::new(offsets));
+    }
+
+    /// Messages of `partition` before `position` were lost before they were read, and it goes on there; `remade`: none of
+    /// its messages were ever read. Until `minute` is final, a restart finds the gap again.
+    pub fn handle_gap(&mut self, partition: i32, position: i64, remade: bool, minute: Minute) {
+        if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
+            known.skip_to(position, remade, minute);
+        }
+    }
+
+    /// There is no such partition any more.
+    pub fn handle_removed(&mut self, partition: i32) {
+        self.partitions.retain(|known| known.id != partition);
     }
 
     /// Take in one finished activation. Work: O(log of its function's open runs) when they come about in order.

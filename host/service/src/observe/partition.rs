@@ -54,11 +54,15 @@ impl Partition {
         }
     }
 
-    /// Go on at `position`; messages before it can no longer be had.
-    pub(super) fn skip_to(&mut self, position: i64) {
+    /// Go on at `position`; messages before it can no longer be had. What stands in for them is in memory only until the
+    /// minutes up to `minute` are final, so until then the message before `position` is still wanted.
+    pub(super) fn skip_to(&mut self, position: i64, remade: bool, minute: Minute) {
         self.position = position;
-        self.seen = self.seen.min(position);
+        if remade {
+            self.seen = position;
+        }
         self.low.iter_mut().for_each(|(_, low)| *low = (*low).min(position));
+        self.low.push((minute, position - 1));
         self.block = (u64::MAX, 0);
     }
 

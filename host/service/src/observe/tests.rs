@@ -500,3 +500,24 @@ fn many_runs_are_sampled_and_memory_stays() {
     assert_eq!((window.invocations, window.peak), (10_000, 500));
     assert_eq!(observer.counters().duplicates, 10_000);
 }
+
+#[test]
+fn a_gap_is_found_again_until_what_stands_in_for_it_is_durable() {
+    let mut observer = observer(ObserverConfig::default());
+    message(&mut observer, 0, 0, SECOND);
+    let minute = START;
+    observer.handle_gap(0, 50, false, minute);
+    let commit = observer.poll_checkpoint();
+    assert_eq!(commit.offsets, [PartitionOffsets { partition: 0, resume: 0, position: 50 }]);
+    message(&mut observer, 50, 1, SECOND);
+    advance(&mut observer, 600);
+    let commit = observer.poll_commit().unwrap();
+    assert_eq!(commit.offsets, [PartitionOffsets { partition: 0, resume: 51, position: 51 }]);
+    // All of another topic: nothing of it was seen.
+    observer.handle_committed(commit);
+    observer.handle_gap(0, 0, true, Minute(minute.0 + 11));
+    let commit = observer.poll_checkpoint();
+    assert_eq!(commit.offsets, [PartitionOffsets { partition: 0, resume: -1, position: 0 }]);
+    observer.handle_removed(0);
+    assert_eq!(observer.poll_checkpoint().offsets, []);
+}

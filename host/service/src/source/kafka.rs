@@ -282,8 +282,39 @@ struct Partition {
     position: i64,
     /// The last answer.
     ends: Ends,
+    /// When that was taken in, and how far was read by then: an answer to a question asked later has to say as much.
+    read_by: (Instant, i64),
     /// Since when the broker has said that there is less than was read.
     short_since: Option<Instant>,
+}
+
+impl Partition {
+    /// Take in an answer at `now`: whether it has said for [`SHORT`] that there is less than was read. An answer to a
+    /// question that is older than the last one taken in says nothing: more may have come and been read since.
+    fn is_remade(&mut self, ends: Ends, now: Instant) -> bool {
+        let (since, position) = self.read_by;
+        self.ends = ends;
+        self.read_by = (now, self.position);
+        if ends.asked < since {
+            return false;
+        }
+        if ends.high >= position {
+            self.short_since = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.short_since.get_or_insert(now)) > SHORT
+    }
+}
+
+/// What an answer says of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// Reading goes on.
+    AsExpected,
+    /// Reading has to begin, or to be asked for once more.
+    Elsewhere,
+    /// Messages are gone that were never read.
+    Gap,
 }
 
 /// Messages taken between two looks at the clock and the channels.
@@ -362,12 +393,17 @@ impl Reader {
                 });
             }
         };
-        let mut moved = false;
+        let (mut moved, mut gap) = (self.forget_missing(&ends), false);
         if !self.partitions.is_empty() || self.is_settled(&ends) {
             let begun = self.ingest.observer().has_begun();
             for ends in ends {
-                moved |= self.handle_ends(ends, begun);
+                let found = self.handle_ends(ends, begun);
+                moved |= found != Found::AsExpected;
+                gap |= found == Found::Gap;
             }
+        }
+        if gap {
+            self.fill_gap();
         }
         if moved {
             self.assign();
@@ -400,53 +436,65 @@ impl Reader {
         self.short_since.get_or_insert_with(Instant::now).elapsed() > SHORT
     }
 
-    /// Whether the partition has to be read from elsewhere; `begun`: others were read before this answer.
-    fn handle_ends(&mut self, ends: Ends, begun: bool) -> bool {
+    /// Leave out partitions that are no more: the topic was made anew with fewer. True: there were some.
+    fn forget_missing(&mut self, ends: &[Ends]) -> bool {
+        let before = self.partitions.len();
+        let observer = self.ingest.observer();
+        self.partitions.retain(|known| {
+            let there = ends.iter().any(|ends| ends.partition == known.id);
+            if !there {
+                observer.handle_removed(known.id);
+            }
+            there
+        });
+        self.partitions.len() < before
+    }
+
+    /// `begun`: partitions were read before this answer.
+    fn handle_ends(&mut self, ends: Ends, begun: bool) -> Found {
         let Ends { partition, low, high, .. } = ends;
+        let now = Instant::now();
         let known = self.partitions.iter_mut().find(|known| known.id == partition);
         let Some(known) = known else {
             let stored = self.ingest.observer().stored(partition);
             let position = first_position(stored, self.start, begun, low, high);
-            if stored.is_some_and(|stored| stored.resume < low || stored.position > high) {
-                self.gap(ends);
-            }
+            let remade = stored.is_some_and(|stored| stored.position > high);
+            let lost = remade || stored.is_some_and(|stored| stored.resume < low);
             self.ingest.handle_assigned(partition, position);
-            if stored.is_some_and(|stored| stored.position > high) {
-                // Made anew: what was read was of another topic.
-                self.ingest.handle_assigned(partition, position);
+            if lost {
+                self.gap(partition, position, remade);
             }
-            self.partitions.push(Partition { id: partition, position, ends, short_since: None });
-            return true;
+            let read_by = (now, position);
+            self.partitions.push(Partition { id: partition, position, ends, read_by, short_since: None });
+            return if lost { Found::Gap } else { Found::Elsewhere };
         };
-        known.ends = ends;
-        let remade = if high < known.position {
-            let since = *known.short_since.get_or_insert_with(Instant::now);
-            self.reassign || since.elapsed() > SHORT
-        } else {
-            known.short_since = None;
-            false
-        };
+        let remade = known.is_remade(ends, now);
         if known.position >= low && !remade {
             // An offset that the broker refused and that is there again is asked for once more.
-            return self.reassign;
+            return if self.reassign { Found::Elsewhere } else { Found::AsExpected };
         }
-        known.position = low;
-        known.short_since = None;
-        self.gap(ends);
-        self.ingest.handle_assigned(partition, low);
-        true
+        (known.position, known.read_by, known.short_since) = (low, (now, low), None);
+        self.gap(partition, low, remade);
+        Found::Gap
     }
 
-    /// Messages were lost before they were read.
-    fn gap(&mut self, ends: Ends) {
-        let since = self.ingest.observer().watermark();
+    /// Messages of `partition` before `position` were lost before they were read; `remade`: all of them.
+    fn gap(&mut self, partition: i32, position: i64, remade: bool) {
+        let now = self.ingest.clock().now();
+        let observer = self.ingest.observer();
         tracing::warn!(
-            partition = ends.partition,
-            since_ms = since.0,
+            partition,
+            since_ms = observer.watermark().0,
             "Kafka no longer has the messages that come next; reading goes on with the first it has"
         );
+        observer.handle_gap(partition, position, remade, now.minute());
+    }
+
+    /// From the platform's records, if there are any.
+    fn fill_gap(&mut self) {
         self.ingest.status().update(|status| status.gaps += 1);
         if let Some(records) = &self.records {
+            let since = self.ingest.observer().watermark();
             self.ingest.observer().hold();
             // Records are listed by their start; runs that were under way at the watermark started before it.
             let longest = self.ingest.final_after().as_millis() as u64;
@@ -482,7 +530,8 @@ impl Reader {
     fn commit(&self, offsets: &[PartitionOffsets]) {
         let mut list = TopicPartitionList::new();
         for of in offsets {
-            let offset = Offset::Offset(of.resume);
+            // One before the first there is, while a gap would have to be found again.
+            let offset = Offset::Offset(of.resume.max(0));
             if let Err(error) = list.add_partition_offset(self.ingest.topic(), of.partition, offset) {
                 tracing::debug!(%error, "committing offsets");
             }
@@ -514,6 +563,29 @@ mod tests {
     fn a_partition_added_later_is_read_from_its_beginning() {
         assert_eq!(first_position(None, Start::Latest, false, 3, 9), 9);
         assert_eq!(first_position(None, Start::Latest, true, 3, 9), 3);
+    }
+
+    #[test]
+    fn only_an_end_that_stays_before_what_was_read_is_of_another_topic() {
+        let start = Instant::now();
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let ends = |high, asked| Ends { partition: 0, low: 0, high, asked: at(asked) };
+        let mut live =
+            Partition { id: 0, position: 10, ends: ends(10, 0.0), read_by: (at(0.0), 10), short_since: None };
+        for second in 1..100 {
+            // More came and was read between question and answer.
+            let asked = f64::from(second) - 0.1;
+            assert!(!live.is_remade(ends(live.position, asked), at(f64::from(second))));
+            live.position += 7;
+            // This was asked before that one was taken in.
+            assert!(!live.is_remade(ends(1, asked), at(f64::from(second) + 0.1)));
+        }
+        let mut taken = Vec::new();
+        for second in 100..115 {
+            let asked = f64::from(second) + 0.5;
+            taken.push(live.is_remade(ends(3, asked), at(asked + 0.1)));
+        }
+        assert_eq!(taken.iter().position(|&remade| remade), Some(11), "after more than ten seconds");
     }
 
     #[test]
