@@ -8,6 +8,7 @@ pub mod error;
 pub mod files;
 pub mod forecast;
 pub mod generate;
+pub mod live;
 pub mod replay;
 pub mod report;
 pub mod sim;

@@ -1,4 +1,4 @@
-//! `aquatope demo`: the comparison on a generated load, with good defaults.
+//! `aquatope demo`: the comparison on a generated load, with good defaults, and the service at work on part of it.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,13 @@ use clap::Args;
 use super::replay::{self, Output};
 use crate::error::Result;
 use crate::generate;
+use crate::live;
 use crate::replay::policies::PolicyName;
 use crate::replay::progress::Progress;
 use crate::trace::Split;
 
-/// Show what forecasting buys: replay a generated 14-day load of 30 functions and write a report.
+/// Show what forecasting buys: replay a generated 14-day load of 30 functions and write a report; then run part of it on
+/// a simulated OpenWhisk, with the service beside it and without.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Folder of the HTML report
@@ -28,6 +30,8 @@ pub(super) struct Arguments {
 /// Days of load: ten train, one validates, three are the test.
 const DAYS: usize = 14;
 const DAY: usize = 1440;
+/// Where the service begins: a working day of the test, at ten.
+const BUSY: usize = 13 * DAY + 10 * 60;
 
 /// Run the command.
 ///
@@ -46,5 +50,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let policies = PolicyName::ALL.into_iter().filter(|name| !left_out.contains(name)).collect();
     let options = replay::options(policies, replay::DEFAULT_COLD_COST, arguments.seed);
     let comparison = crate::replay::run(&trace, split, &options, &progress)?;
-    output.write(&comparison, &trace)
+    let live = match &comparison.light {
+        Some(model) => Some(live::run(&trace, BUSY, model, &progress)?),
+        None => None,
+    };
+    output.write(&comparison, live.as_ref(), &trace)
 }

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::print;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::live::Live;
 use crate::replay::policies::PolicyName;
 use crate::replay::progress::Progress;
 use crate::replay::report::{COLUMNS, cells};
@@ -96,7 +98,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         ..options(arguments.policy, arguments.cold_cost, arguments.seed)
     };
     let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
-    output.write(&comparison, &trace)
+    output.write(&comparison, None, &trace)
 }
 
 /// The options of a comparison with ten functions shown in detail.
@@ -118,14 +120,22 @@ impl Output {
         self.report.as_deref().map_or(Ok(()), files::prepare_folder)
     }
 
-    /// Write the report and print the comparison.
-    pub(super) fn write(&self, comparison: &Comparison, trace: &Trace) -> Result<()> {
+    /// Write the report and print the comparison, and what the service did, if it ran.
+    pub(super) fn write(&self, comparison: &Comparison, live: Option<&Live>, trace: &Trace) -> Result<()> {
         let report = self.report.as_ref().map(|folder| folder.join("report.html"));
         if let Some(path) = &report {
             files::write(path, comparison.report(trace).as_bytes())?;
         }
         if self.json {
-            let json = serde_json::to_string_pretty(comparison).map_err(|e| Error::Failed(e.to_string()))?;
+            #[derive(Serialize)]
+            struct All<'a> {
+                #[serde(flatten)]
+                comparison: &'a Comparison,
+                #[serde(skip_serializing_if = "Option::is_none")]
+                live: Option<&'a Live>,
+            }
+            let json = serde_json::to_string_pretty(&All { comparison, live });
+            let json = json.map_err(|error| Error::Failed(error.to_string()))?;
             return print(&format!("{json}\n"));
         }
         let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
@@ -136,7 +146,8 @@ impl Output {
             comparison.trace.functions,
             grouped(comparison.trace.invocations),
             comparison.finding()
-        ))
+        ))?;
+        live.map_or(Ok(()), |live| print(&live.to_string()))
     }
 }
 

@@ -64,6 +64,11 @@ impl<'a> Models<'a> {
         Ok(ShortHistory::new(forecaster, self.trace, minute))
     }
 
+    /// The light model, if it was asked for.
+    pub fn into_light(self) -> Option<Trained> {
+        self.light.into_inner()
+    }
+
     /// The hybrid Bayesian model, having observed the minutes before `minute`.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::forecast::models::Models;
 use crate::sim::{Outcome, Simulation, Targets};
 use crate::trace::{Split, Trace};
+use crate::train::light::Trained;
 use drive::{Forecasts, drive};
 use errors::Errors;
 use policies::{Contender, Plan, PolicyName};
@@ -54,6 +55,9 @@ pub struct Comparison {
     /// Indices of the functions kept in detail.
     #[serde(skip)]
     pub featured: Vec<usize>,
+    /// The light model, if a policy used it.
+    #[serde(skip)]
+    pub light: Option<Trained>,
 }
 
 /// The trace and its division, in minutes.
@@ -179,6 +183,7 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         oracle_memory_gb_s: replay.oracle_memory_gb_s,
         policies,
         featured: replay.featured,
+        light: replay.models.into_light(),
     })
 }
 

@@ -58,6 +58,8 @@ pub struct Config {
     pub warm_up_parameter: String,
     /// Milliseconds a warm-up call sleeps.
     pub warm_up_ms: i64,
+    /// When virtual time begins, milliseconds since the epoch; at the present when there is none.
+    pub begin_ms: Option<i64>,
     /// Seed of all random numbers.
     pub seed: u64,
     /// Actions there are from the beginning.
@@ -88,6 +90,7 @@ impl Default for Config {
             records: 100_000,
             warm_up_parameter: "aquatope_warm_up".into(),
             warm_up_ms: 2_000,
+            begin_ms: None,
             seed: 0,
             actions: Vec::new(),
         }

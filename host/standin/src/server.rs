@@ -40,8 +40,8 @@ pub struct Arrival {
 }
 
 impl Standin {
-    /// Starts a platform on `port` of loopback (0 for any that is free). Virtual time begins at the present and passes
-    /// `speed` times as fast as real time. `sink` gets every event as soon as it is sent; it must not block.
+    /// Starts a platform on `port` of loopback (0 for any that is free). Virtual time passes `speed` times as fast as real
+    /// time. `sink` gets every event as soon as it is sent; it must not block.
     ///
     /// # Errors
     /// When the port cannot be had.
@@ -51,8 +51,9 @@ impl Standin {
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = Clock { began: Instant::now(), began_ms: epoch.as_millis() as i64, speed };
+        let present = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+        let began_ms = config.begin_ms.unwrap_or_else(present);
+        let clock = Clock { began: Instant::now(), began_ms, speed };
         let inner = Inner {
             platform: Platform::new(config, clock.began_ms),
             waiters: HashMap::new(),

@@ -119,8 +119,9 @@ fn idle_containers_go_after_their_time() {
     platform.load("a", None).unwrap();
     platform.advance(T0 + 803 + 59_999);
     assert_eq!(platform.holders(0).len(), 1);
-    platform.advance(T0 + 803 + 60_000);
+    platform.advance(T0 + 803 + 120_000);
     assert_eq!(platform.holders(0).len(), 0);
+    assert_eq!(platform.held_mb_ms(), 256 * 60_803);
 }
 
 #[test]

@@ -214,6 +214,11 @@ impl Fleet {
         invokers_mb.iter().any(|&mb| mb >= memory_mb)
     }
 
+    /// Memory that no container holds, MB.
+    pub(crate) fn free_mb(&self) -> u64 {
+        self.invokers.iter().map(|invoker| u64::from(invoker.free_mb)).sum()
+    }
+
     pub(crate) fn invoker_of(&self, id: ContainerId) -> usize {
         self.containers[id.slot].as_ref().map_or(0, |container| container.invoker)
     }

@@ -48,6 +48,7 @@ pub struct Platform {
     records: Records,
     outputs: Vec<Output>,
     counts: Counts,
+    held_mb_ms: u64,
 }
 
 /// What happened.
@@ -133,6 +134,7 @@ impl Platform {
             records: Records::new(config.records),
             outputs: Vec::new(),
             counts: Counts::default(),
+            held_mb_ms: 0,
             config,
         };
         for invoker in 0..platform.config.invokers_mb.len() {
@@ -149,6 +151,11 @@ impl Platform {
     /// What was counted.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Memory of all containers, stem cells too, over the time since the beginning, MB ms.
+    pub fn held_mb_ms(&self) -> u64 {
+        self.held_mb_ms
     }
 
     /// Changes what goes wrong.
@@ -171,9 +178,18 @@ impl Platform {
             && entry.key().0 <= now_ms
         {
             let ((at_ms, _), due) = entry.remove_entry();
-            self.now_ms = self.now_ms.max(at_ms);
+            self.pass(at_ms);
             self.settle(due);
         }
+        self.pass(now_ms);
+    }
+
+    /// Nothing happens until `now_ms`.
+    fn pass(&mut self, now_ms: i64) {
+        let passed_ms = now_ms.saturating_sub(self.now_ms).max(0) as u64;
+        let free_mb = self.fleet.free_mb();
+        let total_mb: u64 = self.config.invokers_mb.iter().map(|&mb| u64::from(mb)).sum();
+        self.held_mb_ms += passed_ms * (total_mb - free_mb);
         self.now_ms = self.now_ms.max(now_ms);
     }
 
