@@ -132,8 +132,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
 }
 
 /// A recommendation meets the QoS at least at this many posterior standard deviations, whatever confidence is asked
-/// for: of many configurations the cheapest seems better than it is. Of 60 runs of the shipped workflows (noise 0.05
-/// to 0.4, up to a quarter of outliers), 5 missed the QoS with 2 deviations and the margin, and none with 2.5.
+/// for: of many configurations the cheapest seems better than it is.
 const SAFETY_DEVIATIONS: f64 = 2.5;
 /// And it stays below the QoS by this share, for what smooth surfaces miss at kinks.
 const SAFETY_MARGIN: f64 = 0.01;

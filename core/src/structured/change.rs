@@ -21,6 +21,7 @@ use super::noise::Noise;
 use super::observations::Observations;
 use crate::bo::profile::median;
 use crate::math::vector::dot;
+use heapless::Vec;
 
 /// Prior variance of the offset: a factor of 1.6 either way.
 pub(super) const OFFSET_VARIANCE: f64 = 0.25;
@@ -32,8 +33,8 @@ pub(super) const MAX_CHANGES: usize = 3;
 const THRESHOLD: f64 = 30.0;
 /// The fewest trials since the change, and before it.
 const MIN_TRIALS: usize = 2;
-/// ln likelihood ratio above which all functions have changed. Of 300 studies of 70 trials without a change, noise
-/// 0.05 to 0.4 and up to a quarter of the trials disturbed, one reached it.
+/// ln likelihood ratio above which all functions have changed: what 70 trials without a change do not reach, with noise of
+/// 0.05 to 0.4 and up to a quarter of them disturbed (the test `no_change_is_seen_where_there_is_none`).
 const COMMON_THRESHOLD: f64 = 8.0;
 /// The fewest trials since such a change, so that two disturbed ones are no majority; and before it.
 const MIN_COMMON_TRIALS: usize = 5;
@@ -72,7 +73,7 @@ pub(super) fn find<const F: usize, const N: usize>(
     clearest.1
 }
 
-/// The first trial of the clearest change of all functions at once, if any is clear. n^2 ln n operations.
+/// The first trial of the clearest change of all functions at once, if any is clear. n^2 operations.
 pub(super) fn find_common<const F: usize, const N: usize>(
     data: &Observations<F, N>,
     joint: &Joint<F, N>,
@@ -85,10 +86,12 @@ pub(super) fn find_common<const F: usize, const N: usize>(
         unshifted[s] = noise.ln_density(factors[s].0, factors[s].1);
     }
     let mut clearest = (COMMON_THRESHOLD, None);
-    for first in MIN_COMMON_TRIALS..(trials + 1).saturating_sub(MIN_COMMON_TRIALS) {
-        let mut sorted = factors.map(|(mean, _)| mean);
-        let shift = median(&mut sorted[first..trials]);
-        if shift.abs() < MIN_SHIFT {
+    // One more trial at a time, which is all there is to sort.
+    let mut sorted: Vec<f64, N> = Vec::new();
+    for first in (MIN_COMMON_TRIALS..trials).rev() {
+        let _ = sorted.push(factors[first].0);
+        let shift = median(&mut sorted);
+        if trials - first < MIN_COMMON_TRIALS || shift.abs() < MIN_SHIFT {
             continue;
         }
         let gain = |s: usize| noise.ln_density(factors[s].0 - shift, factors[s].1) - unshifted[s];

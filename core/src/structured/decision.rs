@@ -20,7 +20,7 @@ use rand_core::Rng;
 
 /// A recommendation meets the QoS at least at this many posterior standard deviations, whatever confidence is asked
 /// for: of many configurations the cheapest seems better than it is, and the posterior is too sure of itself by about
-/// half (measured on the shipped workflows: 3 deviations let 10 of 300 recommendations miss the QoS, 4 let 4).
+/// half.
 const SAFETY_DEVIATIONS: f64 = 4.0;
 /// And it stays below the QoS by this share, for what smooth surfaces miss at kinks.
 const SAFETY_MARGIN: f64 = 0.005;

@@ -132,12 +132,17 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
     let scale = if variance > 0.0 && variance.is_finite() { 1.0 / float::sqrt(variance) } else { 0.0 };
     let best =
         (0..values.len()).max_by(|&a, &b| finite(values[a]).total_cmp(&finite(values[b]))).unwrap_or(0);
-    let mut keys: Vec<(f64, usize), MAX_RAW> = Vec::new();
+    // The largest keys so far, largest first; of equal ones the first.
+    let mut keys: Vec<(f64, usize), MAX_RESTARTS> = Vec::new();
+    let count = count.min(MAX_RESTARTS);
     for (index, &value) in values.iter().enumerate() {
         let gumbel = -float::ln(-float::ln(random::uniform(rng)));
         let key = if index == best { f64::INFINITY } else { (finite(value) - mean) * scale + gumbel };
-        let _ = keys.push((key, index));
+        let place = keys.partition_point(|other| other.0 >= key);
+        if place < count {
+            keys.truncate(count - 1);
+            let _ = keys.insert(place, (key, index));
+        }
     }
-    sort::by_insertion(&mut keys, |a, b| a.0 > b.0);
-    keys.into_iter().map(|(_, index)| index).take(count.min(MAX_RESTARTS)).collect()
+    keys.into_iter().map(|(_, index)| index).collect()
 }
