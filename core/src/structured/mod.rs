@@ -193,17 +193,31 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         &self.workflow
     }
 
-    /// Whether the trials agree with the structure, or why the black box is in charge.
+    /// Whether the trials agree with the structure, or why the black box is in charge. Computes the posterior and, after
+    /// new trials, what a proposal would learn from them: about the work of a proposal.
     pub fn status<const D: usize, S>(
         &self,
         evidence: &Evidence<'_, D, F>,
         scratch: &mut StructuredScratch<S, F, N, L>,
     ) -> Status {
-        self.learn(evidence, &self.kernel, &self.noise, scratch)
+        let status = self.observe(evidence, &self.kernel, &self.noise, scratch);
+        let StructuredScratch { observations: data, joint, .. } = scratch;
+        if status != Status::Structured || !misfit::is_testable(data) {
+            return status;
+        }
+        // Tested is what a proposal would learn now, so that the same trials always give the same status.
+        if self.noise.samples != self.base_noise.samples + data.trials.len() as f64 {
+            let (mut kernel, mut noise) = (self.kernel, self.noise.clone());
+            self.refit(data, &mut kernel, &mut noise, joint);
+            let status = self.check_posterior(data, &noise, joint);
+            joint.infer(data, &self.kernel, &self.noise);
+            return status;
+        }
+        self.check_posterior(data, &self.noise, joint)
     }
 
-    /// Reads the evidence and computes the posterior.
-    fn learn<const D: usize, S>(
+    /// Reads the evidence and computes the posterior, which is not tested yet.
+    fn observe<const D: usize, S>(
         &self,
         evidence: &Evidence<'_, D, F>,
         kernel: &Kernel,
@@ -244,7 +258,21 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             }
             scratch.joint.infer(data, kernel, noise);
         }
-        self.check_posterior(data, noise, &mut scratch.joint)
+        Status::Structured
+    }
+
+    /// Learns kernel and noise from what was observed, and computes the posterior under them.
+    fn refit(
+        &self,
+        data: &Observations<F, N>,
+        kernel: &mut Kernel,
+        noise: &mut Noise<F>,
+        joint: &mut Joint<F, N>,
+    ) {
+        joint.improve(data, kernel, noise);
+        joint.infer(data, kernel, noise);
+        joint.learn_noise(data, &self.base_noise, noise);
+        joint.infer(data, kernel, noise);
     }
 
     /// Coordinates of a stage's resources under `point`.
@@ -304,16 +332,22 @@ where
         scratch: &mut Self::Scratch,
     ) -> Result<(), ModelError> {
         let (mut kernel, mut noise) = (self.kernel, self.noise.clone());
-        if self.learn(evidence, &kernel, &noise, scratch) != Status::Structured {
-            return self.fallback.propose(evidence, count, batch, rng, &mut scratch.fallback);
+        let mut status = self.observe(evidence, &kernel, &noise, scratch);
+        if status == Status::Structured {
+            let StructuredScratch { observations: data, joint, .. } = scratch;
+            self.refit(data, &mut kernel, &mut noise, joint);
+            if misfit::is_testable(data) {
+                status = self.check_posterior(data, &noise, joint);
+            }
         }
-        let (data, joint) = (&scratch.observations, &mut scratch.joint);
-        joint.improve(data, &mut kernel, &noise);
-        joint.infer(data, &kernel, &noise);
-        joint.learn_noise(data, &self.base_noise, &mut noise);
-        joint.infer(data, &kernel, &noise);
+        if status != Status::Structured {
+            self.fallback.propose(evidence, count, batch, rng, &mut scratch.fallback)?;
+        }
+        // Learning goes on while the black box is in charge.
         (self.kernel, self.noise) = (kernel, noise);
-        self.decide_batch(evidence, count, batch, rng, scratch);
+        if status == Status::Structured {
+            self.decide_batch(evidence, count, batch, rng, scratch);
+        }
         Ok(())
     }
 
@@ -323,7 +357,7 @@ where
         verdicts: &mut [Verdict],
         scratch: &mut Self::Scratch,
     ) -> Result<(), ModelError> {
-        if self.learn(evidence, &self.kernel, &self.noise, scratch) != Status::Structured {
+        if self.status(evidence, scratch) != Status::Structured {
             return self.fallback.verdicts(evidence, verdicts, &mut scratch.fallback);
         }
         verdicts.fill(Verdict::Untested);
@@ -344,7 +378,7 @@ where
         evidence: &Evidence<'_, D, F>,
         scratch: &mut Self::Scratch,
     ) -> Result<Recommendation<D>, ModelError> {
-        if self.learn(evidence, &self.kernel, &self.noise, scratch) != Status::Structured {
+        if self.status(evidence, scratch) != Status::Structured {
             return self.fallback.recommend(evidence, &mut scratch.fallback);
         }
         Ok(self.decide(evidence, scratch))
@@ -357,7 +391,7 @@ where
         posteriors: &mut [Posterior],
         scratch: &mut Self::Scratch,
     ) -> Result<(), ModelError> {
-        if self.learn(evidence, &self.kernel, &self.noise, scratch) != Status::Structured {
+        if self.status(evidence, scratch) != Status::Structured {
             return self.fallback.posterior(evidence, points, posteriors, &mut scratch.fallback);
         }
         self.believe(evidence.space, points, posteriors, scratch);

@@ -138,6 +138,11 @@ impl<'a, const N: usize> CommonFactors<'a, N> {
         Self { n, covariance, precisions, weights, freedom }
     }
 
+    /// Residual degrees of freedom behind the variance of the factors.
+    pub(super) const fn freedom(&self) -> f64 {
+        self.freedom
+    }
+
     /// Deviations from 0 of the effect `u` on the common factors. n² operations.
     pub(super) fn effect(&self, u: &[f64; N]) -> f64 {
         let n = self.n;
