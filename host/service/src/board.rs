@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::observe::{FunctionInfo, MinuteReport};
 use crate::plan::{PoolPlan, Target};
+use crate::share::Shard;
 
 /// Minutes of history shown.
 pub const SHOWN: usize = 120;
@@ -20,9 +21,9 @@ pub const SHOWN: usize = 120;
 pub struct Board {
     /// When the service started, ms since the epoch.
     pub started_ms: u64,
-    /// The last minute planned, if any.
-    pub planned: Option<Planned>,
-    /// By id.
+    /// The last minute planned, by shard.
+    pub planned: BTreeMap<u32, Planned>,
+    /// By id among those of all shards ([`Shard::global`]).
     pub functions: Vec<Function>,
     /// Training and forecasting.
     pub model: Model,
@@ -158,19 +159,20 @@ pub struct Workflow {
 }
 
 impl Board {
-    /// Take in a report and the plan that followed.
-    pub fn minute(&mut self, report: &MinuteReport, plan: &PoolPlan, at_ms: u64, took_ms: f64) {
+    /// Take in a report of a shard and the plan that followed.
+    pub fn minute(&mut self, shard: Shard, report: &MinuteReport, plan: &PoolPlan, at_ms: u64, took_ms: f64) {
         for (id, info) in &report.functions {
-            self.function(*id).info = info.clone();
+            self.function(shard.global(*id)).info = info.clone();
         }
         for (id, window) in &report.finals {
-            let function = self.function(*id);
+            let function = self.function(shard.global(*id));
             function.invocations += u64::from(window.invocations);
             function.cold_starts += u64::from(window.cold_starts);
             function.observed(window.minute, window.peak, window.invocations, window.cold_starts);
         }
         for (id, window) in &report.provisional {
-            self.function(*id).observed(window.minute, window.peak, window.invocations, window.cold_starts);
+            let function = self.function(shard.global(*id));
+            function.observed(window.minute, window.peak, window.invocations, window.cold_starts);
         }
         for minute in &report.sequences {
             let sequence = self.sequences.entry(minute.name.clone()).or_default();
@@ -181,9 +183,9 @@ impl Board {
             *self.throttled.entry(refused.namespace.clone()).or_default() += refused.requests;
         }
         for target in &plan.targets {
-            self.function(target.function).planned(plan.minute, target);
+            self.function(shard.global(target.function)).planned(plan.minute, target);
         }
-        self.planned = Some(Planned {
+        let planned = Planned {
             minute: plan.minute.0,
             at_ms,
             took_ms,
@@ -191,7 +193,29 @@ impl Board {
             stale: plan.stale,
             granted_mb: plan.fit.granted_mb,
             wanted_mb: plan.fit.wanted_mb,
-        });
+        };
+        self.planned.insert(shard.number, planned);
+    }
+
+    /// The last plans of all shards, in one.
+    pub fn planned(&self) -> Option<Planned> {
+        self.planned.values().copied().reduce(|a, b| Planned {
+            minute: a.minute.min(b.minute),
+            at_ms: a.at_ms.max(b.at_ms),
+            took_ms: a.took_ms + b.took_ms,
+            behind_s: a.behind_s.max(b.behind_s),
+            stale: a.stale || b.stale,
+            granted_mb: a.granted_mb + b.granted_mb,
+            wanted_mb: a.wanted_mb + b.wanted_mb,
+        })
+    }
+
+    /// Another instance shows this shard now.
+    pub fn forget(&mut self, shard: Shard) {
+        self.planned.remove(&shard.number);
+        let of_shard =
+            self.functions.iter_mut().skip(shard.number as usize).step_by(shard.of.max(1) as usize);
+        of_shard.for_each(|function| *function = Function::default());
     }
 
     pub(crate) fn function(&mut self, id: FunctionId) -> &mut Function {

@@ -14,6 +14,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::actuate::{BackEnd, OwnActivations};
 use crate::clock::Clock;
+use crate::cluster::log;
+use crate::cluster::topic::{self, TopicError};
 use crate::config::{ActuatorKind, Config, Secrets};
 use crate::platform;
 use crate::source::kafka::client_config;
@@ -64,6 +66,9 @@ pub async fn examine(config: &Config, secrets: &Secrets, clock: Clock) -> Vec<Fi
         tokio::task::spawn_blocking(move || {
             let mut report = Report::default();
             report.kafka(&config, &secrets, recent);
+            if config.cluster.enabled {
+                report.cluster(&config, &secrets);
+            }
             report
         })
     };
@@ -251,6 +256,31 @@ impl Report {
                 format!("{found}, none of them an activation"),
                 "invoke an action and ask again; if nothing comes, turn user events on (whisk.user-events.enabled)",
             );
+        }
+    }
+
+    /// The group is not joined, which would move shards.
+    fn cluster(&mut self, config: &Config, secrets: &Secrets) {
+        let (kafka, cluster, password) = (&config.kafka, &config.cluster, secrets.kafka.as_ref());
+        let shards = cluster.shards;
+        match topic::check(kafka, password, cluster) {
+            Ok(()) => {
+                self.well(format!("cluster: {:?} has {shards} partitions and is compacted", cluster.topic));
+            }
+            Err(TopicError::Missing(topic)) => {
+                self.well(format!("cluster: {topic:?} will be made at the start, if the brokers allow it"));
+            }
+            Err(error @ TopicError::Unavailable(..)) => {
+                self.broken(format!("cluster: {error}"), "allow DESCRIBE, READ and WRITE on it");
+            }
+            Err(error) => self.broken(format!("cluster: {error}"), "see above"),
+        }
+        match log::try_transactions(kafka, password, cluster) {
+            Ok(()) => self.well(format!("cluster: transactions of \"{}-*\" are allowed", cluster.topic)),
+            Err(error) => self.broken(
+                format!("cluster: transactions are refused: {error}"),
+                format!("allow WRITE and DESCRIBE on transactional ids with the prefix {:?}", cluster.topic),
+            ),
         }
     }
 

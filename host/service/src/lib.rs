@@ -10,6 +10,7 @@
 pub mod actuate;
 pub mod board;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod doctor;
 pub mod http;
@@ -17,6 +18,7 @@ pub mod observe;
 pub mod plan;
 mod platform;
 pub mod serve;
+pub mod share;
 pub mod source;
 pub mod store;
 pub mod train;

@@ -6,6 +6,7 @@
 //!   and writes the store            starts training              v
 //!      ^------------- ids of our own invocations ----------------+
 //! ```
+//! With `[cluster]` there is a planning thread for each shard that is held, and one source thread for all of them.
 //! A part that ends takes the service down ([`Service::ended`]), so that whoever watches over the process starts it again.
 
 use std::collections::HashMap;
@@ -18,16 +19,19 @@ use aquatope_core::activation::FunctionId;
 use aquatope_core::pool::{Hysteresis, Prices};
 use aquatope_core::time::{Minute, Timestamp};
 use aquatope_workflow::fault::Fault;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::actuate::{BackEnd, OwnActivations, Runner, Wanted, Wants};
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::cluster::log::KafkaLog;
 use crate::config::{Config, Secrets};
 use crate::observe::{FunctionInfo, MinuteReport, ObserverConfig};
 use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
 use crate::platform::{self, fault};
+use crate::share::{Shard, Share, Term};
+use crate::source::kafka::Opener;
 use crate::source::{
     Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka,
 };
@@ -38,6 +42,9 @@ use crate::{http, write};
 
 /// The file of the store in the state folder.
 pub const STORE: &str = "aquatope.redb";
+
+/// The name of the minute that was claimed last, in the store of a shard.
+const CLAIMED: &str = "claimed";
 
 /// Where events come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +61,11 @@ pub struct Service {
     events: Option<std::sync::mpsc::Sender<Vec<u8>>>,
     ingest: Arc<IngestHandle>,
     board: Arc<RwLock<Board>>,
+    share: Arc<Share>,
     stopping: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
-    planner: JoinHandle<()>,
+    /// The only one; a shard's ends when the shard is given up.
+    planner: Option<JoinHandle<()>>,
     runner: JoinHandle<()>,
     server: JoinHandle<()>,
     workflows: JoinSet<()>,
@@ -74,12 +83,31 @@ impl Service {
         clock: Clock,
         events: Events,
     ) -> Result<Self, Fault> {
-        let store = Arc::new(open_store(config)?);
         let board = Arc::new(RwLock::new(Board { started_ms: clock.now().0, ..Board::default() }));
-        let planning = Planning::new(config, trainer, Arc::clone(&store), Arc::clone(&board), clock)?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (share, wanted) = Share::new();
+        let shards = Shards {
+            config: config.clone(),
+            secrets: secrets.clone(),
+            trainer,
+            board: Arc::clone(&board),
+            clock,
+            share: Arc::clone(&share),
+            stopping: Arc::clone(&stopping),
+            training: Arc::new(Semaphore::new(1)),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        make_directory(config)?;
         // So that a fault of the configuration is told before anything runs.
-        let tunings = Tuning::all(config, secrets, &store, &board, clock)?;
         BackEnd::new(config, secrets, OwnActivations::default())?;
+        upstream(config)?;
+        let (opened, tunings) = if config.cluster.enabled {
+            (None, Vec::new())
+        } else {
+            let opened = shards.only()?;
+            let tunings = Tuning::all(config, secrets, &opened.store, &board, clock)?;
+            (Some(opened), tunings)
+        };
         let listener = http::bind(config.http.listen).await.map_err(|error| {
             fault(
                 &format!("http.listen = {}", config.http.listen),
@@ -88,19 +116,18 @@ impl Service {
             )
         })?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
-        let (reports, received) = mpsc::channel(REPORTS);
-        let (events, ingest) = read_events(config, secrets, events, Arc::clone(&store), reports, clock)?;
+        let (events, ingest, planner) = match opened {
+            None => (None, read_shards(config, secrets, shards, clock)?, None),
+            Some(Opened { ingest, planning, reports, .. }) => {
+                let (events, ingest) = read_events(config, secrets, events, ingest)?;
+                (events, ingest, Some(tokio::task::spawn_blocking(move || planning.run(reports))))
+            }
+        };
         let ingest = Arc::new(ingest);
-        let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
         let back_end = BackEnd::new(config, secrets, OwnActivations::of(&ingest))?;
         let status = ingest.shared_status();
         let runner = Runner::new(back_end, wanted, Arc::clone(&board), clock, status.clone());
         let runner = tokio::spawn(runner.run());
-        let stopping = Arc::new(AtomicBool::new(false));
-        let planner = {
-            let stopping = Arc::clone(&stopping);
-            tokio::task::spawn_blocking(move || planning.run(received, &wants, &stopping))
-        };
         let mut approvals = HashMap::new();
         let mut workflows = JoinSet::new();
         for tuning in tunings {
@@ -112,13 +139,13 @@ impl Service {
             board: Arc::clone(&board),
             ingest: ingest.shared_status(),
             approvals: Arc::new(approvals),
-            store,
+            share: Arc::clone(&share),
             scraped: Arc::default(),
             token: secrets.http.clone(),
         };
         let server = tokio::spawn(http::serve(listener, shared, stopped));
         tracing::info!(%address, "serving");
-        Ok(Self { address, events, ingest, board, stopping, stop, planner, runner, server, workflows })
+        Ok(Self { address, events, ingest, board, share, stopping, stop, planner, runner, server, workflows })
     }
 
     /// Where it listens.
@@ -143,9 +170,15 @@ impl Service {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         };
+        let planning = async {
+            match &mut self.planner {
+                Some(planner) => drop(planner.await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = reading => "the reader of events",
-            _ = &mut self.planner => "the planner",
+            () = planning => "the planner",
             _ = &mut self.runner => "the actuator",
             _ = &mut self.server => "the HTTP server",
         }
@@ -161,10 +194,12 @@ impl Service {
         // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
         let ingest = self.ingest;
         let _ = tokio::task::spawn_blocking(move || drop(ingest)).await;
-        for part in [self.planner, self.runner] {
-            if !part.is_finished() {
-                let _ = tokio::time::timeout(GRACE, part).await;
-            }
+        if let Some(planner) = self.planner.filter(|planner| !planner.is_finished()) {
+            let _ = tokio::time::timeout(GRACE, planner).await;
+        }
+        self.share.close();
+        if !self.runner.is_finished() {
+            let _ = tokio::time::timeout(GRACE, self.runner).await;
         }
         let _ = self.stop.send(true);
         if !self.server.is_finished() {
@@ -184,49 +219,37 @@ const GRACE: Duration = Duration::from_secs(5);
 
 type Reading = (Option<std::sync::mpsc::Sender<Vec<u8>>>, IngestHandle);
 
-fn read_events(
-    config: &Config,
-    secrets: &Secrets,
-    events: Events,
-    store: Arc<Store>,
-    reports: mpsc::Sender<MinuteReport>,
-    clock: Clock,
-) -> Result<Reading, Fault> {
-    let windows = &config.windows;
-    let ingest = IngestConfig {
-        topic: config.kafka.topic.clone(),
-        observer: ObserverConfig {
-            lateness: Duration::from_secs_f64(windows.lateness_s),
-            final_after: Duration::from_secs_f64(windows.final_after_s),
-            ..ObserverConfig::default()
-        },
-        event_delay: Duration::from_secs_f64(windows.event_delay_s),
-    };
-    let ingest = Ingest::new(ingest, store, reports, clock).map_err(|error| {
-        fault(
-            &config.state.directory.join(STORE).display().to_string(),
-            error,
-            "move the file away to begin anew",
-        )
-    })?;
+fn read_events(config: &Config, secrets: &Secrets, events: Events, ingest: Ingest) -> Result<Reading, Fault> {
     if events == Events::InProcess {
         let (sender, handle) = in_process::spawn(ingest);
         return Ok((Some(sender), handle));
     }
-    let records: Option<Arc<dyn Records>> = if config.openwhisk.url.is_empty() {
-        None
-    } else {
-        Some(Arc::new(PlatformRecords::new(
-            platform::client(config, secrets, "_")?,
-            tokio::runtime::Handle::current(),
-        )))
-    };
+    let records = records(config, secrets)?;
     let handle = kafka::spawn(&config.kafka, secrets.kafka.as_ref(), ingest, records)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))?;
     Ok((None, handle))
 }
 
-fn open_store(config: &Config) -> Result<Store, Fault> {
+fn read_shards(
+    config: &Config,
+    secrets: &Secrets,
+    shards: Shards,
+    clock: Clock,
+) -> Result<IngestHandle, Fault> {
+    let (records, password) = (records(config, secrets)?, secrets.kafka.as_ref());
+    kafka::spawn_shards(&config.kafka, &config.cluster, password, Arc::new(shards), records, clock)
+        .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
+}
+
+fn records(config: &Config, secrets: &Secrets) -> Result<Option<Arc<dyn Records>>, Fault> {
+    if config.openwhisk.url.is_empty() {
+        return Ok(None);
+    }
+    let client = platform::client(config, secrets, "_")?;
+    Ok(Some(Arc::new(PlatformRecords::new(client, tokio::runtime::Handle::current()))))
+}
+
+fn make_directory(config: &Config) -> Result<(), Fault> {
     let directory = &config.state.directory;
     std::fs::create_dir_all(directory).map_err(|error| {
         fault(
@@ -234,10 +257,78 @@ fn open_store(config: &Config) -> Result<Store, Fault> {
             error,
             "name a folder the service may write to",
         )
-    })?;
-    let days = u16::try_from(config.state.history_days).unwrap_or(u16::MAX);
-    Store::open(directory.join(STORE), days)
-        .map_err(|error| fault(&directory.join(STORE).display().to_string(), error, "see what is said above"))
+    })
+}
+
+/// Makes what a shard consists of: a store, an observer, a planner.
+struct Shards {
+    config: Config,
+    secrets: Secrets,
+    trainer: Arc<dyn Trainer>,
+    board: Arc<RwLock<Board>>,
+    clock: Clock,
+    share: Arc<Share>,
+    stopping: Arc<AtomicBool>,
+    /// One training at a time.
+    training: Arc<Semaphore>,
+    runtime: tokio::runtime::Handle,
+}
+
+struct Opened {
+    store: Arc<Store>,
+    ingest: Ingest,
+    planning: Planning,
+    reports: mpsc::Receiver<MinuteReport>,
+}
+
+impl Shards {
+    /// The only one, whose state is in a file.
+    fn only(&self) -> Result<Opened, Fault> {
+        let path = self.config.state.directory.join(STORE);
+        let at = path.display().to_string();
+        let store =
+            Store::open(path, self.days()).map_err(|error| fault(&at, error, "see what is said above"))?;
+        self.assemble(Shard::ALL, store)
+            .map_err(|error| fault(&at, error, "restore it, or move it away to begin anew"))
+    }
+
+    fn assemble(&self, shard: Shard, store: Store) -> Result<Opened, String> {
+        let store = Arc::new(store);
+        let windows = &self.config.windows;
+        let ingest = IngestConfig {
+            topic: self.config.kafka.topic.clone(),
+            observer: ObserverConfig {
+                lateness: Duration::from_secs_f64(windows.lateness_s),
+                final_after: Duration::from_secs_f64(windows.final_after_s),
+                ..ObserverConfig::default()
+            },
+            event_delay: Duration::from_secs_f64(windows.event_delay_s),
+        };
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let ingest = Ingest::new(ingest, Arc::clone(&store), sender, self.clock);
+        let ingest = ingest.map_err(|error| error.to_string())?;
+        let planning = Planning::new(self, shard, Arc::clone(&store))?;
+        Ok(Opened { store, ingest, planning, reports })
+    }
+
+    fn days(&self) -> u16 {
+        u16::try_from(self.config.state.history_days).unwrap_or(u16::MAX)
+    }
+}
+
+impl Opener for Shards {
+    fn open(&self, number: i32) -> Result<Ingest, String> {
+        let (kafka, cluster) = (&self.config.kafka, &self.config.cluster);
+        let log = KafkaLog::open(kafka, self.secrets.kafka.as_ref(), cluster, number);
+        let log = log.map_err(|error| error.to_string())?;
+        // A copy of the log, made anew every time.
+        let path = self.config.state.directory.join(format!("shard-{number}.redb"));
+        let store = Store::from_log(path, self.days(), Box::new(log)).map_err(|error| error.to_string())?;
+        let shard = Shard { number: number.unsigned_abs(), of: cluster.shards.unsigned_abs() };
+        let Opened { ingest, planning, reports, .. } = self.assemble(shard, store)?;
+        self.runtime.spawn_blocking(move || planning.run(reports));
+        Ok(ingest)
+    }
 }
 
 /// Tune while this instance acts; a search goes on where it was left.
@@ -256,16 +347,23 @@ async fn on_duty(tuning: Tuning, ingest: SharedStatus) {
     }
 }
 
-/// What the planning thread owns.
+/// What a planning thread owns.
 struct Planning {
     planner: Planner,
     trainer: Arc<dyn Trainer>,
     store: Arc<Store>,
     board: Arc<RwLock<Board>>,
     clock: Clock,
+    shard: Shard,
+    term: Term,
+    /// The last minute that this shard was planned for, by us or whoever had it before; where others could take it over.
+    claimed: Option<u32>,
+    clustered: bool,
+    stopping: Arc<AtomicBool>,
     /// None: never.
     schedule: Option<Schedule>,
     training: Option<std::thread::JoinHandle<Result<Vec<u32>, String>>>,
+    may_train: Arc<Semaphore>,
     /// When the last training ended, well or not.
     last: Option<Timestamp>,
     /// The first minute there are windows of.
@@ -275,14 +373,9 @@ struct Planning {
 
 impl Planning {
     /// A planner that knows what the store knows.
-    fn new(
-        config: &Config,
-        trainer: Arc<dyn Trainer>,
-        store: Arc<Store>,
-        board: Arc<RwLock<Board>>,
-        clock: Clock,
-    ) -> Result<Self, Fault> {
-        let upstream = upstream(config)?;
+    fn new(shards: &Shards, shard: Shard, store: Arc<Store>) -> Result<Self, String> {
+        let config = &shards.config;
+        let upstream = upstream(config).map_err(|error| error.to_string())?;
         let train = &config.train;
         let schedule = train.enabled.then(|| Schedule {
             first_after_min: (train.first_after_h * 60.0) as u32,
@@ -292,23 +385,26 @@ impl Planning {
             Planner::new(plan_config(config), Managed::new(config.pool.functions.clone()), upstream.clone());
         let mut planning = Self {
             planner,
-            trainer,
+            trainer: Arc::clone(&shards.trainer),
+            term: shards.share.begin(shard, Arc::clone(&store)),
             store,
-            board,
-            clock,
+            board: Arc::clone(&shards.board),
+            clock: shards.clock,
+            shard,
+            claimed: None,
+            clustered: config.cluster.enabled,
+            stopping: Arc::clone(&shards.stopping),
             schedule,
             training: None,
+            may_train: Arc::clone(&shards.training),
             last: None,
             first: None,
             upstream,
         };
-        planning.restore(&config.kafka.topic).map_err(|error| {
-            fault(
-                &config.state.directory.join(STORE).display().to_string(),
-                error,
-                "restore it, or move it away to begin anew",
-            )
-        })?;
+        if let Err(error) = planning.restore(&config.kafka.topic) {
+            planning.term.end();
+            return Err(error);
+        }
         Ok(planning)
     }
 
@@ -316,10 +412,13 @@ impl Planning {
         let began = Instant::now();
         let restored = self.store.restored(topic).map_err(|error| error.to_string())?;
         let functions = restored.functions.len();
+        write(&self.board).forget(self.shard);
         for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
             self.learn(id, &info);
-            write(&self.board).function(id).info = info;
+            write(&self.board).function(self.shard.global(id)).info = info;
         }
+        let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
+        self.claimed = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
         let Some(open) = restored.open else { return Ok(()) };
         let reach = aquatope_core::forecast::features::FULL_HISTORY as u32;
         let minutes = Minute(open.0.saturating_sub(reach))..open;
@@ -360,13 +459,8 @@ impl Planning {
         Ok(())
     }
 
-    /// Until the source is gone.
-    fn run(
-        mut self,
-        mut reports: mpsc::Receiver<MinuteReport>,
-        wants: &watch::Sender<Arc<Wants>>,
-        stop: &Arc<AtomicBool>,
-    ) {
+    /// Until the source is gone, or the shard is given up.
+    fn run(mut self, mut reports: mpsc::Receiver<MinuteReport>) {
         if !self.planner.has_model() {
             write(&self.board).model.kind = "recent peaks";
         }
@@ -375,32 +469,59 @@ impl Planning {
             let wait = self.clock.real(SILENCE);
             let Ok(report) = runtime.block_on(async { tokio::time::timeout(wait, reports.recv()).await })
             else {
-                self.silence(wants);
+                self.silence();
                 continue;
             };
-            let Some(report) = report else { return };
+            let Some(report) = report else { break };
             let began = Instant::now();
             for (id, info) in &report.functions {
                 self.learn(*id, info);
             }
             let plan = self.planner.plan(&report);
             let took_ms = began.elapsed().as_secs_f64() * 1e3;
-            wants.send_replace(Arc::new(self.wants(&plan)));
-            write(&self.board).minute(&report, &plan, self.clock.now().0, took_ms);
-            self.train(report.open, stop);
+            if self.claim(plan.minute.0) {
+                self.term.want(self.wants(&plan));
+            }
+            write(&self.board).minute(self.shard, &report, &plan, self.clock.now().0, took_ms);
+            self.train(report.open);
+        }
+        if self.term.end() {
+            write(&self.board).forget(self.shard);
+        }
+    }
+
+    /// Whether to act for `minute`. Where others could have taken the shard over, that is so if the log takes the claim:
+    /// then nobody else has or will.
+    fn claim(&mut self, minute: u32) -> bool {
+        if !self.clustered {
+            return true;
+        }
+        if self.claimed.is_some_and(|claimed| claimed >= minute) {
+            return false;
+        }
+        let bytes = postcard::to_stdvec(&minute).unwrap_or_default();
+        match self.store.put(CLAIMED, &bytes) {
+            Ok(()) => {
+                self.claimed = Some(minute);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(shard = self.shard.number, minute, "nothing is done for this minute: {error}");
+                false
+            }
         }
     }
 
     /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, for
     /// the present minute, so that what keeps containers warm goes on.
-    fn silence(&self, wants: &watch::Sender<Arc<Wants>>) {
+    fn silence(&mut self) {
         let minute = self.clock.now().minute().0;
-        let last = Arc::clone(&wants.borrow());
-        if last.minute >= minute || last.functions.is_empty() {
+        let last = self.term.wanted();
+        if last.minute >= minute || last.functions.is_empty() || !self.claim(minute) {
             return;
         }
-        wants.send_replace(Arc::new(Wants { minute, functions: last.functions.clone() }));
-        if let Some(planned) = &mut write(&self.board).planned {
+        self.term.want(Wants { minute, functions: last.functions.clone(), share: None });
+        if let Some(planned) = write(&self.board).planned.get_mut(&self.shard.number) {
             planned.stale = true;
         }
     }
@@ -420,11 +541,11 @@ impl Planning {
                 cold_start_ms: info.cold_start_ms as u32,
             });
         }
-        Wants { minute: plan.minute.0, functions }
+        Wants { minute: plan.minute.0, functions, share: None }
     }
 
     /// Take a finished training in, and begin one when it is time.
-    fn train(&mut self, open: Minute, stop: &Arc<AtomicBool>) {
+    fn train(&mut self, open: Minute) {
         if self.training.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
             && let Some(training) = self.training.take()
         {
@@ -435,13 +556,17 @@ impl Planning {
         let history_min = self.first.map_or(0, |first| open.0.saturating_sub(first.0));
         let (trained, drifted) = (self.planner.has_model(), self.planner.drift().drifted());
         let due = self.schedule.is_some_and(|s| s.is_due(now, history_min, self.last, trained, drifted));
-        if due && self.training.is_none() {
+        if due
+            && self.training.is_none()
+            && let Ok(permit) = Arc::clone(&self.may_train).try_acquire_owned()
+        {
             tracing::info!(history_min, drifted, "training");
             let (store, trainer, stop) =
-                (Arc::clone(&self.store), Arc::clone(&self.trainer), Arc::clone(stop));
+                (Arc::clone(&self.store), Arc::clone(&self.trainer), Arc::clone(&self.stopping));
             let first = Minute(open.0.saturating_sub(history_min.min(MINUTES)));
             let upstream = self.upstream_ids();
             self.training = Some(std::thread::spawn(move || {
+                let _permit = permit;
                 let series = select(first, open, &upstream, |take| store.for_each_window(first..open, take))
                     .map_err(|error| error.to_string())?;
                 trainer.train(&series, &stop)

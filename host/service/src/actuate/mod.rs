@@ -51,6 +51,8 @@ pub struct Wants {
     pub minute: u32,
     /// The managed functions.
     pub functions: Vec<Wanted>,
+    /// The shards that these functions are of, and how many there are; nothing: all. Limits are for all of them.
+    pub share: Option<(u32, u32)>,
 }
 
 /// What a back-end can do.

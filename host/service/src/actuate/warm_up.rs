@@ -144,7 +144,8 @@ impl Ledger {
     fn rounds(&mut self, wants: &Wants) -> (Vec<Round>, u32) {
         if self.minute != wants.minute {
             self.minute = wants.minute;
-            self.left = self.per_minute;
+            let (held, of) = wants.share.unwrap_or((1, 1));
+            self.left = (u64::from(self.per_minute) * u64::from(held) / u64::from(of.max(1))) as u32;
         }
         let keep = self.warm_minutes;
         // A minute later they are still there, but would be gone before the next one ends.
@@ -204,7 +205,7 @@ mod tests {
     }
 
     fn invoked(ledger: &mut Ledger, minute: u32, functions: &[Wanted]) -> Vec<(String, u32)> {
-        let wants = Wants { minute, functions: functions.to_vec() };
+        let wants = Wants { minute, functions: functions.to_vec(), share: None };
         let (rounds, _) = ledger.rounds(&wants);
         for round in &rounds {
             ledger.done(minute, &round.function.name, round.function.busy + round.invocations);

@@ -25,6 +25,8 @@ pub struct Config {
     pub openwhisk: OpenWhisk,
     /// Where events come from.
     pub kafka: Kafka,
+    /// Several instances that share the work.
+    pub cluster: Cluster,
     /// How activations become minutes.
     pub windows: Windows,
     /// How forecasts become containers.
@@ -95,6 +97,20 @@ pub struct Kafka {
     pub password_file: Option<PathBuf>,
     /// Certificate authority of the brokers, PEM.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// Whether the instances of `kafka.group` share the functions.
+    pub enabled: bool,
+    /// The compacted topic that holds the state.
+    pub topic: String,
+    /// Its partitions: what is shared out. It cannot be changed later.
+    pub shards: i32,
+    /// Seconds after which an instance that is not heard of is taken for dead.
+    pub session_timeout_s: f64,
 }
 
 /// Where a consumer group without a position begins.
@@ -310,6 +326,12 @@ impl Default for Kafka {
             password_file: None,
             ca_file: None,
         }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { enabled: false, topic: "aquatope-state".into(), shards: 8, session_timeout_s: 10.0 }
     }
 }
 

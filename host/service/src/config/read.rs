@@ -97,6 +97,7 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
     let seconds = [
         ("windows.lateness_s", config.windows.lateness_s, 60.0),
         ("windows.final_after_s", config.windows.final_after_s, 7200.0),
+        ("cluster.session_timeout_s", config.cluster.session_timeout_s, 300.0),
         ("windows.event_delay_s", config.windows.event_delay_s, 60.0),
         ("openwhisk.timeout_s", config.openwhisk.timeout_s, 600.0),
         ("pool.stale_after_s", config.pool.stale_after_s, 86_400.0),
@@ -143,6 +144,7 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
             Ok(())
         }
     };
+    check_cluster(config, &wrong)?;
     let actuator = &config.actuator;
     let no_controller = config.openwhisk.controller_url.is_empty() && config.openwhisk.url.is_empty();
     match actuator.kind {
@@ -167,6 +169,53 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
         if workflow.tune && config.openwhisk.url.is_empty() {
             return needs(true, "openwhisk.url", "tune of a workflow");
         }
+    }
+    Ok(())
+}
+
+fn check_cluster(
+    config: &Config,
+    wrong: &dyn Fn(&str, String, &str) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let cluster = &config.cluster;
+    if !cluster.enabled {
+        return Ok(());
+    }
+    if !(1..=256).contains(&cluster.shards) {
+        return wrong("cluster.shards", cluster.shards.to_string(), "set 1 to 256");
+    }
+    let legal = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+    if cluster.topic.is_empty() || !cluster.topic.chars().all(legal) || cluster.topic == config.kafka.topic {
+        return wrong(
+            "cluster.topic",
+            format!("{:?}", cluster.topic),
+            "name a topic of its own, such as aquatope-state",
+        );
+    }
+    if cluster.session_timeout_s < 6.0 {
+        let what = format!("{} s", cluster.session_timeout_s);
+        return wrong(
+            "cluster.session_timeout_s",
+            what,
+            "set 6 to 300; brokers refuse less than 6 by default",
+        );
+    }
+    let alone = |key: &str, what: &str| {
+        wrong(
+            key,
+            format!("{what} needs one instance that sees all functions"),
+            "remove it, or set cluster.enabled = false",
+        )
+    };
+    match config.actuator.kind {
+        ActuatorKind::DryRun | ActuatorKind::WarmUp => {}
+        _ => return alone("actuator.kind", "this back-end"),
+    }
+    if config.pool.capacity_mb.is_some() {
+        return alone("pool.capacity_mb", "a limit on all memory");
+    }
+    if config.workflow.iter().any(|workflow| workflow.tune) {
+        return alone("workflow.tune", "tuning");
     }
     Ok(())
 }
@@ -281,6 +330,10 @@ mod tests {
             ("[actuator]\nkind = \"warm-up\"", "openwhisk.url"),
             ("[actuator]\nkind = \"keep-count\"", "actuator.couchdb_url"),
             ("[state]\nhistory_days = 0", "state.history_days"),
+            ("[cluster]\nenabled = true\nshards = 0", "cluster.shards"),
+            ("[cluster]\nenabled = true\ntopic = \"events\"", "cluster.topic"),
+            ("[cluster]\nenabled = true\nsession_timeout_s = 1.0", "cluster.session_timeout_s"),
+            ("[cluster]\nenabled = true\n[pool]\ncapacity_mb = 1.0", "pool.capacity_mb"),
             ("[train]\nevery_h = -1.0", "train.every_h"),
             ("[train]\nfirst_after_h = nan", "train.first_after_h"),
             ("[actuator]\nidle_container_min = 1e300", "actuator.idle_container_min"),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use crate::board::{Function, Shown};
 use crate::read;
-use crate::store::Unreadable;
+use crate::store::{StoreError, Unreadable};
 use crate::workflows::WAITING;
 
 /// `GET /api/status`: everything but the functions.
@@ -19,7 +19,8 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "started_ms": board.started_ms,
         "functions": board.functions.iter().filter(|f| !f.info.name.is_empty()).count(),
-        "planned": board.planned,
+        "planned": board.planned(),
+        "shards_planned": board.planned.len(),
         "model": board.model,
         "actuator": board.actuator,
         "events": shared.ingest.get(),
@@ -120,7 +121,12 @@ pub(super) async fn function(
 
 /// `GET /api/unreadable`: the messages that were kept aside, and why.
 pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Value>, (StatusCode, String)> {
-    let kept = tokio::task::spawn_blocking(move || shared.store.unreadable()).await;
+    let read = move || -> Result<Vec<Unreadable>, StoreError> {
+        let stores = shared.share.stores();
+        let kept: Result<Vec<_>, _> = stores.iter().map(|store| store.unreadable()).collect();
+        Ok(kept?.concat())
+    };
+    let kept = tokio::task::spawn_blocking(read).await;
     let kept =
         kept.map_err(|error| error.to_string()).and_then(|kept| kept.map_err(|error| error.to_string()));
     let kept = kept.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;

@@ -158,7 +158,7 @@ impl Collector for Scrape {
             )?),
             None => Ok(()),
         };
-        let planned = board.planned.as_ref();
+        let planned = board.planned();
         gauge("kafka_connected", "1 when a broker answers", Some(f64::from(u8::from(ingest.connected))))?;
         gauge(
             "on_duty",
@@ -169,6 +169,18 @@ impl Collector for Scrape {
             "store_failing",
             "1 when the last write of the state failed",
             Some(f64::from(u8::from(ingest.store_error.is_some()))),
+        )?;
+        let of = |count: usize| Some(count as f64);
+        let cluster = ingest.cluster.as_ref();
+        gauge(
+            "shards_assigned",
+            "Shards of the functions that the consumer group gave to this instance",
+            cluster.and_then(|cluster| of(cluster.assigned.len())),
+        )?;
+        gauge(
+            "shards_held",
+            "Of these, the ones it observes and plans",
+            cluster.and_then(|cluster| of(cluster.held.len())),
         )?;
         gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
         gauge(

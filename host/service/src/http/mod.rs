@@ -25,8 +25,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
 
 use crate::board::Board;
+use crate::share::Share;
 use crate::source::SharedStatus;
-use crate::store::Store;
 
 /// Connections served at the same time; more wait.
 const CONNECTIONS: usize = 64;
@@ -49,7 +49,7 @@ pub struct Shared {
     /// The workflows that are tuned, by name, to be approved.
     pub approvals: Arc<HashMap<String, Arc<Notify>>>,
     /// For the messages kept aside.
-    pub store: Arc<Store>,
+    pub(crate) share: Arc<Share>,
     /// The last text of `/metrics`, and when it was made.
     pub scraped: Arc<Mutex<Option<(Instant, Bytes)>>>,
     /// What authenticates approvals; none: they are refused.
@@ -125,10 +125,23 @@ fn dashboard() -> Response {
 
 /// Ready: this is the instance that acts, events are being read, not far behind, and a minute has been planned.
 async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (StatusCode, String) {
-    if let Some(reason) = shared.ingest.get().duty.reason() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"));
+    let ingest = shared.ingest.get();
+    let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    if let Some(reason) = ingest.duty.reason() {
+        return unavailable(ingest.group_error.as_deref().unwrap_or(reason));
     }
-    let planned = crate::read(&shared.board).planned;
+    if let Some(cluster) = &ingest.cluster {
+        if let Some(error) = ingest.group_error.as_ref().or(cluster.error.as_ref()) {
+            return unavailable(error);
+        }
+        if cluster.assigned != cluster.held {
+            return unavailable("shards are being taken over");
+        }
+        if cluster.joined && cluster.held.is_empty() {
+            return (StatusCode::OK, "ready; all shards are with other instances\n".to_owned());
+        }
+    }
+    let planned = crate::read(&shared.board).planned();
     if planned.is_none() {
         return (StatusCode::SERVICE_UNAVAILABLE, "no minute has been planned yet\n".to_owned());
     }

@@ -86,3 +86,25 @@ pub struct Counters {
     /// Read before the restart, and again.
     pub replayed: u64,
 }
+
+impl Counters {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            activations: self.activations + other.activations,
+            sequences: self.sequences + other.sequences,
+            throttled: self.throttled + other.throttled,
+            duplicates: self.duplicates + other.duplicates,
+            own: self.own + other.own,
+            system: self.system + other.system,
+            late: self.late + other.late,
+            partly: self.partly + other.partly,
+            ahead: self.ahead + other.ahead,
+            implausible: self.implausible + other.implausible,
+            unreadable: self.unreadable + other.unreadable,
+            other: self.other + other.other,
+            replayed: self.replayed + other.replayed,
+        }
+    }
+}

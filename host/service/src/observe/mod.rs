@@ -215,6 +215,11 @@ impl Observer {
         self.counters.other += u64::from(!replayed);
     }
 
+    /// A message that is another observer's.
+    pub fn handle_foreign(&mut self, place: Place, at: Option<Timestamp>) {
+        self.begin(Origin::Message(place), at);
+    }
+
     /// A message that cannot be read; true: for the first time.
     pub fn handle_unreadable(&mut self, place: Place) -> bool {
         let new = self.begin(Origin::Message(place), None) == Some(false);

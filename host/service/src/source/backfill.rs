@@ -101,6 +101,10 @@ impl Record {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(super) fn finished(&self) -> Finished<'_> {
         Finished {
             name: &self.name,
@@ -121,8 +125,14 @@ impl Record {
 /// How often records are asked for before a gap is given up, a minute apart.
 const ATTEMPTS: u32 = 10;
 
-/// Fetch the records of a gap on a thread of its own; [`Command::Filled`] comes last.
-pub(super) fn fill(records: Arc<dyn Records>, since: Timestamp, upto: Timestamp, commands: Sender<Command>) {
+/// Fetch the records of a gap of `shards` on a thread of its own; [`Command::Filled`] comes last.
+pub(super) fn fill(
+    records: Arc<dyn Records>,
+    since: Timestamp,
+    upto: Timestamp,
+    shards: Vec<i32>,
+    commands: Sender<Command>,
+) {
     let work = move || {
         let mut send = |record: &records::Record| commands.send(Command::Record(Record::new(record))).is_ok();
         let filled = (1..=ATTEMPTS).any(|attempt| match records.between(since, upto, &mut send) {
@@ -136,7 +146,7 @@ pub(super) fn fill(records: Arc<dyn Records>, since: Timestamp, upto: Timestamp,
             }
         });
         // The reading thread may have been stopped meanwhile.
-        let _ = commands.send(Command::Filled(filled));
+        let _ = commands.send(Command::Filled(filled, shards));
     };
     thread::Builder::new()
         .name("backfill".into())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Timestamp;
-use aquatope_openwhisk::event::{Event, decode};
+use aquatope_openwhisk::event::{Event, EventError, decode};
 use tokio::sync::mpsc::Sender;
 
 use super::Command;
@@ -62,7 +62,7 @@ pub(super) enum Ticked {
 /// After a transaction, before another one that failed or closes no minute.
 const PAUSE: Duration = Duration::from_secs(1);
 
-const STATUS_EVERY: Duration = Duration::from_millis(200);
+pub(super) const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 impl Ingest {
     /// Go on from `store`; a report goes to `reports` every minute. While that is full reports are merged.
@@ -91,10 +91,6 @@ impl Ingest {
         })
     }
 
-    pub(super) fn topic(&self) -> &str {
-        &self.config.topic
-    }
-
     pub(super) fn clock(&self) -> Clock {
         self.clock
     }
@@ -105,6 +101,10 @@ impl Ingest {
 
     pub(super) fn observer(&mut self) -> &mut Observer {
         &mut self.observer
+    }
+
+    pub(super) fn watermark(&self) -> Timestamp {
+        self.observer.watermark()
     }
 
     pub(super) fn final_after(&self) -> Duration {
@@ -125,10 +125,20 @@ impl Ingest {
 
     /// One message.
     pub(super) fn handle_message(&mut self, place: Place, message: &[u8]) {
-        match decode(message) {
+        self.handle_decoded(place, &decode(message), message);
+    }
+
+    /// The same, decoded.
+    pub(super) fn handle_decoded(
+        &mut self,
+        place: Place,
+        decoded: &Result<Event<'_>, EventError>,
+        message: &[u8],
+    ) {
+        match decoded {
             Ok(Event::Activation(activation)) => {
                 let delay_ms = self.config.event_delay.as_millis() as u64;
-                self.observer.handle_activation(Origin::Message(place), &finished(&activation, delay_ms));
+                self.observer.handle_activation(Origin::Message(place), &finished(activation, delay_ms));
             }
             Ok(Event::Metric(metric)) => {
                 let at = Timestamp(unsigned(metric.timestamp_ms));
@@ -165,19 +175,26 @@ impl Ingest {
             Command::Record(record) => {
                 self.observer.handle_activation(Origin::Record, &record.finished());
             }
-            Command::Filled(filled) => {
-                self.observer.release();
-                self.status.update(|status| status.gaps_filled += u64::from(filled));
-            }
+            Command::Filled(..) => self.observer.release(),
+            Command::Opened(..) => {}
             Command::Stop => {
-                // What was read since the last transaction need not be read again.
-                self.checkpoint = true;
-                self.pause = None;
-                self.store();
+                self.finish();
                 return false;
             }
         }
         true
+    }
+
+    /// Before it is dropped: what was read since the last transaction need not be read again.
+    pub(super) fn finish(&mut self) {
+        self.checkpoint = true;
+        self.pause = None;
+        self.store();
+    }
+
+    /// Whether another instance has taken over.
+    pub(super) fn is_lost(&self) -> bool {
+        self.store.is_lost()
     }
 
     /// Close and store what is due, and report. To be called several times a second.

@@ -7,6 +7,7 @@
 //! A topic that was deleted and made anew is told by its end, which lies before what was read. If it has grown beyond that
 //! by the time it is seen, offsets cannot tell, and its first messages are not read.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
@@ -18,15 +19,19 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
-use rdkafka::metadata::MetadataPartition;
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::asker::{Answer, Asker, Ends};
 use super::backfill;
-use super::ingest::Ticked;
+use super::ingest::{STATUS_EVERY, Ticked};
 use super::membership::Member;
+use super::shards::{Shard, Shards};
+use super::status::ClusterStatus;
 use super::{Command, Duty, Ingest, IngestHandle, PartitionStatus, Records, SharedStatus};
-use crate::config::{Kafka, Security, Start};
+use crate::clock::Clock;
+use crate::config::{self, Cluster, Kafka, Security};
 use crate::observe::{PartitionOffsets, Place};
 
 /// Start the thread, which connects and reconnects for as long as it runs. `records` fill gaps, if there are any.
@@ -39,36 +44,83 @@ pub fn spawn(
     ingest: Ingest,
     records: Option<Arc<dyn Records>>,
 ) -> Result<IngestHandle, KafkaError> {
+    let (status, clock) = (ingest.status().clone(), ingest.clock());
+    status.update(|status| status.duty = Duty::Unknown);
+    let shards = Shards { of: 1, held: vec![Shard::new(0, ingest)] };
+    start(config, password, Start { shards, status, clock, records, cluster: None })
+}
+
+/// Opens a shard: shuts out whoever had it, and goes on from where its state is.
+pub trait Opener: Send + Sync {
+    /// May take its time; what is returned is dropped when the shard is no longer ours.
+    ///
+    /// # Errors
+    /// Why not, for the log; it is tried again.
+    fn open(&self, shard: i32) -> Result<Ingest, String>;
+}
+
+/// The same where several instances share the functions.
+///
+/// # Errors
+/// The same.
+pub fn spawn_shards(
+    config: &Kafka,
+    cluster: &Cluster,
+    password: Option<&Secret>,
+    opener: Arc<dyn Opener>,
+    records: Option<Arc<dyn Records>>,
+    clock: Clock,
+) -> Result<IngestHandle, KafkaError> {
+    let status = SharedStatus::default();
+    let of = cluster.shards;
+    status.update(|status| status.cluster = Some(ClusterStatus { of, ..ClusterStatus::default() }));
+    let shards = Shards { of, held: Vec::new() };
+    let cluster = Some((cluster.clone(), opener));
+    start(config, password, Start { shards, status, clock, records, cluster })
+}
+
+struct Start {
+    shards: Shards,
+    status: SharedStatus,
+    clock: Clock,
+    records: Option<Arc<dyn Records>>,
+    cluster: Option<(Cluster, Arc<dyn Opener>)>,
+}
+
+fn start(config: &Kafka, password: Option<&Secret>, start: Start) -> Result<IngestHandle, KafkaError> {
+    let Start { shards, status, clock, records, cluster } = start;
     let consumer: Arc<BaseConsumer<Log>> =
         Arc::new(client_config(config, password).create_with_context(Log::default())?);
     let (commands, received) = mpsc::channel();
-    let status = ingest.status().clone();
-    status.update(|status| status.duty = Duty::Unknown);
-    let (start, own_commands) = (config.start, commands.clone());
-    let (config, password) = (config.clone(), password.cloned());
+    let own_commands = commands.clone();
+    let (config, password, shared) = (config.clone(), password.cloned(), status.clone());
     let run = move || {
         let (answers, answered) = mpsc::channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let member = Arc::new(OnceLock::new());
+        let (cluster, opener) = cluster.unzip();
         let asker = Asker {
             consumer: consumer.clone(),
-            config,
+            config: config.clone(),
             password,
+            cluster,
             stopped: stopped.clone(),
             answers,
             member: member.clone(),
-            status: ingest.status().clone(),
+            status: shared.clone(),
         };
         let asking = thread::Builder::new().name("ingest-ends".into()).spawn(move || asker.run());
         let reader = Reader {
             consumer,
-            ingest,
-            start,
+            config,
+            shards,
+            status: shared,
+            clock,
             records,
             commands: own_commands,
             member,
+            opening: opener.map(Opening::new),
             partitions: Vec::new(),
-            short_since: None,
             reassign: false,
         };
         reader.run(&received, &answered);
@@ -121,8 +173,8 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
 
 /// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached last.
 #[derive(Debug, Default)]
-struct Log {
-    reason: Mutex<Option<String>>,
+pub(crate) struct Log {
+    pub(super) reason: Mutex<Option<String>>,
 }
 
 impl ClientContext for Log {
@@ -141,6 +193,12 @@ impl ClientContext for Log {
 
 impl ConsumerContext for Log {}
 
+impl ProducerContext for Log {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {}
+}
+
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
@@ -150,130 +208,36 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// What a partition holds: offsets `low..high`, and all that was produced until `asked`.
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    partition: i32,
-    low: i64,
-    high: i64,
-    asked: Instant,
-}
-
-/// The brokers' answer, or why there is none.
-type Answer = Result<Vec<Ends>, String>;
-
-/// Asks the brokers how far the partitions go, and the group whether we are the only ones.
-struct Asker {
-    consumer: Arc<BaseConsumer<Log>>,
-    config: Kafka,
-    password: Option<Secret>,
-    stopped: Arc<AtomicBool>,
-    answers: mpsc::Sender<Answer>,
-    /// Once there are partitions to share.
-    member: Arc<OnceLock<Member>>,
-    status: SharedStatus,
-}
-
-impl Asker {
-    const EVERY: Duration = Duration::from_millis(250);
-    /// New partitions are looked for.
-    const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
-    const TIMEOUT: Duration = Duration::from_secs(2);
-
-    fn run(self) {
-        let mut partitions: (Vec<i32>, Option<Instant>) = (Vec::new(), None);
-        while !self.stopped.load(Ordering::Relaxed) {
-            if partitions.0.is_empty() || partitions.1.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY)
-            {
-                match self.partitions() {
-                    Ok(found) => partitions = (found, Some(Instant::now())),
-                    Err(error) => drop(self.answers.send(Err(error))),
-                }
-            }
-            let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
-            if ends.as_ref().is_ok_and(Vec::is_empty) {
-                // Why has been said.
-            } else if self.answers.send(ends).is_err() {
-                return;
-            }
-            if !partitions.0.is_empty() {
-                self.take_part();
-            }
-            thread::sleep(Self::EVERY);
-        }
-    }
-
-    fn take_part(&self) {
-        let Some(member) = self.member.get() else {
-            match Member::join(&self.config, self.password.as_ref()) {
-                Ok(member) => drop(self.member.set(member)),
-                Err(error) => tracing::error!(%error, "joining the consumer group"),
-            }
-            return;
-        };
-        member.poll();
-        let (duty, before) = (member.duty(), self.status.get().duty);
-        if duty != before {
-            let group = &self.config.group;
-            match duty {
-                Duty::Another => tracing::error!(group, "{}", duty.reason().unwrap_or_default()),
-                Duty::NotKnowable => {
-                    tracing::warn!(
-                        group,
-                        "the group may not be joined: a second instance would go unnoticed"
-                    );
-                }
-                _ => tracing::info!(group, "the only instance at work"),
-            }
-            self.status.update(|status| status.duty = duty);
-        }
-    }
-
-    fn partitions(&self) -> Result<Vec<i32>, String> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
-        let metadata = metadata.map_err(|error| {
-            let reason = self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let reason = reason.unwrap_or_else(|| error.to_string());
-            format!(
-                "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
-            )
-        })?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
-        let partitions: Vec<i32> = topic
-            .filter(|topic| topic.error().is_none())
-            .map_or_else(Vec::new, |topic| topic.partitions().iter().map(MetadataPartition::id).collect());
-        if partitions.is_empty() {
-            let topic = &self.config.topic;
-            return Err(format!(
-                "topic `{topic}` does not exist; enable user events in OpenWhisk, or set kafka.topic"
-            ));
-        }
-        Ok(partitions)
-    }
-
-    fn ends(&self, partition: i32) -> Result<Ends, String> {
-        let asked = Instant::now();
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT)
-            .map_err(|error| format!("partition {partition} cannot be read: {error}"))?;
-        Ok(Ends { partition, low, high, asked })
-    }
-}
-
 /// Reads.
 struct Reader {
     consumer: Arc<BaseConsumer<Log>>,
-    ingest: Ingest,
-    start: Start,
+    config: Kafka,
+    shards: Shards,
+    status: SharedStatus,
+    clock: Clock,
     records: Option<Arc<dyn Records>>,
     commands: mpsc::Sender<Command>,
     member: Arc<OnceLock<Member>>,
+    /// Where several instances share the functions.
+    opening: Option<Opening>,
     partitions: Vec<Partition>,
-    /// Since when there has been less than was read before the restart.
-    short_since: Option<Instant>,
     /// The broker said that an offset does not exist.
     reassign: bool,
+}
+
+/// The shards that are being opened.
+struct Opening {
+    opener: Arc<dyn Opener>,
+    under_way: BTreeSet<i32>,
+    /// Not before this after a failure.
+    pause: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Opening {
+    fn new(opener: Arc<dyn Opener>) -> Self {
+        Self { opener, under_way: BTreeSet::new(), pause: None, told: None }
+    }
 }
 
 #[derive(Debug)]
@@ -306,20 +270,12 @@ impl Partition {
     }
 }
 
-/// What an answer says of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Found {
-    /// Reading goes on.
-    AsExpected,
-    /// Reading has to begin, or to be asked for once more.
-    Elsewhere,
-    /// Messages are gone that were never read.
-    Gap,
-}
-
 /// Messages taken between two looks at the clock and the channels.
 const BATCH: usize = 10_000;
 const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// After a shard could not be opened.
+const REOPEN: Duration = Duration::from_secs(1);
 
 /// A new leader may know of less than was read for a moment. Longer than this, and the topic was made anew.
 const SHORT: Duration = Duration::from_secs(10);
@@ -328,21 +284,94 @@ impl Reader {
     fn run(mut self, commands: &mpsc::Receiver<Command>, answers: &mpsc::Receiver<Answer>) {
         loop {
             while let Ok(command) = commands.try_recv() {
-                if !self.ingest.handle_command(command) {
-                    return;
+                match command {
+                    Command::Opened(shard, ingest) => self.handle_opened(shard, *ingest),
+                    command => {
+                        if let Command::Filled(true, _) = command {
+                            self.status.update(|status| status.gaps_filled += 1);
+                        }
+                        if !self.shards.handle_command(command) {
+                            return;
+                        }
+                    }
                 }
             }
             while let Ok(answer) = answers.try_recv() {
                 self.handle_answer(answer);
             }
+            self.follow_group();
             self.read();
             self.tell_caught_up();
-            match self.ingest.tick() {
+            match self.shards.tick() {
                 Ticked::Idle => {}
                 Ticked::Stored(offsets) => self.commit(&offsets),
                 Ticked::Closed => return,
             }
         }
+    }
+
+    /// Let go of the shards that are no longer ours, and open those that are.
+    fn follow_group(&mut self) {
+        let (Some(opening), Some(member)) = (&mut self.opening, self.member.get()) else { return };
+        let Some(ours) = member.shards() else { return };
+        self.shards.held.retain_mut(|shard| {
+            let lost = shard.ingest.is_lost();
+            if ours.contains(&shard.id) && !lost {
+                return true;
+            }
+            tracing::info!(shard = shard.id, lost, "shard given up");
+            if !lost {
+                shard.ingest.finish();
+            }
+            false
+        });
+        let mut held: Vec<i32> = self.shards.held.iter().map(|shard| shard.id).collect();
+        held.sort_unstable();
+        if opening.pause.is_none_or(|until| Instant::now() >= until) {
+            for &shard in ours.iter().filter(|shard| !held.contains(shard)) {
+                if opening.under_way.insert(shard) {
+                    let (opener, commands) = (opening.opener.clone(), self.commands.clone());
+                    // When the reader is gone meanwhile, so is the shard.
+                    let open =
+                        move || drop(commands.send(Command::Opened(shard, Box::new(opener.open(shard)))));
+                    let thread = thread::Builder::new().name(format!("shard-{shard}")).spawn(open);
+                    drop(thread.expect("the system has room for one more thread"));
+                }
+            }
+        }
+        if opening.told.is_none_or(|told| told.elapsed() >= STATUS_EVERY) {
+            opening.told = Some(Instant::now());
+            self.shards.tell_status(&self.status);
+            self.status.update(|status| {
+                if let Some(cluster) = &mut status.cluster {
+                    cluster.joined = true;
+                    cluster.assigned = ours.into_iter().collect();
+                    cluster.held = held;
+                }
+            });
+        }
+    }
+
+    fn handle_opened(&mut self, shard: i32, opened: Result<Ingest, String>) {
+        let Some(opening) = &mut self.opening else { return };
+        opening.under_way.remove(&shard);
+        let error = match opened {
+            Ok(ingest) => {
+                tracing::info!(shard, "shard taken over");
+                self.shards.held.push(Shard::new(shard, ingest));
+                None
+            }
+            Err(error) => {
+                tracing::error!(shard, "not taken over: {error}");
+                opening.pause = Some(Instant::now() + REOPEN);
+                Some(error)
+            }
+        };
+        self.status.update(|status| {
+            if let Some(cluster) = &mut status.cluster {
+                cluster.error = error;
+            }
+        });
     }
 
     /// Take what is there, for at most [`BATCH_TIME`].
@@ -364,7 +393,7 @@ impl Reader {
                     if let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) {
                         known.position = known.position.max(offset + 1);
                     }
-                    self.ingest
+                    self.shards
                         .handle_message(Place { partition, offset }, message.payload().unwrap_or_default());
                 }
                 Some(Err(error)) => {
@@ -384,7 +413,7 @@ impl Reader {
         let ends = match answer {
             Ok(ends) => ends,
             Err(error) => {
-                return self.ingest.status().update(|status| {
+                return self.status.update(|status| {
                     if status.connected || status.error.as_ref() != Some(&error) {
                         tracing::warn!("{error}");
                     }
@@ -393,17 +422,15 @@ impl Reader {
                 });
             }
         };
-        let (mut moved, mut gap) = (self.forget_missing(&ends), false);
-        if !self.partitions.is_empty() || self.is_settled(&ends) {
-            let begun = self.ingest.observer().has_begun();
-            for ends in ends {
-                let found = self.handle_ends(ends, begun);
-                moved |= found != Found::AsExpected;
-                gap |= found == Found::Gap;
-            }
+        let (mut moved, mut gaps) = (self.forget_missing(&ends), BTreeSet::new());
+        for &ends in &ends {
+            moved |= self.handle_ends(ends, &mut gaps);
         }
-        if gap {
-            self.fill_gap();
+        for at in 0..self.shards.held.len() {
+            moved |= self.admit(at, &ends, &mut gaps);
+        }
+        if !gaps.is_empty() {
+            self.fill_gap(&gaps);
         }
         if moved {
             self.assign();
@@ -415,7 +442,7 @@ impl Reader {
             lag: (known.ends.high - known.position).max(0),
         });
         let partitions = partitions.collect();
-        self.ingest.status().update(|status| {
+        self.status.update(|status| {
             if !status.connected {
                 tracing::info!("the brokers answer");
             }
@@ -425,90 +452,125 @@ impl Reader {
         });
     }
 
-    /// Whether to begin with this answer, which may come from a leader that is behind.
-    fn is_settled(&mut self, ends: &[Ends]) -> bool {
-        let observer = self.ingest.observer();
-        let is_short =
-            |ends: &Ends| observer.stored(ends.partition).is_some_and(|it| it.position > ends.high);
-        if !ends.iter().any(is_short) {
-            return true;
-        }
-        self.short_since.get_or_insert_with(Instant::now).elapsed() > SHORT
-    }
-
     /// Leave out partitions that are no more: the topic was made anew with fewer. True: there were some.
     fn forget_missing(&mut self, ends: &[Ends]) -> bool {
         let before = self.partitions.len();
-        let observer = self.ingest.observer();
-        self.partitions.retain(|known| {
-            let there = ends.iter().any(|ends| ends.partition == known.id);
-            if !there {
-                observer.handle_removed(known.id);
+        let is_there = |id: i32| ends.iter().any(|ends| ends.partition == id);
+        for missing in self.partitions.iter().filter(|known| !is_there(known.id)) {
+            for shard in &mut self.shards.held {
+                shard.partitions.retain(|&partition| partition != missing.id);
+                shard.ingest.observer().handle_removed(missing.id);
             }
-            there
-        });
+        }
+        self.partitions.retain(|known| is_there(known.id));
         self.partitions.len() < before
     }
 
-    /// `begun`: partitions were read before this answer.
-    fn handle_ends(&mut self, ends: Ends, begun: bool) -> Found {
-        let Ends { partition, low, high, .. } = ends;
-        let now = Instant::now();
-        let known = self.partitions.iter_mut().find(|known| known.id == partition);
-        let Some(known) = known else {
-            let stored = self.ingest.observer().stored(partition);
-            let position = first_position(stored, self.start, begun, low, high);
-            let remade = stored.is_some_and(|stored| stored.position > high);
-            let lost = remade || stored.is_some_and(|stored| stored.resume < low);
-            self.ingest.handle_assigned(partition, position);
-            if lost {
-                self.gap(partition, position, remade);
+    /// Find the way of a shard into the partitions that it does not read yet. Whether reading has to begin elsewhere.
+    fn admit(&mut self, at: usize, ends: &[Ends], gaps: &mut BTreeSet<usize>) -> bool {
+        let shard = &mut self.shards.held[at];
+        // Whoever had it before may have read further than an older answer says.
+        if ends.iter().any(|ends| ends.asked < shard.opened) {
+            return false;
+        }
+        let observer = shard.ingest.observer();
+        let is_short =
+            |ends: &Ends| observer.stored(ends.partition).is_some_and(|it| it.position > ends.high);
+        // The answer may come from a leader that is behind.
+        if shard.partitions.is_empty()
+            && ends.iter().any(is_short)
+            && shard.short_since.get_or_insert_with(Instant::now).elapsed() <= SHORT
+        {
+            return false;
+        }
+        let begun = observer.has_begun();
+        let mut moved = false;
+        for &ends in ends {
+            let Ends { partition, low, high, .. } = ends;
+            let shard = &mut self.shards.held[at];
+            if shard.partitions.contains(&partition) {
+                continue;
             }
-            let read_by = (now, position);
-            self.partitions.push(Partition { id: partition, position, ends, read_by, short_since: None });
-            return if lost { Found::Gap } else { Found::Elsewhere };
+            shard.partitions.push(partition);
+            let stored = shard.ingest.observer().stored(partition);
+            let position = first_position(stored, self.config.start, begun, low, high);
+            let remade = stored.is_some_and(|stored| stored.position > high);
+            shard.ingest.handle_assigned(partition, position);
+            if remade || stored.is_some_and(|stored| stored.resume < low) {
+                self.gap(at, partition, position, remade);
+                gaps.insert(at);
+            }
+            match self.partitions.iter_mut().find(|known| known.id == partition) {
+                // What others have read already they leave out.
+                Some(known) => known.position = known.position.min(position),
+                None => {
+                    let read_by = (Instant::now(), position);
+                    let known = Partition { id: partition, position, ends, read_by, short_since: None };
+                    self.partitions.push(known);
+                }
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// Whether the partition has to be read from elsewhere, or asked for once more.
+    fn handle_ends(&mut self, ends: Ends, gaps: &mut BTreeSet<usize>) -> bool {
+        let Ends { partition, low, .. } = ends;
+        let now = Instant::now();
+        let Some(known) = self.partitions.iter_mut().find(|known| known.id == partition) else {
+            return false;
         };
         let remade = known.is_remade(ends, now);
         if known.position >= low && !remade {
             // An offset that the broker refused and that is there again is asked for once more.
-            return if self.reassign { Found::Elsewhere } else { Found::AsExpected };
+            return self.reassign;
         }
         (known.position, known.read_by, known.short_since) = (low, (now, low), None);
-        self.gap(partition, low, remade);
-        Found::Gap
+        for at in 0..self.shards.held.len() {
+            if self.shards.held[at].partitions.contains(&partition) {
+                self.gap(at, partition, low, remade);
+                gaps.insert(at);
+            }
+        }
+        true
     }
 
-    /// Messages of `partition` before `position` were lost before they were read; `remade`: all of them.
-    fn gap(&mut self, partition: i32, position: i64, remade: bool) {
-        let now = self.ingest.clock().now();
-        let observer = self.ingest.observer();
+    /// Messages of `partition` before `position` were lost before a shard read them; `remade`: all of them.
+    fn gap(&mut self, at: usize, partition: i32, position: i64, remade: bool) {
+        let now = self.clock.now();
+        let Shard { id, ingest, .. } = &mut self.shards.held[at];
         tracing::warn!(
             partition,
-            since_ms = observer.watermark().0,
+            shard = *id,
+            since_ms = ingest.watermark().0,
             "Kafka no longer has the messages that come next; reading goes on with the first it has"
         );
-        observer.handle_gap(partition, position, remade, now.minute());
+        ingest.observer().handle_gap(partition, position, remade, now.minute());
     }
 
-    /// From the platform's records, if there are any.
-    fn fill_gap(&mut self) {
-        self.ingest.status().update(|status| status.gaps += 1);
-        if let Some(records) = &self.records {
-            let since = self.ingest.observer().watermark();
-            self.ingest.observer().hold();
+    /// From the platform's records, if there are any, for these shards.
+    fn fill_gap(&mut self, shards: &BTreeSet<usize>) {
+        self.status.update(|status| status.gaps += 1);
+        let Some(records) = &self.records else { return };
+        let (mut ids, mut since) = (Vec::new(), Timestamp(u64::MAX));
+        for &at in shards {
+            let Shard { id, ingest, .. } = &mut self.shards.held[at];
+            ids.push(*id);
             // Records are listed by their start; runs that were under way at the watermark started before it.
-            let longest = self.ingest.final_after().as_millis() as u64;
-            let since = Timestamp(since.0.saturating_sub(longest));
-            let upto = self.ingest.clock().now();
-            backfill::fill(records.clone(), since, upto, self.commands.clone());
+            let longest = ingest.final_after().as_millis() as u64;
+            since = since.min(Timestamp(ingest.watermark().0.saturating_sub(longest)));
+            ingest.observer().hold();
         }
+        backfill::fill(records.clone(), since, self.clock.now(), ids, self.commands.clone());
     }
 
     fn assign(&self) {
         let mut list = TopicPartitionList::new();
-        for known in &self.partitions {
+        // Without a shard there is nothing to read for.
+        for known in self.partitions.iter().filter(|_| !self.shards.held.is_empty()) {
             let added =
-                list.add_partition_offset(self.ingest.topic(), known.id, Offset::Offset(known.position));
+                list.add_partition_offset(&self.config.topic, known.id, Offset::Offset(known.position));
             if let Err(error) = added {
                 tracing::error!(%error, partition = known.id, "assigning");
             }
@@ -521,7 +583,7 @@ impl Reader {
     fn tell_caught_up(&mut self) {
         for known in &self.partitions {
             if known.position >= known.ends.high {
-                self.ingest.handle_caught_up(known.id, known.ends.asked);
+                self.shards.handle_caught_up(known.id, known.ends.asked);
             }
         }
     }
@@ -532,7 +594,7 @@ impl Reader {
         for of in offsets {
             // One before the first there is, while a gap would have to be found again.
             let offset = Offset::Offset(of.resume.max(0));
-            if let Err(error) = list.add_partition_offset(self.ingest.topic(), of.partition, offset) {
+            if let Err(error) = list.add_partition_offset(&self.config.topic, of.partition, offset) {
                 tracing::debug!(%error, "committing offsets");
             }
         }
@@ -547,10 +609,16 @@ impl Reader {
 /// Where to read a partition from that holds `low..high`: where the last run stopped, or from its beginning if that is
 /// gone or the topic was made anew. `Latest` is about where the first reading ever begins: of a partition that was added
 /// later nothing is skipped.
-fn first_position(stored: Option<PartitionOffsets>, start: Start, begun: bool, low: i64, high: i64) -> i64 {
+fn first_position(
+    stored: Option<PartitionOffsets>,
+    start: config::Start,
+    begun: bool,
+    low: i64,
+    high: i64,
+) -> i64 {
     match (stored, start) {
         (Some(stored), _) if low <= stored.resume && stored.position <= high => stored.resume,
-        (None, Start::Latest) if !begun => high,
+        (None, config::Start::Latest) if !begun => high,
         _ => low,
     }
 }
@@ -558,6 +626,7 @@ fn first_position(stored: Option<PartitionOffsets>, start: Start, begun: bool, l
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Start;
 
     #[test]
     fn a_partition_added_later_is_read_from_its_beginning() {

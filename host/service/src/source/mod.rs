@@ -6,12 +6,14 @@
 //! ```
 //! One thread does all of it, so nothing is shared but the [`IngestStatus`] and two channels.
 
+mod asker;
 mod backfill;
 mod event;
 pub mod in_process;
 mod ingest;
 pub mod kafka;
 mod membership;
+mod shards;
 mod status;
 mod steady;
 
@@ -40,8 +42,10 @@ enum Command {
     Exclude(String, ActivationId),
     /// A record for a gap.
     Record(backfill::Record),
-    /// The gap is filled (or given up: false).
-    Filled(bool),
+    /// The gap of these shards is filled (or given up: false).
+    Filled(bool, Vec<i32>),
+    /// A shard was opened, or why not.
+    Opened(i32, Box<Result<Ingest, String>>),
     Stop,
 }
 

@@ -38,6 +38,25 @@ pub struct IngestStatus {
     pub partitions: Vec<PartitionStatus>,
     /// Whether this is the instance that acts.
     pub duty: Duty,
+    /// Why the consumer group was not joined yet.
+    pub group_error: Option<String>,
+    /// Where several instances share the functions: what is ours.
+    pub cluster: Option<ClusterStatus>,
+}
+
+/// The shards of one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClusterStatus {
+    /// Shards there are.
+    pub of: i32,
+    /// Whether the group has said what is ours.
+    pub joined: bool,
+    /// Ours, by the group's word.
+    pub assigned: Vec<i32>,
+    /// Those of them that are being read and planned.
+    pub held: Vec<i32>,
+    /// Why one of them could not be opened.
+    pub error: Option<String>,
 }
 
 /// Which of the instances of one consumer group acts. The others observe and plan only; one of them takes over when it ends.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::LogError;
+
 /// Why the store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +41,9 @@ pub enum StoreError {
         /// What it says it is.
         format: String,
     },
+    /// The log it is a copy of failed.
+    #[error("state topic: {0}")]
+    Log(LogError),
     /// The system failed to read or write it.
     #[error("{}: {source}; check the disk and the permissions of the state directory", path.display())]
     Io {
@@ -50,6 +55,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether another instance has taken the state over.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Log(LogError::Lost))
+    }
+
     pub(super) fn new(path: &Path, error: redb::Error) -> Self {
         let path = path.to_path_buf();
         match error {

@@ -2,7 +2,11 @@
 //!
 //! All that one closing of minutes changes is one transaction, durable before Kafka is told. A closed minute is one
 //! compact record. A transaction that fails leaves the file as it was; the same [`Commit`] can then be tried again.
+//!
+//! With a [`Changelog`] what is durable is the log: every transaction goes there first, and the file is a copy of it that
+//! is made anew whenever it is opened.
 
+mod changelog;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -11,6 +15,7 @@ mod windows;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aquatope_core::activation::FunctionId;
@@ -18,7 +23,7 @@ use aquatope_core::time::Minute;
 use aquatope_core::window::Window;
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition, TableError, WriteTransaction,
 };
 use serde::de::DeserializeOwned;
@@ -26,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::{Commit, FunctionInfo, PartitionOffsets, Restored};
 
+pub use changelog::{Change, Changelog, LogError, Row};
 pub use error::StoreError;
 
 /// See the module's header. Shared by reference; one transaction at a time.
@@ -35,6 +41,9 @@ pub struct Store {
     open: Opener,
     /// `None` after a failed write, until it is opened again.
     database: Mutex<Option<Database>>,
+    log: Option<Mutex<Box<dyn Changelog>>>,
+    /// Another instance writes the log now.
+    lost: AtomicBool,
 }
 
 type Opener = Box<dyn Fn(&Builder) -> Result<Database, DatabaseError> + Send + Sync>;
@@ -78,6 +87,9 @@ const EXCLUSIONS: &str = "exclusions";
 /// Of the tables above; another one is refused.
 const VERSION: &[u8] = b"aquatope-service 1";
 
+/// Records of a log in one transaction of the file.
+const COPIED: usize = 1_000;
+
 /// redb's cache. The service reads its file only once.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -93,6 +105,36 @@ impl Store {
         Self::with_opener(path, retention, Box::new(move |builder| builder.create(&file)))
     }
 
+    /// Make the file at `path` anew from what `log` holds; what is stored from now on goes to the log first.
+    ///
+    /// # Errors
+    /// The log cannot be read or is not ours, or the file cannot be written.
+    pub fn from_log(
+        path: impl Into<PathBuf>,
+        retention_days: u16,
+        mut log: Box<dyn Changelog>,
+    ) -> Result<Self, StoreError> {
+        let path = path.into();
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Io { path, source });
+            }
+            _ => {}
+        }
+        let mut store = Self::open(path, retention_days)?;
+        store.copy(log.as_mut())?;
+        store.log = Some(Mutex::new(log));
+        // So that another version recognises what it cannot read.
+        store
+            .write(|_| Ok(vec![Change { row: Row::About(FORMAT.into()), value: Some(VERSION.to_vec()) }]))?;
+        Ok(store)
+    }
+
+    /// Whether another instance writes the log now: nothing can be stored here any more.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// A store that ends with the process, for demonstrations.
     pub fn in_memory() -> Result<Self, StoreError> {
         let open = |builder: &Builder| builder.create_with_backend(InMemoryBackend::new());
@@ -100,7 +142,8 @@ impl Store {
     }
 
     fn with_opener(path: PathBuf, retention: Option<u32>, open: Opener) -> Result<Self, StoreError> {
-        let store = Self { path, retention, open, database: Mutex::new(None) };
+        let lost = AtomicBool::new(false);
+        let store = Self { path, retention, open, database: Mutex::new(None), log: None, lost };
         let mut database = store.lock();
         let opened = store.reopen(&mut database)?;
         store.check_format(opened)?;
@@ -163,40 +206,46 @@ impl Store {
     /// Make `commit` and the messages kept aside durable, together. When this returns an error nothing has changed.
     pub fn commit(&self, topic: &str, commit: &Commit, unreadable: &[Unreadable]) -> Result<(), StoreError> {
         self.write(|write| {
-            let mut about = write.open_table(ABOUT)?;
+            let mut changes = Vec::new();
+            let mut set = |row, value| changes.push(Change { row, value: Some(value) });
             if let Some(open) = commit.open {
-                about.insert(OPEN, encode(&open).as_slice())?;
+                set(Row::About(OPEN.into()), encode(&open));
             }
             if let Some(exclusions) = &commit.exclusions {
-                about.insert(EXCLUSIONS, encode(exclusions).as_slice())?;
+                set(Row::About(EXCLUSIONS.into()), encode(exclusions));
             }
-            let mut functions = write.open_table(FUNCTIONS)?;
             for (id, info) in &commit.functions {
-                functions.insert(id.0, encode(info).as_slice())?;
+                set(Row::Function(id.0), encode(info));
             }
-            let mut table = write.open_table(WINDOWS)?;
             for minute in commit.windows.chunk_by(|a, b| a.1.minute == b.1.minute) {
-                table.insert(minute[0].1.minute.0, windows::encode(minute).as_slice())?;
+                set(Row::Minute(minute[0].1.minute.0), windows::encode(minute));
+            }
+            for of in &commit.offsets {
+                set(Row::Offsets(topic.into(), of.partition), encode(&(of.resume, of.position)));
             }
             if let (Some(open), Some(retention)) = (commit.open, self.retention) {
-                table.retain_in(..open.0.saturating_sub(retention), |_, _| false)?;
-            }
-            let mut offsets = write.open_table(OFFSETS)?;
-            for of in &commit.offsets {
-                offsets.insert((topic, of.partition), (of.resume, of.position))?;
+                let table = write.open_table(WINDOWS)?;
+                for entry in table.range(..open.0.saturating_sub(retention))? {
+                    changes.push(Change { row: Row::Minute(entry?.0.value()), value: None });
+                }
             }
             if !unreadable.is_empty() {
-                let mut table = write.open_table(UNREADABLE)?;
+                let table = write.open_table(UNREADABLE)?;
                 let last = table.last()?.map(|(key, _)| key.value().0);
                 let first = last.map_or(0, |last| last.saturating_add(1));
-                for (order, message) in (first..).zip(unreadable) {
-                    table.insert((order, message.partition), encode(message).as_slice())?;
+                let kept = unreadable.len().min(Unreadable::CAPACITY as usize);
+                let (skipped, unreadable) = unreadable.split_at(unreadable.len() - kept);
+                let spare = (table.len()? + kept as u64).saturating_sub(Unreadable::CAPACITY);
+                for entry in table.iter()?.take(spare as usize) {
+                    let (order, partition) = entry?.0.value();
+                    changes.push(Change { row: Row::Unreadable(order, partition), value: None });
                 }
-                while table.len()? > Unreadable::CAPACITY {
-                    table.pop_first()?;
+                for (order, message) in (first + skipped.len() as i64..).zip(unreadable) {
+                    let row = Row::Unreadable(order, message.partition);
+                    changes.push(Change { row, value: Some(encode(message)) });
                 }
             }
-            Ok(())
+            Ok(changes)
         })
     }
 
@@ -218,10 +267,7 @@ impl Store {
 
     /// Keep `bytes` under `name`, durably: models, studies, the state of workflows.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(|write| {
-            write.open_table(OTHERS)?.insert(name, bytes)?;
-            Ok(())
-        })
+        self.write(|_| Ok(vec![Change { row: Row::Other(name.into()), value: Some(bytes.to_vec()) }]))
     }
 
     fn check_format(&self, database: &Database) -> Result<(), StoreError> {
@@ -238,11 +284,13 @@ impl Store {
         match found {
             None => write.commit().map_err(|error| self.error(error)),
             Some(found) if found == VERSION => write.abort().map_err(|error| self.error(error)),
-            Some(found) => Err(StoreError::Foreign {
-                path: self.path.clone(),
-                format: String::from_utf8_lossy(&found).into_owned(),
-            }),
+            Some(found) => Err(self.foreign(&found)),
         }
+    }
+
+    fn foreign(&self, format: &[u8]) -> StoreError {
+        let format = String::from_utf8_lossy(format).into_owned();
+        StoreError::Foreign { path: self.path.clone(), format }
     }
 
     fn read<T>(
@@ -257,21 +305,74 @@ impl Store {
         read(&transaction).map_err(|failed| self.failed(failed))
     }
 
-    /// One transaction, with an fsync. After a failed one the file is opened anew, as redb asks for.
-    fn write(&self, write: impl FnOnce(&WriteTransaction) -> Result<(), Failed>) -> Result<(), StoreError> {
+    /// One transaction: into the log if there is one, else with an fsync. After a failed one the file is opened anew, as
+    /// redb asks for.
+    fn write(
+        &self,
+        changes: impl FnOnce(&WriteTransaction) -> Result<Vec<Change>, Failed>,
+    ) -> Result<(), StoreError> {
         let mut database = self.lock();
         let opened = self.reopen(&mut database)?;
         let run = || {
             let mut transaction = opened.begin_write()?;
             // The file then opens at once after a kill, without a walk through all of it.
             transaction.set_quick_repair(true);
-            write(&transaction)?;
+            let changes = changes(&transaction)?;
+            apply(&transaction, &changes)?;
+            if let Some(log) = &self.log {
+                log.lock().unwrap_or_else(PoisonError::into_inner).write(&changes).map_err(Failed::Log)?;
+            }
             Ok(transaction.commit()?)
         };
         run().map_err(|failed| {
-            *database = None;
+            match &failed {
+                Failed::Log(error) => drop(self.lost.fetch_or(*error == LogError::Lost, Ordering::Relaxed)),
+                _ => *database = None,
+            }
             self.failed(failed)
         })
+    }
+
+    /// Fill the file from the log.
+    fn copy(&self, log: &mut dyn Changelog) -> Result<(), StoreError> {
+        let mut changes = Vec::new();
+        let flush = |changes: &mut Vec<Change>| {
+            let changes = std::mem::take(changes);
+            let format = Row::About(FORMAT.into());
+            let found = changes.iter().rfind(|change| change.row == format);
+            if let Some(Change { value: Some(found), .. }) = found
+                && found != VERSION
+            {
+                return Err(self.foreign(found));
+            }
+            let mut database = self.lock();
+            let opened = self.reopen(&mut database)?;
+            let run = || {
+                let mut transaction = opened.begin_write()?;
+                // The first transaction after these makes them durable too.
+                transaction.set_durability(Durability::None)?;
+                apply(&transaction, &changes)?;
+                Ok(transaction.commit()?)
+            };
+            run().map_err(|failed| self.failed(failed))
+        };
+        let mut failed = None;
+        let read = log.read(&mut |change| {
+            changes.push(change);
+            if changes.len() == COPIED
+                && let Err(error) = flush(&mut changes)
+            {
+                let told = LogError::Unavailable(error.to_string());
+                failed = Some(error);
+                return Err(told);
+            }
+            Ok(())
+        });
+        match (failed, read) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(self.failed(Failed::Log(error))),
+            (None, Ok(())) => flush(&mut changes),
+        }
     }
 
     fn reopen<'a>(&self, database: &'a mut Option<Database>) -> Result<&'a Database, StoreError> {
@@ -299,6 +400,7 @@ impl Store {
     fn failed(&self, failed: Failed) -> StoreError {
         match failed {
             Failed::Store(error) => error,
+            Failed::Log(error) => StoreError::Log(error),
             Failed::Redb(error) => StoreError::new(&self.path, *error),
         }
     }
@@ -317,6 +419,7 @@ impl fmt::Debug for Store {
 /// Why a transaction failed.
 enum Failed {
     Store(StoreError),
+    Log(LogError),
     Redb(Box<redb::Error>),
 }
 
@@ -324,6 +427,38 @@ impl<E: Into<redb::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
         Self::Redb(Box::new(error.into()))
     }
+}
+
+fn apply(write: &WriteTransaction, changes: &[Change]) -> Result<(), Failed> {
+    let mut about = write.open_table(ABOUT)?;
+    let mut functions = write.open_table(FUNCTIONS)?;
+    let mut windows = write.open_table(WINDOWS)?;
+    let mut offsets = write.open_table(OFFSETS)?;
+    let mut unreadable = write.open_table(UNREADABLE)?;
+    let mut others = write.open_table(OTHERS)?;
+    for Change { row, value } in changes {
+        match (row, value.as_deref()) {
+            (Row::About(name), Some(value)) => drop(about.insert(name.as_str(), value)?),
+            (Row::About(name), None) => drop(about.remove(name.as_str())?),
+            (Row::Function(id), Some(value)) => drop(functions.insert(id, value)?),
+            (Row::Function(id), None) => drop(functions.remove(id)?),
+            (Row::Minute(minute), Some(value)) => drop(windows.insert(minute, value)?),
+            (Row::Minute(minute), None) => drop(windows.remove(minute)?),
+            (Row::Offsets(topic, partition), Some(value)) => {
+                let value: (i64, i64) = postcard::from_bytes(value)
+                    .map_err(|_| Failed::Log(LogError::Foreign(row.to_string())))?;
+                offsets.insert((topic.as_str(), *partition), value)?;
+            }
+            (Row::Offsets(topic, partition), None) => drop(offsets.remove((topic.as_str(), *partition))?),
+            (&Row::Unreadable(order, partition), Some(value)) => {
+                drop(unreadable.insert((order, partition), value)?);
+            }
+            (&Row::Unreadable(order, partition), None) => drop(unreadable.remove((order, partition))?),
+            (Row::Other(name), Some(value)) => drop(others.insert(name.as_str(), value)?),
+            (Row::Other(name), None) => drop(others.remove(name.as_str())?),
+        }
+    }
+    Ok(())
 }
 
 /// A table that nothing was written to yet does not exist.

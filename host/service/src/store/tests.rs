@@ -1,8 +1,8 @@
 //! The store across restarts, on a full disk, and on files that are not its own.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aquatope_core::activation::ActivationId;
 use aquatope_core::time::Timestamp;
@@ -200,4 +200,55 @@ fn a_full_disk_loses_nothing() {
     assert_eq!(windows(&store), expected);
     drop(store);
     assert_eq!(windows(&Store::open(&path, 15).unwrap()), expected);
+}
+
+/// A log in memory, shared by those who open it.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<(Vec<Change>, Option<LogError>)>>);
+
+impl Changelog for Memory {
+    fn read(&mut self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
+        self.0.lock().unwrap().0.iter().cloned().try_for_each(each)
+    }
+
+    fn write(&mut self, changes: &[Change]) -> Result<(), LogError> {
+        let mut log = self.0.lock().unwrap();
+        match &log.1 {
+            Some(error) => Err(error.clone()),
+            None => {
+                log.0.extend_from_slice(changes);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copy_of_a_log_holds_what_the_log_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shard");
+    let log = Memory::default();
+    let store = Store::from_log(&path, 1, Box::new(log.clone())).unwrap();
+    for minute in [0, 1_000, 2_000] {
+        store.commit(TOPIC, &closing(minute, 1), &[]).unwrap();
+    }
+    store.put("model", b"weights").unwrap();
+    let (restored, kept) = (store.restored(TOPIC).unwrap(), windows(&store));
+    assert_eq!(kept.len(), 2, "a day is kept");
+    // The file may be gone, or be another instance's.
+    drop(store);
+    let store = Store::from_log(&path, 1, Box::new(log.clone())).unwrap();
+    assert_eq!((store.restored(TOPIC).unwrap(), windows(&store)), (restored.clone(), kept.clone()));
+    assert_eq!(store.get("model").unwrap(), Some(b"weights".to_vec()));
+
+    log.0.lock().unwrap().1 = Some(LogError::Unavailable("no broker".into()));
+    assert!(matches!(store.commit(TOPIC, &closing(2_001, 1), &[]), Err(StoreError::Log(_))));
+    assert_eq!((store.restored(TOPIC).unwrap(), store.is_lost()), (restored, false), "nothing has changed");
+    log.0.lock().unwrap().1 = Some(LogError::Lost);
+    assert!(store.put("model", b"others").unwrap_err().is_lost() && store.is_lost());
+    assert_eq!(windows(&store), kept);
+
+    let foreign = Change { row: Row::About("format".into()), value: Some(b"aquatope-service 9".to_vec()) };
+    *log.0.lock().unwrap() = (vec![foreign], None);
+    assert!(matches!(Store::from_log(&path, 1, Box::new(log)), Err(StoreError::Foreign { .. })));
 }

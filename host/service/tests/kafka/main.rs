@@ -20,6 +20,7 @@ static SHARED: Mutex<Option<Cluster>> = Mutex::new(None);
 
 fn main() -> ExitCode {
     reader::run_child();
+    members::run_child();
     let mut arguments = Arguments::from_args();
     // The broker and each test keep two cores busy.
     arguments.test_threads = Some(1);
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("a_gap_is_told_and_filled", tests::a_gap_is_told_and_filled),
         ("a_topic_made_anew_is_read_from_its_begin", tests::a_topic_made_anew_is_read_from_its_begin),
         ("one_instance_of_a_group_acts", members::one_instance_of_a_group_acts),
+        ("instances_share_the_functions", members::instances_share_the_functions),
         ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
     ];
     let trials = tests.map(|(name, test)| {

@@ -1,0 +1,40 @@
+//! Several instances that share the work as one consumer group.
+//!
+//! ```text
+//! functions --hash of the name--> shards = partitions of the state topic --consumer group--> instances
+//! ```
+//! A shard is what a single instance is: an observer, a store, a planner. Its store's log is its partition of the state
+//! topic, which Kafka compacts; whoever is given the partition reads the log and goes on from there, with the offsets of
+//! `events` that stand in it. The log is written in transactions, by a producer with the shard's own transactional id: to
+//! open a shard shuts out whoever had it before ([`log`]).
+
+pub mod log;
+pub mod topic;
+
+/// The shard of a function, by its name: FNV-1a, mixed as in MurmurHash3. Every version has to keep it.
+pub fn shard_of(name: &str, shards: i32) -> i32 {
+    let mut hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+    }
+    (hash % shards.max(1).unsigned_abs() as u64) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_spread_over_the_shards() {
+        let mut functions = [0; 8];
+        for number in 0..8_000 {
+            functions[shard_of(&format!("guest/function-{number:05}"), 8) as usize] += 1;
+        }
+        assert!(functions.iter().all(|&count| (700..1_300).contains(&count)), "{functions:?}");
+        assert_eq!(shard_of("guest/f", 1), 0);
+        // Of a stored state: it must never change.
+        assert_eq!([shard_of("guest/a", 8), shard_of("guest/b", 8)], [6, 4]);
+    }
+}

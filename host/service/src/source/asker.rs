@@ -1,0 +1,147 @@
+//! Asks the brokers how far the partitions go, and the group what is ours: what may take long, on a thread of its own.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aquatope_openwhisk::credentials::Secret;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataPartition;
+
+use super::kafka::Log;
+use super::membership::Member;
+use super::{Duty, SharedStatus};
+use crate::cluster::topic;
+use crate::config::{Cluster, Kafka};
+
+/// What a partition holds: offsets `low..high`, and all that was produced until `asked`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) partition: i32,
+    pub(super) low: i64,
+    pub(super) high: i64,
+    pub(super) asked: Instant,
+}
+
+/// The brokers' answer, or why there is none.
+pub(super) type Answer = Result<Vec<Ends>, String>;
+
+/// See the module's header.
+pub(super) struct Asker {
+    pub(super) consumer: Arc<BaseConsumer<Log>>,
+    pub(super) config: Kafka,
+    pub(super) password: Option<Secret>,
+    /// Where several instances share the work.
+    pub(super) cluster: Option<Cluster>,
+    pub(super) stopped: Arc<AtomicBool>,
+    pub(super) answers: mpsc::Sender<Answer>,
+    /// Once there are partitions to share.
+    pub(super) member: Arc<OnceLock<Member>>,
+    pub(super) status: SharedStatus,
+}
+
+impl Asker {
+    /// Between two questions.
+    const EVERY: Duration = Duration::from_millis(250);
+    /// New partitions are looked for.
+    const PARTITIONS_EVERY: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    pub(super) fn run(self) {
+        let mut partitions: (Vec<i32>, Option<Instant>) = (Vec::new(), None);
+        while !self.stopped.load(Ordering::Relaxed) {
+            if partitions.0.is_empty() || partitions.1.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY)
+            {
+                match self.partitions() {
+                    Ok(found) => partitions = (found, Some(Instant::now())),
+                    Err(error) => drop(self.answers.send(Err(error))),
+                }
+            }
+            let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
+            if ends.as_ref().is_ok_and(Vec::is_empty) {
+                // Why has been said.
+            } else if self.answers.send(ends).is_err() {
+                return;
+            }
+            if !partitions.0.is_empty() {
+                self.take_part();
+            }
+            thread::sleep(Self::EVERY);
+        }
+    }
+
+    fn take_part(&self) {
+        let Some(member) = self.member.get() else {
+            match self.join() {
+                Ok(member) => drop(self.member.set(member)),
+                Err(error) => {
+                    let told = self.status.get().group_error;
+                    if told.as_ref() != Some(&error) {
+                        tracing::error!("{error}");
+                    }
+                    self.status.update(|status| status.group_error = Some(error));
+                }
+            }
+            return;
+        };
+        member.poll();
+        let (duty, before) = (member.duty(), self.status.get().duty);
+        if duty != before {
+            let group = &self.config.group;
+            match duty {
+                Duty::Another => tracing::error!(group, "{}", duty.reason().unwrap_or_default()),
+                Duty::NotKnowable => {
+                    tracing::warn!(
+                        group,
+                        "the group may not be joined: a second instance would go unnoticed"
+                    );
+                }
+                _ => tracing::info!(group, "the only instance at work"),
+            }
+            self.status.update(|status| status.duty = duty);
+        }
+    }
+
+    fn join(&self) -> Result<Member, String> {
+        let password = self.password.as_ref();
+        if let Some(cluster) = &self.cluster {
+            topic::prepare(&self.config, password, cluster).map_err(|error| error.to_string())?;
+        }
+        let member = Member::join(&self.config, password, self.cluster.as_ref())
+            .map_err(|error| format!("the consumer group cannot be joined: {error}"))?;
+        self.status.update(|status| status.group_error = None);
+        Ok(member)
+    }
+
+    fn partitions(&self) -> Result<Vec<i32>, String> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
+        let metadata = metadata.map_err(|error| {
+            let reason = self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            format!(
+                "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
+            )
+        })?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
+        let partitions: Vec<i32> = topic
+            .filter(|topic| topic.error().is_none())
+            .map_or_else(Vec::new, |topic| topic.partitions().iter().map(MetadataPartition::id).collect());
+        if partitions.is_empty() {
+            let topic = &self.config.topic;
+            return Err(format!(
+                "topic `{topic}` does not exist; enable user events in OpenWhisk, or set kafka.topic"
+            ));
+        }
+        Ok(partitions)
+    }
+
+    fn ends(&self, partition: i32) -> Result<Ends, String> {
+        let asked = Instant::now();
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT)
+            .map_err(|error| format!("partition {partition} cannot be read: {error}"))?;
+        Ok(Ends { partition, low, high, asked })
+    }
+}
