@@ -26,6 +26,8 @@ use crate::actuate::{BackEnd, OwnActivations, Runner, Wanted, Wants};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::cluster::log::KafkaLog;
+use crate::cluster::plans::Follower;
+use crate::cluster::shard_of;
 use crate::config::{Config, Secrets};
 use crate::observe::{FunctionInfo, MinuteReport, ObserverConfig};
 use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
@@ -68,7 +70,8 @@ pub struct Service {
     planner: Option<JoinHandle<()>>,
     runner: JoinHandle<()>,
     server: JoinHandle<()>,
-    workflows: JoinSet<()>,
+    /// Hears of the other shards' plans.
+    follower: Option<Follower>,
 }
 
 impl Service {
@@ -85,7 +88,8 @@ impl Service {
     ) -> Result<Self, Fault> {
         let board = Arc::new(RwLock::new(Board { started_ms: clock.now().0, ..Board::default() }));
         let stopping = Arc::new(AtomicBool::new(false));
-        let (share, wanted) = Share::new();
+        let for_all = config.cluster.enabled && config.actuator.kind.is_for_all();
+        let (share, wanted) = Share::new(for_all.then(|| clock.real(LATE)));
         let shards = Shards {
             config: config.clone(),
             secrets: secrets.clone(),
@@ -100,13 +104,11 @@ impl Service {
         make_directory(config)?;
         // So that a fault of the configuration is told before anything runs.
         BackEnd::new(config, secrets, OwnActivations::default())?;
-        upstream(config)?;
-        let (opened, tunings) = if config.cluster.enabled {
-            (None, Vec::new())
+        let opened = if config.cluster.enabled {
+            shards.check()?;
+            None
         } else {
-            let opened = shards.only()?;
-            let tunings = Tuning::all(config, secrets, &opened.store, &board, clock)?;
-            (Some(opened), tunings)
+            Some(shards.only()?)
         };
         let listener = http::bind(config.http.listen).await.map_err(|error| {
             fault(
@@ -116,9 +118,10 @@ impl Service {
             )
         })?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
+        let follower = for_all.then(|| follow_plans(config, secrets, &share)).transpose()?;
         let (events, ingest, planner) = match opened {
             None => (None, read_shards(config, secrets, shards, clock)?, None),
-            Some(Opened { ingest, planning, reports, .. }) => {
+            Some(Opened { ingest, planning, reports }) => {
                 let (events, ingest) = read_events(config, secrets, events, ingest)?;
                 (events, ingest, Some(tokio::task::spawn_blocking(move || planning.run(reports))))
             }
@@ -126,26 +129,19 @@ impl Service {
         let ingest = Arc::new(ingest);
         let back_end = BackEnd::new(config, secrets, OwnActivations::of(&ingest))?;
         let status = ingest.shared_status();
-        let runner = Runner::new(back_end, wanted, Arc::clone(&board), clock, status.clone());
+        let runner = Runner::new(back_end, wanted, Arc::clone(&board), clock, status);
         let runner = tokio::spawn(runner.run());
-        let mut approvals = HashMap::new();
-        let mut workflows = JoinSet::new();
-        for tuning in tunings {
-            approvals.insert(tuning.name().to_owned(), Arc::clone(&tuning.approved));
-            workflows.spawn(on_duty(tuning, status.clone()));
-        }
         let (stop, stopped) = watch::channel(false);
         let shared = http::Shared {
             board: Arc::clone(&board),
             ingest: ingest.shared_status(),
-            approvals: Arc::new(approvals),
             share: Arc::clone(&share),
             scraped: Arc::default(),
             token: secrets.http.clone(),
         };
         let server = tokio::spawn(http::serve(listener, shared, stopped));
         tracing::info!(%address, "serving");
-        Ok(Self { address, events, ingest, board, share, stopping, stop, planner, runner, server, workflows })
+        Ok(Self { address, events, ingest, board, share, stopping, stop, planner, runner, server, follower })
     }
 
     /// Where it listens.
@@ -188,12 +184,9 @@ impl Service {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stopping.store(true, Ordering::Relaxed);
-        // A search has kept every step it finished.
-        let mut workflows = self.workflows;
-        workflows.shutdown().await;
         // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
-        let ingest = self.ingest;
-        let _ = tokio::task::spawn_blocking(move || drop(ingest)).await;
+        let (ingest, follower) = (self.ingest, self.follower);
+        let _ = tokio::task::spawn_blocking(move || drop((ingest, follower))).await;
         if let Some(planner) = self.planner.filter(|planner| !planner.is_finished()) {
             let _ = tokio::time::timeout(GRACE, planner).await;
         }
@@ -210,6 +203,8 @@ impl Service {
 
 /// Without a report for this long, the last targets are asked for again.
 const SILENCE: Duration = Duration::from_secs(75);
+/// For so long whoever acts for all shards waits for the others' plans of the minute.
+const LATE: Duration = Duration::from_secs(5);
 /// Reports that may wait for the planner; more are merged.
 const REPORTS: usize = 4;
 /// Whether this instance acts is looked at this often.
@@ -238,6 +233,19 @@ fn read_shards(
 ) -> Result<IngestHandle, Fault> {
     let (records, password) = (records(config, secrets)?, secrets.kafka.as_ref());
     kafka::spawn_shards(&config.kafka, &config.cluster, password, Arc::new(shards), records, clock)
+        .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
+}
+
+fn follow_plans(config: &Config, secrets: &Secrets, share: &Arc<Share>) -> Result<Follower, Fault> {
+    let share = Arc::clone(share);
+    let hear = move |told: Option<(u32, &[u8])>| match told {
+        None => share.look(),
+        Some((shard, plan)) => match postcard::from_bytes(plan) {
+            Ok(wants) => share.hear(shard, wants),
+            Err(_) => tracing::warn!(shard, "the plan of this shard is of another version"),
+        },
+    };
+    Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
 }
 
@@ -275,24 +283,30 @@ struct Shards {
 }
 
 struct Opened {
-    store: Arc<Store>,
     ingest: Ingest,
     planning: Planning,
     reports: mpsc::Receiver<MinuteReport>,
 }
 
 impl Shards {
+    /// What is wrong with the workflows.
+    fn check(&self) -> Result<(), Fault> {
+        upstream(&self.config)?;
+        let store = Store::in_memory().map_err(|error| fault("memory", error, "free some"))?;
+        self.tunings(Shard::ALL, &Arc::new(store)).map(drop)
+    }
+
     /// The only one, whose state is in a file.
     fn only(&self) -> Result<Opened, Fault> {
         let path = self.config.state.directory.join(STORE);
-        let at = path.display().to_string();
-        let store =
-            Store::open(path, self.days()).map_err(|error| fault(&at, error, "see what is said above"))?;
+        let store = Store::open(&path, self.days())
+            .map_err(|error| fault(&path.display().to_string(), error, "see what is said above"))?;
         self.assemble(Shard::ALL, store)
-            .map_err(|error| fault(&at, error, "restore it, or move it away to begin anew"))
     }
 
-    fn assemble(&self, shard: Shard, store: Store) -> Result<Opened, String> {
+    fn assemble(&self, shard: Shard, store: Store) -> Result<Opened, Fault> {
+        let at = store.path().display().to_string();
+        let damaged = |error: String| fault(&at, error, "restore it, or move it away to begin anew");
         let store = Arc::new(store);
         let windows = &self.config.windows;
         let ingest = IngestConfig {
@@ -306,9 +320,22 @@ impl Shards {
         };
         let (sender, reports) = mpsc::channel(REPORTS);
         let ingest = Ingest::new(ingest, Arc::clone(&store), sender, self.clock);
-        let ingest = ingest.map_err(|error| error.to_string())?;
-        let planning = Planning::new(self, shard, Arc::clone(&store))?;
-        Ok(Opened { store, ingest, planning, reports })
+        let ingest = ingest.map_err(|error| damaged(error.to_string()))?;
+        let tunings = self.tunings(shard, &store)?;
+        let mut planning = Planning::new(self, shard, store, tunings, ingest.status().clone())?;
+        if let Err(error) = planning.restore(&self.config.kafka.topic) {
+            planning.end();
+            return Err(damaged(error));
+        }
+        Ok(Opened { ingest, planning, reports })
+    }
+
+    /// The workflows that belong to `shard`.
+    fn tunings(&self, shard: Shard, store: &Arc<Store>) -> Result<Vec<Tuning>, Fault> {
+        let mut tunings = Tuning::all(&self.config, &self.secrets, store, &self.board, self.clock)?;
+        tunings
+            .retain(|tuning| shard_of(tuning.name(), shard.of.cast_signed()) == shard.number.cast_signed());
+        Ok(tunings)
     }
 
     fn days(&self) -> u16 {
@@ -325,7 +352,8 @@ impl Opener for Shards {
         let path = self.config.state.directory.join(format!("shard-{number}.redb"));
         let store = Store::from_log(path, self.days(), Box::new(log)).map_err(|error| error.to_string())?;
         let shard = Shard { number: number.unsigned_abs(), of: cluster.shards.unsigned_abs() };
-        let Opened { ingest, planning, reports, .. } = self.assemble(shard, store)?;
+        let opened = self.assemble(shard, store).map_err(|error| error.to_string())?;
+        let Opened { ingest, planning, reports } = opened;
         self.runtime.spawn_blocking(move || planning.run(reports));
         Ok(ingest)
     }
@@ -359,6 +387,11 @@ struct Planning {
     /// The last minute that this shard was planned for, by us or whoever had it before; where others could take it over.
     claimed: Option<u32>,
     clustered: bool,
+    /// Whether whoever has shard 0 acts for all.
+    for_all: bool,
+    /// The workflows of this shard.
+    tunings: Vec<Tuning>,
+    ingest: SharedStatus,
     stopping: Arc<AtomicBool>,
     /// None: never.
     schedule: Option<Schedule>,
@@ -373,9 +406,15 @@ struct Planning {
 
 impl Planning {
     /// A planner that knows what the store knows.
-    fn new(shards: &Shards, shard: Shard, store: Arc<Store>) -> Result<Self, String> {
+    fn new(
+        shards: &Shards,
+        shard: Shard,
+        store: Arc<Store>,
+        tunings: Vec<Tuning>,
+        ingest: SharedStatus,
+    ) -> Result<Self, Fault> {
         let config = &shards.config;
-        let upstream = upstream(config).map_err(|error| error.to_string())?;
+        let upstream = upstream(config)?;
         let train = &config.train;
         let schedule = train.enabled.then(|| Schedule {
             first_after_min: (train.first_after_h * 60.0) as u32,
@@ -383,10 +422,14 @@ impl Planning {
         });
         let planner =
             Planner::new(plan_config(config), Managed::new(config.pool.functions.clone()), upstream.clone());
-        let mut planning = Self {
+        let approvals = tunings.iter().map(|of| (of.name().to_owned(), Arc::clone(&of.approved)));
+        Ok(Self {
             planner,
             trainer: Arc::clone(&shards.trainer),
-            term: shards.share.begin(shard, Arc::clone(&store)),
+            term: shards.share.begin(shard, Arc::clone(&store), approvals.collect()),
+            tunings,
+            ingest,
+            for_all: config.actuator.kind.is_for_all(),
             store,
             board: Arc::clone(&shards.board),
             clock: shards.clock,
@@ -400,12 +443,7 @@ impl Planning {
             last: None,
             first: None,
             upstream,
-        };
-        if let Err(error) = planning.restore(&config.kafka.topic) {
-            planning.term.end();
-            return Err(error);
-        }
-        Ok(planning)
+        })
     }
 
     fn restore(&mut self, topic: &str) -> Result<(), String> {
@@ -465,6 +503,11 @@ impl Planning {
             write(&self.board).model.kind = "recent peaks";
         }
         let runtime = tokio::runtime::Handle::current();
+        let mut workflows = JoinSet::new();
+        let names: Vec<String> = self.tunings.iter().map(|tuning| tuning.name().to_owned()).collect();
+        for tuning in self.tunings.drain(..) {
+            workflows.spawn_on(on_duty(tuning, self.ingest.clone()), &runtime);
+        }
         loop {
             let wait = self.clock.real(SILENCE);
             let Ok(report) = runtime.block_on(async { tokio::time::timeout(wait, reports.recv()).await })
@@ -479,12 +522,22 @@ impl Planning {
             }
             let plan = self.planner.plan(&report);
             let took_ms = began.elapsed().as_secs_f64() * 1e3;
-            if self.claim(plan.minute.0) {
-                self.term.want(self.wants(&plan));
+            let wants = self.wants(&plan);
+            if self.claim(&wants) {
+                self.term.want(wants);
             }
             write(&self.board).minute(self.shard, &report, &plan, self.clock.now().0, took_ms);
             self.train(report.open);
         }
+        // A search has kept every step it finished.
+        runtime.block_on(workflows.shutdown());
+        if self.clustered {
+            names.iter().for_each(|name| drop(write(&self.board).workflows.remove(name)));
+        }
+        self.end();
+    }
+
+    fn end(self) {
         if self.term.end() {
             write(&self.board).forget(self.shard);
         }
@@ -492,15 +545,23 @@ impl Planning {
 
     /// Whether to act for `minute`. Where others could have taken the shard over, that is so if the log takes the claim:
     /// then nobody else has or will.
-    fn claim(&mut self, minute: u32) -> bool {
+    fn claim(&mut self, wants: &Wants) -> bool {
+        let minute = wants.minute;
         if !self.clustered {
             return true;
         }
         if self.claimed.is_some_and(|claimed| claimed >= minute) {
             return false;
         }
-        let bytes = postcard::to_stdvec(&minute).unwrap_or_default();
-        match self.store.put(CLAIMED, &bytes) {
+        let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
+        let claim = bytes(postcard::to_stdvec(&minute));
+        let claimed = if self.for_all {
+            let plan = bytes(postcard::to_stdvec(wants));
+            self.store.put_with_plan(CLAIMED, &claim, self.shard.number, plan)
+        } else {
+            self.store.put(CLAIMED, &claim)
+        };
+        match claimed {
             Ok(()) => {
                 self.claimed = Some(minute);
                 true
@@ -517,10 +578,14 @@ impl Planning {
     fn silence(&mut self) {
         let minute = self.clock.now().minute().0;
         let last = self.term.wanted();
-        if last.minute >= minute || last.functions.is_empty() || !self.claim(minute) {
+        if last.minute >= minute || last.functions.is_empty() {
             return;
         }
-        self.term.want(Wants { minute, functions: last.functions.clone(), share: None });
+        let wants = Wants { minute, functions: last.functions.clone(), share: None };
+        if !self.claim(&wants) {
+            return;
+        }
+        self.term.want(wants);
         if let Some(planned) = write(&self.board).planned.get_mut(&self.shard.number) {
             planned.stale = true;
         }

@@ -1,11 +1,15 @@
-//! What this instance holds: the shards that are its own, their stores, and what their functions should have. Without a
-//! cluster that is one shard, of one.
+//! What this instance holds: the shards that are its own, their stores and workflows, and what their functions should have.
+//! Without a cluster that is one shard, of one.
+//!
+//! What is set for all functions together is set by whoever has shard 0, once a minute, when the other shards' plans of that
+//! minute have been heard of ([`crate::cluster::plans`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use aquatope_core::activation::FunctionId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::actuate::Wants;
 use crate::store::Store;
@@ -34,12 +38,18 @@ pub(crate) struct Share {
     held: Mutex<Held>,
     /// `None` once the service stops.
     wants: Mutex<Option<watch::Sender<Arc<Wants>>>>,
+    /// Whether one acts for all shards; for so long it waits for the plans of the others.
+    for_all: Option<Duration>,
 }
 
 #[derive(Default)]
 struct Held {
     shards: BTreeMap<u32, One>,
     terms: u64,
+    /// The plans of all shards, as their holders told them.
+    heard: BTreeMap<u32, Arc<Wants>>,
+    /// The minute that was acted for last.
+    settled: u32,
 }
 
 struct One {
@@ -48,7 +58,14 @@ struct One {
     of: u32,
     store: Arc<Store>,
     wants: Arc<Wants>,
+    /// Since when they are wanted.
+    since: Instant,
+    /// The workflows that are tuned, by name, to be approved.
+    approvals: HashMap<String, Arc<Notify>>,
 }
+
+/// A plan that has not been acted for by then is of a process that was paused, and out of date.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// The time in which a shard is held.
 pub(crate) struct Term {
@@ -58,17 +75,23 @@ pub(crate) struct Term {
 }
 
 impl Share {
-    pub(crate) fn new() -> (Arc<Self>, watch::Receiver<Arc<Wants>>) {
+    /// `for_all`: whoever has shard 0 acts for all shards, and waits so long for the plans of the others.
+    pub(crate) fn new(for_all: Option<Duration>) -> (Arc<Self>, watch::Receiver<Arc<Wants>>) {
         let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
-        (Arc::new(Self { held: Mutex::default(), wants: Mutex::new(Some(wants)) }), wanted)
+        (Arc::new(Self { held: Mutex::default(), wants: Mutex::new(Some(wants)), for_all }), wanted)
     }
 
     /// From now on the shard is held, with nothing wanted.
-    pub(crate) fn begin(self: &Arc<Self>, shard: Shard, store: Arc<Store>) -> Term {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        shard: Shard,
+        store: Arc<Store>,
+        approvals: HashMap<String, Arc<Notify>>,
+    ) -> Term {
         let mut held = self.held();
         held.terms += 1;
-        let term = held.terms;
-        held.shards.insert(shard.number, One { term, of: shard.of, store, wants: Arc::default() });
+        let (term, of, since) = (held.terms, shard.of, Instant::now());
+        held.shards.insert(shard.number, One { term, of, store, wants: Arc::default(), since, approvals });
         Term { shard, number: term, share: Arc::clone(self) }
     }
 
@@ -77,21 +100,64 @@ impl Share {
         self.held().shards.values().map(|one| Arc::clone(&one.store)).collect()
     }
 
+    /// What approves of the workflow's configuration, if it is tuned here.
+    pub(crate) fn approval(&self, workflow: &str) -> Option<Arc<Notify>> {
+        self.held().shards.values().find_map(|one| one.approvals.get(workflow).cloned())
+    }
+
+    /// The holder of a shard has told its plan.
+    pub(crate) fn hear(&self, shard: u32, wants: Wants) {
+        let mut held = self.held();
+        held.heard.insert(shard, Arc::new(wants));
+        self.settle(&mut held);
+    }
+
+    /// Time has passed.
+    pub(crate) fn look(&self) {
+        self.settle(&mut self.held());
+    }
+
     /// Nothing is wanted any more.
     pub(crate) fn close(&self) {
         self.wants.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Tell the actuator what the functions of all shards should have.
-    fn tell(&self, held: &Held) {
-        let all = |one: &One| one.wants.functions.clone();
-        let wants = Wants {
-            minute: held.shards.values().map(|one| one.wants.minute).max().unwrap_or_default(),
-            functions: held.shards.values().flat_map(all).collect(),
-            share: held.shards.values().next().map(|one| (held.shards.len() as u32, one.of)),
+    /// Tell the actuator what the functions of the shards held should have.
+    fn tell(&self, held: &mut Held) {
+        if self.for_all.is_some() {
+            return self.settle(held);
+        }
+        let share = held.shards.values().next().map(|one| (held.shards.len() as u32, one.of));
+        self.send(held.shards.values().map(|one| &*one.wants), share);
+    }
+
+    /// Tell it what the functions of all shards should have, when their plans are there.
+    fn settle(&self, held: &mut Held) {
+        let (Some(patience), Some(first)) = (self.for_all, held.shards.get(&0)) else { return };
+        let (minute, since) = (first.wants.minute, first.since.elapsed());
+        if minute <= held.settled || since > FRESH {
+            return;
+        }
+        let newest = |shard: u32| match held.shards.get(&shard) {
+            Some(one) => Some(&one.wants),
+            None => held.heard.get(&shard),
         };
+        let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
+        let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
+        if complete || since >= patience {
+            self.send(plans.into_iter().map(|plan| &**plan), None);
+            held.settled = minute;
+        }
+    }
+
+    fn send<'w>(&self, plans: impl Iterator<Item = &'w Wants>, share: Option<(u32, u32)>) {
+        let mut all = Wants { share, ..Wants::default() };
+        for plan in plans {
+            all.minute = all.minute.max(plan.minute);
+            all.functions.extend_from_slice(&plan.functions);
+        }
         if let Some(sender) = &*self.wants.lock().unwrap_or_else(PoisonError::into_inner) {
-            sender.send_replace(Arc::new(wants));
+            sender.send_replace(Arc::new(all));
         }
     }
 
@@ -105,8 +171,8 @@ impl Term {
     pub(crate) fn want(&self, wants: Wants) {
         let mut held = self.share.held();
         if let Some(one) = held.shards.get_mut(&self.shard.number).filter(|one| one.term == self.number) {
-            one.wants = Arc::new(wants);
-            self.share.tell(&held);
+            (one.wants, one.since) = (Arc::new(wants), Instant::now());
+            self.share.tell(&mut held);
         }
     }
 
@@ -122,8 +188,84 @@ impl Term {
         let last = held.shards.get(&self.shard.number).is_some_and(|one| one.term == self.number);
         if last {
             held.shards.remove(&self.shard.number);
-            self.share.tell(&held);
+            self.share.tell(&mut held);
         }
         last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actuate::Wanted;
+
+    fn wants(minute: u32, name: &str) -> Wants {
+        let function = Wanted {
+            name: name.into(),
+            namespace: "guest".into(),
+            kind: "nodejs:20".into(),
+            memory_mb: 256,
+            containers: 1,
+            busy: 0,
+            warm: 0,
+            cold_start_ms: 0,
+        };
+        Wants { minute, functions: vec![function], share: None }
+    }
+
+    fn begin(share: &Arc<Share>, number: u32) -> Term {
+        share.begin(Shard { number, of: 3 }, Arc::new(Store::in_memory().unwrap()), HashMap::new())
+    }
+
+    fn told(wanted: &mut watch::Receiver<Arc<Wants>>) -> Option<(u32, Vec<String>)> {
+        let changed = wanted.has_changed().unwrap();
+        let wants = Arc::clone(&wanted.borrow_and_update());
+        let names = wants.functions.iter().map(|function| function.name.clone()).collect();
+        changed.then_some((wants.minute, names))
+    }
+
+    #[test]
+    fn each_acts_for_what_it_holds() {
+        let (share, mut wanted) = Share::new(None);
+        let (zero, two) = (begin(&share, 0), begin(&share, 2));
+        zero.want(wants(7, "a"));
+        two.want(wants(8, "c"));
+        assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "c".into()])));
+        assert_eq!(wanted.borrow().share, Some((2, 3)));
+        // The shard was given away and came back before its old planner ended.
+        let later = begin(&share, 2);
+        two.want(wants(9, "old"));
+        assert!(!two.end());
+        later.want(wants(9, "new"));
+        assert_eq!(told(&mut wanted), Some((9, vec!["a".into(), "new".into()])));
+        assert!(later.end());
+        assert_eq!(told(&mut wanted), Some((7, vec!["a".into()])));
+    }
+
+    #[test]
+    fn the_holder_of_shard_0_acts_for_all_once_it_has_heard_of_all() {
+        let (share, mut wanted) = Share::new(Some(Duration::from_secs(3600)));
+        let one = begin(&share, 1);
+        one.want(wants(7, "b"));
+        share.hear(2, wants(7, "c"));
+        assert_eq!(told(&mut wanted), None, "another one acts");
+        let zero = begin(&share, 0);
+        zero.want(wants(8, "a"));
+        assert_eq!(told(&mut wanted), None, "the others have not planned this minute yet");
+        one.want(wants(8, "b"));
+        share.hear(2, wants(8, "c"));
+        assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into(), "c".into()])));
+        share.hear(2, wants(9, "c"));
+        share.look();
+        assert_eq!(told(&mut wanted), None, "once a minute");
+    }
+
+    #[test]
+    fn a_shard_without_a_holder_is_not_waited_for_long() {
+        let (share, mut wanted) = Share::new(Some(Duration::ZERO));
+        share.hear(1, wants(3, "b"));
+        let zero = begin(&share, 0);
+        zero.want(wants(8, "a"));
+        assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
     }
 }

@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use aquatope_workflow::fault::Fault;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{ActuatorKind, Config, Secrets};
 use crate::source::IngestHandle;
@@ -24,7 +25,7 @@ use stem_cells::StemCells;
 use warm_up::WarmUp;
 
 /// One function that should have containers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// `namespace/[package/]action`.
     pub name: String,
@@ -45,7 +46,7 @@ pub struct Wanted {
 }
 
 /// What all functions should have in one minute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wants {
     /// The minute, since the epoch.
     pub minute: u32,

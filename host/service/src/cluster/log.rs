@@ -13,15 +13,17 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
 
+use super::plans;
 use crate::config::{Cluster, Kafka};
 use crate::source::kafka::{Log, client_config};
-use crate::store::{Change, Changelog, LogError};
+use crate::store::{Change, Changelog, LogError, Row};
 
 /// See the module's header.
 pub struct KafkaLog {
     kafka: Kafka,
     password: Option<Secret>,
     topic: String,
+    plans: String,
     shard: i32,
     producer: BaseProducer<Log>,
     /// A transaction that was to end, without the coordinator's answer.
@@ -56,7 +58,8 @@ impl KafkaLog {
     ) -> Result<Self, LogError> {
         let producer = producer(kafka, password, &format!("{}-{shard}", cluster.topic))?;
         let (kafka, password) = (kafka.clone(), password.cloned());
-        Ok(Self { kafka, password, topic: cluster.topic.clone(), shard, producer, ending: None })
+        let (topic, plans) = (cluster.topic.clone(), plans::topic(cluster));
+        Ok(Self { kafka, password, topic, plans, shard, producer, ending: None })
     }
 
     fn transact(&mut self, changes: &[Change]) -> Result<(), KafkaError> {
@@ -66,7 +69,11 @@ impl KafkaLog {
         let until = Instant::now() + PATIENCE;
         for Change { row, value } in changes {
             let key = row.to_string();
-            let mut record = BaseRecord::<str, [u8]>::to(&self.topic).partition(self.shard).key(&key);
+            let (topic, partition) = match row {
+                Row::Plan(_) => (&self.plans, 0),
+                _ => (&self.topic, self.shard),
+            };
+            let mut record = BaseRecord::<str, [u8]>::to(topic).partition(partition).key(&key);
             record.payload = value.as_deref();
             while let Err((error, unsent)) = self.producer.send(record) {
                 let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);

@@ -7,8 +7,12 @@
 //! topic, which Kafka compacts; whoever is given the partition reads the log and goes on from there, with the offsets of
 //! `events` that stand in it. The log is written in transactions, by a producer with the shard's own transactional id: to
 //! open a shard shuts out whoever had it before ([`log`]).
+//!
+//! What is set for all functions together is set by whoever has shard 0. It hears of the other shards' plans through a
+//! second, small topic, written in the same transactions ([`plans`]).
 
 pub mod log;
+pub mod plans;
 pub mod topic;
 
 /// The shard of a function, by its name: FNV-1a, mixed as in MurmurHash3. Every version has to keep it.

@@ -1,4 +1,4 @@
-//! The state topic: made if it is missing, checked if it is there.
+//! The topics of a cluster, the state's and that of the plans: made if they are missing, checked if they are there.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::plans;
 use crate::config::{Cluster, Kafka};
 use crate::source::kafka::{Log, client_config};
 
@@ -20,15 +21,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// It is missing.
-    #[error("the state topic {0:?} does not exist")]
+    #[error("the topic {0:?} does not exist")]
     Missing(String),
     /// The brokers do not answer, or do not let us.
-    #[error("the state topic {0:?}: {1}")]
+    #[error("the topic {0:?}: {1}")]
     Unavailable(String, String),
     /// Functions would belong to other shards than before.
     #[error(
-        "the state topic {topic:?} has {found} partitions and cluster.shards is {expected}: set it to {found}, or name another \
-         cluster.topic to begin anew"
+        "the topic {topic:?} has {found} partitions in place of {expected}: if it is cluster.topic, set cluster.shards to {found}; \
+         else name another cluster.topic to begin anew"
     )]
     Shards {
         /// Its name.
@@ -40,7 +41,7 @@ pub enum TopicError {
     },
     /// Kafka would delete the state.
     #[error(
-        "the state topic {topic:?} has {key} = {found}; set {key} = {expected} (kafka-configs --alter --entity-type topics)"
+        "the topic {topic:?} has {key} = {found}; set {key} = {expected} (kafka-configs --alter --entity-type topics)"
     )]
     Setting {
         /// Its name.
@@ -54,27 +55,44 @@ pub enum TopicError {
     },
 }
 
-/// Make the topic if it is missing, and [`check`] it.
+/// Make the topics that are missing, and [`check`] them.
 ///
 /// # Errors
-/// It cannot be made, or is not as it has to be.
+/// One cannot be made, or is not as it has to be.
 pub fn prepare(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), TopicError> {
-    match check(kafka, password, cluster) {
-        Err(TopicError::Missing(_)) => {
-            create(kafka, password, cluster)?;
-            check(kafka, password, cluster)
+    for (topic, partitions) in topics(cluster) {
+        match check_one(kafka, password, &topic, partitions) {
+            Err(TopicError::Missing(_)) => {
+                create(kafka, password, &topic, partitions)?;
+                check_one(kafka, password, &topic, partitions)?;
+            }
+            checked => checked?,
         }
-        checked => checked,
     }
+    Ok(())
 }
 
-/// Whether the topic is as it has to be. Nothing is changed.
+/// Whether the topics are as they have to be. Nothing is changed.
 ///
 /// # Errors
 /// What it is that is not.
 pub fn check(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), TopicError> {
-    let topic = &cluster.topic;
-    let failed = |error: &dyn std::fmt::Display| TopicError::Unavailable(topic.clone(), error.to_string());
+    topics(cluster)
+        .into_iter()
+        .try_for_each(|(topic, partitions)| check_one(kafka, password, &topic, partitions))
+}
+
+fn topics(cluster: &Cluster) -> [(String, i32); 2] {
+    [(cluster.topic.clone(), cluster.shards), (plans::topic(cluster), 1)]
+}
+
+fn check_one(
+    kafka: &Kafka,
+    password: Option<&Secret>,
+    topic: &str,
+    partitions: i32,
+) -> Result<(), TopicError> {
+    let failed = |error: &dyn std::fmt::Display| TopicError::Unavailable(topic.to_owned(), error.to_string());
     let client = client_config(kafka, password);
     let consumer: BaseConsumer<Log> =
         client.create_with_context(Log::default()).map_err(|error| failed(&error))?;
@@ -82,10 +100,10 @@ pub fn check(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Res
     let known = metadata.topics().iter().find(|known| known.name() == topic);
     let found = known.filter(|known| known.error().is_none()).map_or(0, |known| known.partitions().len());
     if found == 0 {
-        return Err(TopicError::Missing(topic.clone()));
+        return Err(TopicError::Missing(topic.to_owned()));
     }
-    if found != cluster.shards as usize {
-        return Err(TopicError::Shards { topic: topic.clone(), found, expected: cluster.shards });
+    if found != partitions as usize {
+        return Err(TopicError::Shards { topic: topic.to_owned(), found, expected: partitions });
     }
     let specifier = ResourceSpecifier::Topic(topic);
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
@@ -102,28 +120,28 @@ pub fn check(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Res
             _ => found == expected,
         };
         if !well {
-            return Err(TopicError::Setting { topic: topic.clone(), key, found, expected });
+            return Err(TopicError::Setting { topic: topic.to_owned(), key, found, expected });
         }
     }
     Ok(())
 }
 
-fn create(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), TopicError> {
+fn create(kafka: &Kafka, password: Option<&Secret>, name: &str, partitions: i32) -> Result<(), TopicError> {
     // As many replicas as the brokers make by default.
-    let topic = NewTopic::new(&cluster.topic, cluster.shards, TopicReplication::Fixed(-1))
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
         .set("cleanup.policy", "compact")
         .set("max.message.bytes", RECORD_BYTES)
         // What was overwritten goes within hours, so that a shard is read quickly.
         .set("segment.ms", "3600000")
         .set("min.cleanable.dirty.ratio", "0.1");
     let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    let failed = |error: String| TopicError::Unavailable(cluster.topic.clone(), error);
+    let failed = |error: String| TopicError::Unavailable(name.to_owned(), error);
     let made = wait(admin(kafka, password)?.create_topics([&topic], &options));
     let made = made.map_err(|error| failed(format!("cannot be made: {error}")))?;
     match made.into_iter().next() {
         // Another instance was quicker.
         Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | None => {
-            tracing::info!(topic = cluster.topic, shards = cluster.shards, "state topic made");
+            tracing::info!(topic = name, partitions, "topic made");
             Ok(())
         }
         Some(Err((_, code))) => Err(failed(format!("cannot be made: {code}"))),

@@ -227,6 +227,16 @@ pub enum ActuatorKind {
     KeepCount,
 }
 
+impl ActuatorKind {
+    /// Whether what it sets is for all functions together, so that only one instance may set it.
+    pub fn is_for_all(self) -> bool {
+        match self {
+            Self::DryRun | Self::WarmUp => false,
+            Self::ManifestFile | Self::Runtimes | Self::KeepCount => true,
+        }
+    }
+}
+
 /// `[http]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -200,22 +200,12 @@ fn check_cluster(
             "set 6 to 300; brokers refuse less than 6 by default",
         );
     }
-    let alone = |key: &str, what: &str| {
-        wrong(
-            key,
-            format!("{what} needs one instance that sees all functions"),
-            "remove it, or set cluster.enabled = false",
-        )
-    };
-    match config.actuator.kind {
-        ActuatorKind::DryRun | ActuatorKind::WarmUp => {}
-        _ => return alone("actuator.kind", "this back-end"),
-    }
     if config.pool.capacity_mb.is_some() {
-        return alone("pool.capacity_mb", "a limit on all memory");
-    }
-    if config.workflow.iter().any(|workflow| workflow.tune) {
-        return alone("workflow.tune", "tuning");
+        return wrong(
+            "pool.capacity_mb",
+            "a limit on the memory of all functions, of which an instance of a cluster sees a part".into(),
+            "remove it, or set cluster.enabled = false",
+        );
     }
     Ok(())
 }

@@ -162,8 +162,11 @@ pub(super) async fn approve(
     }
     let waiting =
         |board: &crate::board::Board| board.workflows.get(&name).is_some_and(|w| w.state == WAITING);
-    match shared.approvals.get(&name) {
-        None => (StatusCode::NOT_FOUND, format!("no workflow {name:?}; GET /api/workflows lists them\n")),
+    match shared.share.approval(&name) {
+        None => {
+            let text = format!("no workflow {name:?} is tuned here; GET /api/workflows lists them\n");
+            (StatusCode::NOT_FOUND, text)
+        }
         // A permit given before would approve of something nobody has seen.
         Some(_) if !waiting(&read(&shared.board)) => {
             (StatusCode::CONFLICT, format!("workflow {name:?} has nothing to approve of now\n"))

@@ -6,7 +6,6 @@
 mod api;
 mod metrics;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::board::Board;
 use crate::share::Share;
@@ -46,9 +45,7 @@ pub struct Shared {
     pub board: Arc<RwLock<Board>>,
     /// What the observing thread says of itself.
     pub ingest: SharedStatus,
-    /// The workflows that are tuned, by name, to be approved.
-    pub approvals: Arc<HashMap<String, Arc<Notify>>>,
-    /// For the messages kept aside.
+    /// For the messages kept aside, and the workflows that can be approved of.
     pub(crate) share: Arc<Share>,
     /// The last text of `/metrics`, and when it was made.
     pub scraped: Arc<Mutex<Option<(Instant, Bytes)>>>,

@@ -95,7 +95,8 @@ impl Ingest {
         self.clock
     }
 
-    pub(super) fn status(&self) -> &SharedStatus {
+    /// What it is doing, to be shown by others.
+    pub fn status(&self) -> &SharedStatus {
         &self.status
     }
 

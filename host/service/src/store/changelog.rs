@@ -27,6 +27,8 @@ pub enum Row {
     Unreadable(i64, i32),
     /// Whatever else is kept under a name.
     Other(String),
+    /// What a shard's functions should have, for whoever acts for all of them: it is not of the state.
+    Plan(u32),
 }
 
 /// A log that only one instance writes at a time: who opened it last.
@@ -67,6 +69,7 @@ impl fmt::Display for Row {
             Self::Offsets(topic, partition) => write!(f, "offsets/{topic}/{partition}"),
             Self::Unreadable(order, partition) => write!(f, "unreadable/{order}/{partition}"),
             Self::Other(name) => write!(f, "other/{name}"),
+            Self::Plan(shard) => write!(f, "plan/{shard}"),
         }
     }
 }
@@ -90,6 +93,7 @@ impl FromStr for Row {
                     Self::Unreadable(order.parse().ok()?, partition.parse().ok()?)
                 }
                 "other" => Self::Other(rest.to_owned()),
+                "plan" => Self::Plan(rest.parse().ok()?),
                 _ => return None,
             })
         };
@@ -110,6 +114,7 @@ mod tests {
             Row::Offsets("pre.events".into(), 3),
             Row::Unreadable(12, 0),
             Row::Other("model/light".into()),
+            Row::Plan(3),
         ] {
             assert_eq!(row.to_string().parse(), Ok(row));
         }

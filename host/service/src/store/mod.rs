@@ -270,6 +270,20 @@ impl Store {
         self.write(|_| Ok(vec![Change { row: Row::Other(name.into()), value: Some(bytes.to_vec()) }]))
     }
 
+    /// Keep `bytes` under `name`, and tell the others of this shard's `plan`, together.
+    pub fn put_with_plan(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        shard: u32,
+        plan: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.write(|_| {
+            let kept = Change { row: Row::Other(name.into()), value: Some(bytes.to_vec()) };
+            Ok(vec![kept, Change { row: Row::Plan(shard), value: Some(plan) }])
+        })
+    }
+
     fn check_format(&self, database: &Database) -> Result<(), StoreError> {
         let write = database.begin_write().map_err(|error| self.error(error))?;
         let found = {
@@ -456,6 +470,7 @@ fn apply(write: &WriteTransaction, changes: &[Change]) -> Result<(), Failed> {
             (&Row::Unreadable(order, partition), None) => drop(unreadable.remove((order, partition))?),
             (Row::Other(name), Some(value)) => drop(others.insert(name.as_str(), value)?),
             (Row::Other(name), None) => drop(others.remove(name.as_str())?),
+            (Row::Plan(_), _) => {}
         }
     }
     Ok(())

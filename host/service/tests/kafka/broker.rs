@@ -33,7 +33,7 @@ pub(crate) const USER: &str = "aquatope";
 pub(crate) const PASSWORD: &str = "open-sesame";
 
 /// Starting takes about three seconds; on a busy machine much longer.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Cluster {
     /// Start `nodes` of them and wait until they serve.

@@ -19,7 +19,7 @@ use aquatope_service::serve::{Events, Service};
 use aquatope_service::source::Duty;
 use aquatope_service::store::{Change, Changelog, LogError, Row, Store};
 use aquatope_service::train::{Series, Trainer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::load::{Load, Run, Sender, Windows, now, past_runs, send, truth};
 use crate::reader::{PATIENCE, Reader, assert_same, kafka};
@@ -50,7 +50,8 @@ const FINAL_AFTER_S: u32 = 1_200;
 const SHARDS: i32 = 5;
 
 /// Three instances under load. One is killed, one joins, one is stopped and comes back after others have taken over, one
-/// leaves: every function is planned again, and in the end every window is there, once.
+/// leaves: every function is planned again, and in the end every window is there, once. One of them acts for all, and one
+/// tunes the workflow.
 pub(crate) fn instances_share_the_functions() {
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
@@ -59,12 +60,12 @@ pub(crate) fn instances_share_the_functions() {
     let load = Loading::start(&cluster.brokers(), "shared", many.time);
     (0..3).for_each(|_| many.start());
     many.wait("three share the shards", |all| all.whole() && all.statuses.len() == 3);
-    many.wait("a minute is planned", |all| all.whole() && all.planned(1));
+    many.wait("a minute is planned", |all| all.whole() && all.planned(1) && all.acts());
 
     let killed = many.kill();
     let asked = Instant::now();
     let minute = many.time.minute();
-    many.wait("the others took over", |all| all.whole() && all.planned(minute));
+    many.wait("the others took over", |all| all.whole() && all.planned(minute) && all.acts());
     println!("instance {killed} killed; all is planned again after {:.1} s", asked.elapsed().as_secs_f64());
     many.start();
     many.wait("a new one has a share", |all| all.whole() && all.statuses.len() == 3);
@@ -78,7 +79,7 @@ pub(crate) fn instances_share_the_functions() {
     many.wait("it is back", |all| all.statuses.len() == 3 && all.whole());
     println!("instance {stopped} stopped, taken over, and continued");
     let minute = many.time.minute();
-    many.wait("all goes on", |all| all.whole() && all.planned(minute));
+    many.wait("all goes on", |all| all.whole() && all.planned(minute) && all.acts());
 
     let runs = load.stop();
     // No function is left without windows that were closed while shards changed hands.
@@ -137,6 +138,17 @@ impl All {
         })
     }
 
+    /// Whoever has shard 0 has written a manifest, and one instance tunes the workflow.
+    fn acts(&self) -> bool {
+        let has_0 = |status: &&Value| {
+            status["events"]["cluster"]["held"].as_array().is_some_and(|of| of.contains(&0.into()))
+        };
+        let tuning =
+            self.statuses.iter().filter(|status| !status["workflows"].as_object().unwrap().is_empty());
+        self.statuses.iter().find(has_0).is_some_and(|status| status["actuator"]["calls"].as_u64() > Some(0))
+            && tuning.count() == 1
+    }
+
     /// The first minute that is not final everywhere.
     fn open(&self) -> u32 {
         let holds =
@@ -153,6 +165,17 @@ impl Many {
         let cluster =
             Cluster { enabled: true, topic: "shared-state".into(), shards: SHARDS, session_timeout_s: 6.0 };
         let folder = tempfile::tempdir().unwrap();
+        let manifest = json!({"runtimes": {"nodejs": [{
+            "kind": "nodejs:20", "default": true, "image": {"prefix": "openwhisk", "name": "action-nodejs-v20", "tag": "1"},
+            "stemCells": [{"initialCount": 7, "memory": "256 MB"}],
+        }]}});
+        let workflow = json!({
+            "schema": "aquatope-workflow/1", "name": "pair", "edge_overhead_s": 0.01, "functions": [{"name": "one"}, {"name": "two"}], "edges": [[0, 1]],
+            "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 2.2,
+            "space": {"cpu": {"min": 0.5, "max": 4, "step": 0.5}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
+        });
+        fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
+        fs::write(folder.path().join("workflow.json"), workflow.to_string()).unwrap();
         Self { folder, kafka, cluster, time: Time::start(), processes: Vec::new(), started: 0 }
     }
 
@@ -161,16 +184,22 @@ impl Many {
         self.started += 1;
         let folder = self.folder.path().join(&name);
         fs::create_dir(&folder).unwrap();
+        let file = |name: &str| self.folder.path().join(name);
         let text = format!(
             "[state]\ndirectory = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbrokers = {:?}\ntopic = {:?}\ngroup = {:?}\n\
              [cluster]\nenabled = true\ntopic = {:?}\nshards = {SHARDS}\nsession_timeout_s = {:?}\n\
-             [windows]\nfinal_after_s = {FINAL_AFTER_S}\n[pool]\nstale_after_s = 3600\n[train]\nenabled = false\n",
+             [windows]\nfinal_after_s = {FINAL_AFTER_S}\n[pool]\nstale_after_s = 3600\n[train]\nenabled = false\n\
+             [actuator]\nkind = \"manifest-file\"\nmanifest = {:?}\noutput = {:?}\ninvokers = 1\nmin_interval_s = 0\n\
+             [openwhisk]\nurl = \"http://127.0.0.1:9\"\n[[workflow]]\nfile = {:?}\ntune = true\n",
             folder.display().to_string(),
             self.kafka.brokers,
             self.kafka.topic,
             self.kafka.group,
             self.cluster.topic,
             self.cluster.session_timeout_s,
+            file("manifest.json").display().to_string(),
+            folder.join("manifest.json").display().to_string(),
+            file("workflow.json").display().to_string(),
         );
         fs::write(folder.join("aquatope.toml"), text).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -226,9 +255,13 @@ impl Many {
     fn status(&self, name: &str) -> Option<Value> {
         let address = fs::read_to_string(self.folder.path().join(name).join("address")).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let get = async |path: &str| -> Option<Value> {
+            reqwest::get(format!("http://{address}/api/{path}")).await.ok()?.json().await.ok()
+        };
         runtime.block_on(async {
-            let answer = reqwest::get(format!("http://{address}/api/status")).await.ok()?;
-            answer.json().await.ok()
+            let mut status = get("status").await?;
+            status["workflows"] = get("workflows").await?;
+            Some(status)
         })
     }
 
@@ -369,7 +402,8 @@ pub(crate) fn run_child() {
 }
 
 async fn serve(folder: &Path, time: Time) {
-    let (config, secrets): (_, Secrets) = config::read(Some(&folder.join("aquatope.toml")), []).unwrap();
+    let auth = ("AQUATOPE_OPENWHISK_AUTH".to_owned(), "user:key".to_owned());
+    let (config, secrets): (_, Secrets) = config::read(Some(&folder.join("aquatope.toml")), [auth]).unwrap();
     let clock = Clock::fast(time.now(), SPEED);
     let service = Service::start(&config, &secrets, Arc::new(Nobody), clock, Events::Kafka).await.unwrap();
     let part: PathBuf = folder.join("address.part");
