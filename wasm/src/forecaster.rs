@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, PERIOD_WINDOW, Profile};
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, Recipe, SEQUENCE};
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::forecast::{self, LEVELS};
@@ -59,6 +59,20 @@ impl Forecaster {
             passes: usize::from(passes),
             seed: options.seed.unwrap_or(0),
         })
+    }
+
+    /// What training would learn about a function with these peaks, the most containers busy in every minute so far: a
+    /// profile for the options of a forecaster.
+    ///
+    /// # Errors
+    /// Peaks that are wrong, naming the place.
+    #[wasm_bindgen(unchecked_return_type = "FunctionProfile")]
+    pub fn profile(
+        #[wasm_bindgen(unchecked_param_type = "ArrayLike<number>")] peaks: &JsValue,
+    ) -> Result<JsValue, JsError> {
+        let peaks: Vec<u32> = plain::read("peaks", peaks)?;
+        let mut centred = vec![0.0; peaks.len().min(PERIOD_WINDOW)];
+        plain::show(&FunctionProfile::from(Profile::of(&peaks, &mut centred)))
     }
 
     /// Takes in the minutes that followed, in order.
@@ -188,7 +202,7 @@ pub(crate) struct ForecasterOptions {
 }
 
 /// What training learned about one function.
-#[derive(Deserialize, Tsify)]
+#[derive(Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FunctionProfile {
     /// Mean peak per minute, containers.
@@ -197,6 +211,12 @@ pub(crate) struct FunctionProfile {
     period: u16,
     /// That correlation.
     period_correlation: f32,
+}
+
+impl From<Profile> for FunctionProfile {
+    fn from(Profile { mean, period, period_correlation }: Profile) -> Self {
+        Self { mean, period, period_correlation }
+    }
 }
 
 impl From<FunctionProfile> for Profile {

@@ -82,6 +82,8 @@ for (const name of Object.keys(modules)) {
             [() => new Workflow(workflowText("chain3")).simulate([0]), /levels:/],
             [() => new Workflow(workflowText("chain3")).criticalPath([1, 2]), /2 durations for 3/],
             [() => new Forecaster(new Uint8Array(100)), /not a weight file/],
+            [() => Forecaster.profile(3), /peaks: is a number; must be an array/],
+            [() => Forecaster.profile([1, 1.5]), /peaks\[1\]: is 1\.5; must be a whole/],
             [() => new PoolPlanner({ memoryMb: 256 }), /missing field `coldStart`/],
             [() => new PoolPlanner({ memoryMb: 256, coldStart: -1 }), /options\.coldStart/],
         ];
@@ -170,7 +172,8 @@ for (const name of Object.keys(modules)) {
     test(`${name}: forecasts of a trained model are the native ones within 1e-5`, () => {
         const { model, series, observed, golden } = forecasts();
         series.forEach((minutes, func) => {
-            const forecaster = new Forecaster(model);
+            const profile = Forecaster.profile(minutes.slice(0, observed).map(({ peak }) => peak));
+            const forecaster = new Forecaster(model, { profile });
             forecaster.push(minutes.slice(0, observed));
             let compared = 0;
             for (let minute = observed; minute < minutes.length; minute++) {

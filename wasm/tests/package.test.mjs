@@ -105,27 +105,41 @@ test("the examples of the README type-check and run", () => {
 });
 
 test("the types are those of the values", async () => {
-    const { Study, Workflow } = await import(join(project, "node_modules/aquatope-wasm/nodejs.cjs"));
+    const { Forecaster, PoolPlanner, Study, Workflow } = await import(join(project, "node_modules/aquatope-wasm/nodejs.cjs"));
     const file = workflowText("chain3");
     const workflow = new Workflow(file);
     const study = new Study({ workflow: file });
+    const scenario = { noise: 0.1, outliers: 0.1, seed: 1, sample: 2 };
     const trials = study.ask(10);
-    for (const { id, levels } of trials) study.tell(id, workflow.simulate(levels, { noise: 0.1 }).outcome);
-    const { outcome } = workflow.simulate(trials[0].levels, { noise: 0.1 });
-    const full = {
-        workflow: JSON.parse(file), qos: 1, model: "blackbox", sampler: "qnei", confidence: 0.9, initial: 5, seed: 1,
-        baseline: { levels: trials[0].levels, outcomes: [outcome] }, effort: { mcSamples: 32, restarts: 4, rawSamples: 16 },
-    };
-    // An option that the type has and the study does not know, or the other way round, fails here.
-    new Study(full);
-    new Study({ axes: [{ min: 1, max: 2, step: 0.5, log: true }], qos: 1, sampler: "qlognei", effort: {} });
+    for (const { id, levels } of trials) study.tell(id, workflow.simulate(levels, scenario).outcome);
+    // Every option that the types know; one that the package does not know is refused.
+    const axis = { min: 1, max: 2, step: 0.5, log: true };
+    const told = { cost: 1, latency: 2, costVariance: 0.1, latencyVariance: 0.2, durations: [1, 2, 3] };
+    const effort = { mcSamples: 32, restarts: 4, rawSamples: 16 };
+    const baseline = { levels: trials[0].levels, outcomes: [told] };
+    const common = { qos: 1, model: "blackbox", sampler: "qnei", confidence: 0.9, initial: 5, seed: 1, effort };
+    const [ofWorkflow, ofAxes] = [{ ...common, workflow: JSON.parse(file), baseline }, { ...common, axes: [axis], baseline: { levels: [0], outcomes: [told] } }];
+    const studies = [ofWorkflow, ofAxes].map((options) => new Study(options));
+    studies[1].tell(studies[1].ask(1)[0].id, told);
+    const profile = Forecaster.profile([1, 3, 1, 3]);
+    const forecasting = { profile, firstMinute: 5, passes: 4, seed: 1 };
+    const forecaster = new Forecaster(readFileSync(join(here, "playground/assets/light.weights")), forecasting);
+    const minute = { invocations: 3, peak: 2, upstream: 1 };
+    forecaster.push([minute]);
+    const forecast = forecaster.forecast();
+    const pool = { memoryMb: 256, coldStart: 2, firstColdStart: 3, idleGbMinute: 1, deviations: 2, most: 9, patience: 1, step: 1 };
+    new PoolPlanner(pool).plan(forecast);
     const values = {
         "Trial[]": study.trials(), "Verdict[]": study.verdicts(), Recommendation: study.recommendation(),
-        "Belief[]": study.posterior([trials[0].levels]), WorkflowDescription: workflow.describe(), Outcome: outcome,
+        "Belief[]": study.posterior([trials[0].levels]), WorkflowDescription: workflow.describe(),
         "FunctionResources[]": workflow.resources(trials[0].levels), CriticalPath: workflow.criticalPath([1, 2, 3]),
-        Simulated: workflow.simulate(trials[0].levels), Optimum: workflow.optimum(), StudyOptions: full,
+        Simulated: workflow.simulate(trials[0].levels), Optimum: workflow.optimum(), FunctionProfile: profile, Forecast: forecast,
+        'Required<Omit<StudyOptions, "axes">>': ofWorkflow, 'Required<Omit<StudyOptions, "workflow">>': ofAxes,
+        "Required<Axis>": axis, "Required<Baseline>": baseline, "Required<Effort>": effort, "Required<Outcome>": told,
+        "Required<ScenarioOptions>": scenario, "Required<ForecasterOptions>": forecasting, "Required<Minute>": minute,
+        "Required<PoolOptions>": pool,
     };
-    const types = [...new Set(Object.keys(values).map((type) => type.replace("[]", "")))];
+    const types = [...new Set(Object.keys(values).flatMap((type) => type.match(/\b(?!Required|Omit)[A-Z]\w+/g)))];
     const samples = Object.entries(values).map(([type, value], i) => `const v${i}: ${type} = ${JSON.stringify(value)};`);
     const files = ["single1", "chain3", "ml4", "api4", "fan5", "video5", "social10"];
     const literals = files.map((name, i) => `const f${i} = ${workflowText(name).trim()} satisfies WorkflowFile & Record<string, unknown>;`);

@@ -7,8 +7,8 @@
  * - `assets/demo.csv`: the load of seed 2, functions 0 to 4, four days;
  * - `assets/light.weights`: `aquatope train --model light` on the load of seed 1, fifteen functions, fourteen days; its
  *   weight file alone, without what is those functions' own;
- * - `test/golden/forecast.json`: `aquatope forecast --stream` with that model on the shipped load, and what the targets
- *   of the core for two prices come to;
+ * - `test/golden/forecast.json`: `aquatope forecast --stream` with that model and the profiles that `aquatope train`
+ *   learns from the first day, on the shipped load, and what the targets of the core for two prices come to;
  * - `test/golden/tune.json`: `aquatope tune --json` of some runs.
  */
 
@@ -39,34 +39,31 @@ tune();
 rmSync(folder, { recursive: true });
 
 function train() {
-  const days = 14;
-  writeFileSync(join(folder, "series.csv"), series(load(1, days), every, days * 1440));
-  writeFileSync(join(folder, "functions.csv"), functions);
-  execFileSync(program, ["train", "--model", "light", "--trace", folder, "--out", folder, "--seed", "1"], { stdio: "inherit" });
-  const file = anonymous(readFileSync(join(folder, "light.aqlm")));
-  writeFileSync(join(folder, "light.aqlm"), file);
-  writeFileSync(here("assets/light.weights"), weightsOf(file));
-}
-
-/** The weight file in a model file; the layout is in `host/src/train/model_file.rs`. */
-function weightsOf(file) {
-  return file.subarray(16, 16 + file.readUInt32LE(8));
-}
-
-/** The model file with profiles of functions that nothing is known of. */
-function anonymous(file) {
-  const weights = weightsOf(file);
-  const about = JSON.parse(file.subarray(16 + weights.length).toString(), (_, value) =>
-    value?.period_correlation === undefined ? value : { mean: 0, period: 60, period_correlation: 0 },
-  );
-  const body = Buffer.concat([weights, Buffer.from(JSON.stringify(about))]);
-  const head = Buffer.from(file.subarray(0, 16));
+  const [days, model] = [14, join(folder, "light.aqlm")];
+  const others = aqlm(load(1, days), days);
+  writeFileSync(here("assets/light.weights"), others.weights);
+  // The weights of that model, and the profiles of the functions shown.
+  const { about } = aqlm(shown, OBSERVED / 1440);
+  const body = Buffer.concat([others.weights, about]);
+  const head = Buffer.from(others.head);
   head.writeUInt32LE(crc32(body), 12);
-  return Buffer.concat([head, body]);
+  writeFileSync(model, Buffer.concat([head, body]));
+}
+
+/** A light model trained on the first days of a load: the parts of its file, as `host/src/train/model_file.rs` has them. */
+function aqlm(of, days) {
+  const out = mkdtempSync(join(folder, "model-"));
+  writeFileSync(join(out, "series.csv"), series(of, every, days * 1440));
+  writeFileSync(join(out, "functions.csv"), functions);
+  execFileSync(program, ["train", "--model", "light", "--trace", out, "--train-days", days, "--out", out, "--seed", "1"], { stdio: "inherit" });
+  const file = readFileSync(join(out, "light.aqlm"));
+  const end = 16 + file.readUInt32LE(8);
+  return { head: file.subarray(0, 16), weights: file.subarray(16, end), about: file.subarray(end) };
 }
 
 function forecast() {
   const paths = ["functions.csv", "observed.csv", "split.csv"].map((name) => join(folder, name));
+  writeFileSync(paths[0], functions);
   writeFileSync(paths[1], series(shown, SHOWN, OBSERVED));
   writeFileSync(paths[2], `key,value\ntrain_end,${OBSERVED - 60}\nvalid_end,${OBSERVED}\nend,${MINUTES}\n`);
   const lines = [`HELLO 1 ${paths.join(" ")}`];

@@ -11,7 +11,7 @@ mod history;
 mod profile;
 
 pub use history::{COUNT_MINUTES, History};
-pub use profile::{LONGEST_PERIOD, Profile};
+pub use profile::{LONGEST_PERIOD, PERIOD_WINDOW, Profile};
 
 use core::fmt;
 

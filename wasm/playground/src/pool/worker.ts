@@ -83,7 +83,8 @@ async function start({ run, func, prices }: Extract<Request, { type: "replay" }>
   const { counts, peaks } = series;
   // A day to learn the daily course from, or the first half of a shorter trace.
   const from = Math.min(DAY, Math.floor(peaks.length / 2));
-  const forecaster = new Forecaster(model);
+  // What training would learn about the function from that time.
+  const forecaster = new Forecaster(model, { profile: Forecaster.profile(peaks.subarray(0, from)) });
   const planner = plannerOf(prices);
   current?.planner.free();
   const replay: Replay = { run, series, from, forecasts: [], prices, planner, targets: [] };
