@@ -1,6 +1,10 @@
 // What the benches time, wherever they run: one ask of the black box (3 trials after 30, in 8 dimensions), milliseconds.
 // `host/workflow/examples/ask.rs` is the native twin.
 
+/** Asks after which an engine has compiled well what they run: it starts with code that is made fast and runs slowly. */
+const WARM_UP = 40;
+
+/** Times of the first asks after loading (`early`, their median), and of as many after the warm-up. */
 export function timeAsk({ Study }, repetitions = 15, clock = () => performance.now()) {
     const axis = { min: 0.1, max: 4, step: 0.1, log: true };
     const study = new Study({ axes: Array(8).fill(axis), qos: 10, seed: 1 });
@@ -12,13 +16,17 @@ export function timeAsk({ Study }, repetitions = 15, clock = () => performance.n
     }
     const saved = study.snapshot();
     study.free();
-    const times = Array.from({ length: repetitions }, () => {
+    const ask = () => {
         const copy = Study.restore(saved);
         const before = clock();
         copy.ask(3);
         const time = clock() - before;
         copy.free();
         return time;
-    }).sort((a, b) => a - b);
-    return { median: times[repetitions >> 1], best: times[0] };
+    };
+    const times = (count) => Array.from({ length: count }, ask).sort((a, b) => a - b);
+    const early = times(repetitions)[repetitions >> 1];
+    times(WARM_UP);
+    const warm = times(repetitions);
+    return { early, median: warm[repetitions >> 1], best: warm[0] };
 }
