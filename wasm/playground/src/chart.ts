@@ -40,7 +40,7 @@ export interface Chart {
   x: Axis;
   y: Axis;
   marks: Mark[];
-  /** Something the marks do not show. */
+  /** Something the marks do not show, in a row of its own below the legend; an empty one keeps the place. */
   note?: string;
   legend: { kind: string; shape: Shape | "line" | "band"; text: string }[];
   height?: number;
@@ -76,7 +76,6 @@ export function draw(figure: HTMLElement, chart: Chart): void {
     ...legend.items,
     ...gridX(chart.x, across, inner),
     ...gridY(chart.y, up, inner),
-    chart.note ? svg("text", { class: "note end", x: inner.right, y: inner.top + 26 }, chart.note) : null,
     svg("g", { "clip-path": `url(#${id})` }, ...chart.marks.flatMap((mark) => drawMark(mark, across, up, inner))),
   );
   figure.querySelector("svg.chart")?.remove();
@@ -97,6 +96,7 @@ const STYLES = [
   "stroke-opacity",
   "stroke-dasharray",
   "stroke-linejoin",
+  "paint-order",
   "opacity",
   "font-family",
   "font-size",
@@ -286,7 +286,7 @@ function drawShape(shape: Shape): SVGElement {
 /** Keys from left to right in rows; text is about 6.6 units a letter. */
 function layoutLegend(chart: Chart, width: number): { items: SVGElement[]; height: number } {
   let [x, row] = [MARGIN.left, 0];
-  const items = chart.legend.map(({ kind, shape, text }) => {
+  const items: SVGElement[] = chart.legend.map(({ kind, shape, text }) => {
     const wide = 34 + 6.6 * text.length;
     if (x + wide > width && x > MARGIN.left) [x, row] = [MARGIN.left, row + 1];
     const key =
@@ -304,5 +304,6 @@ function layoutLegend(chart: Chart, width: number): { items: SVGElement[]; heigh
     x += wide;
     return item;
   });
+  if (chart.note !== undefined) items.push(svg("text", { class: "note", x: MARGIN.left, y: 14 + ++row * LEGEND_ROW }, chart.note));
   return { items, height: items.length ? (row + 1) * LEGEND_ROW : 0 };
 }

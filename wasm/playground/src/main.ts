@@ -67,6 +67,11 @@ function listen(): void {
       byId(`tab-${next}`).focus();
     });
   });
+  // The address is that of the settings: it is not to become the link's.
+  document.querySelector(".skip")?.addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
   byId("copy-link").addEventListener("click", async ({ target }) => {
     await keep();
     const button = target as HTMLButtonElement;

@@ -315,7 +315,7 @@ export class TuneView {
       description: `${shown.length} trials measured, ${anomalous.size} crossed out as anomalies, ${pending.length} pending. ${this.finding()}`,
       x: { label: "End-to-end latency (s)", range: x },
       y: { label: "Cost per invocation (price units)", range: y },
-      note: beyond ? `${beyond} slower or dearer beyond this frame` : undefined,
+      note: beyond ? `${beyond} slower or dearer beyond this frame` : "",
       marks,
       legend: [
         { kind: "trial", shape: "circle", text: "trial" },
