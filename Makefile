@@ -82,14 +82,18 @@ firmware: setup
 	@grep -v ^memory $(FIRMWARE)/microcontroller | diff - $(FIRMWARE)/native && \
 	  echo "the microcontroller's answers are the native ones, bit for bit"
 
-# The npm package, into wasm/pkg. The command line of wasm-bindgen must be of the version that Cargo.lock has.
+# The npm package, into wasm/pkg. The command line of wasm-bindgen must be of the version that Cargo.lock has; wasm-pack
+# would fetch it, and a wasm-opt of its own choice, and is not asked to.
 WASM_BINDGEN := 0.2.130
+WASM_PACK := 0.15.1
 wasm: setup
 	@command -v npm >/dev/null || { echo "installing Node"; $(call apt,nodejs npm); }
 	@wasm-bindgen --version 2>/dev/null | grep -qF $(WASM_BINDGEN) || \
 	  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 $(CARGO) install wasm-bindgen-cli --version $(WASM_BINDGEN)
+	@wasm-pack --version 2>/dev/null | grep -qF $(WASM_PACK) || \
+	  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 $(CARGO) install wasm-pack --version $(WASM_PACK) --locked
 	cd wasm && npm ci --no-progress
-	CARGO=$(CARGO) wasm/build.sh
+	wasm/build.sh
 
 # The playground, a static page: built into wasm/playground/dist and served on this machine.
 playground: playground-build
@@ -103,11 +107,14 @@ playground-test: playground-build
 	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
 	cd wasm/playground && npm test
 
-# The bindings from Rust (what `wasm-pack test --node wasm` runs) and the package in Node: the native numbers, strict
-# arguments, sizes, types, examples.
+# The bindings from Rust, in Node and in Chromium, and the package in Node: the native numbers, strict arguments, sizes, types,
+# examples.
+API_TESTS := wasm --locked --profile wasm --test api
 wasm-test: wasm
-	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner $(CARGO) test --locked --profile wasm \
-	  --target wasm32-unknown-unknown -p aquatope-wasm --test api
+	@command -v chromedriver >/dev/null || { echo "installing Chromium"; $(call apt,chromium chromium-driver); }
+	wasm-pack test --mode no-install --node $(API_TESTS)
+	WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=600 WASM_BINDGEN_TEST_DRIVER_TIMEOUT=100 \
+	  wasm-pack test --mode no-install --headless --chrome --chromedriver "$$(command -v chromedriver)" $(API_TESTS)
 	cd wasm && npm test
 
 # The figures that depend on the machine: an ask natively and in Chromium, the first paint, frames while tuning.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the npm package into wasm/pkg: two modules, each plain and with SIMD, and their glue.
+# Builds the npm package into wasm/pkg with wasm-pack: two modules, each plain and with SIMD, and their glue.
 #   aquatope_wasm    everything, for three targets: web loads the module by its address and can choose (web.js), bundler
 #                    imports the module, as webpack and Vite's plug-ins understand it (bundler.js), nodejs is CommonJS
 #                    and reads the module from disk (nodejs.cjs)
@@ -14,30 +14,29 @@ bindings=$target/wasm-bindgen
 emitted="--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
     --enable-reference-types --enable-multivalue"
 
-# build MODULE VARIANT RUSTFLAGS "CARGO FLAGS" TARGETS... makes pkg/MODULE_VARIANT.wasm and the glue.
+# build MODULE VARIANT "CARGO FLAGS" TARGETS... makes pkg/MODULE_VARIANT.wasm and the glue.
 build() {
-    local module=$1 variant=$2 rustflags=$3 flags=$4
-    shift 4
-    # shellcheck disable=SC2086
-    RUSTFLAGS=$rustflags "${CARGO:-cargo}" build --locked --profile wasm --target wasm32-unknown-unknown \
-        -p aquatope-wasm $flags
+    local module=$1 variant=$2 flags=$3
+    shift 3
     for kind in "$@"; do
-        wasm-bindgen --target "$kind" --out-dir "$bindings/$variant/$kind" --out-name "$module" \
-            "$target/wasm32-unknown-unknown/wasm/aquatope_wasm.wasm"
+        # shellcheck disable=SC2086
+        wasm-pack build --mode no-install --no-pack --no-opt --profile wasm --target "$kind" \
+            --out-dir "$bindings/$variant/$kind" --out-name "$module" -- --locked $flags
         # One module serves all targets.
         cmp "$bindings/$variant/$kind/${module}_bg.wasm" "$bindings/$variant/web/${module}_bg.wasm"
     done
     # shellcheck disable=SC2086
-    wasm-opt -O3 --strip-producers $emitted --enable-simd "$bindings/$variant/web/${module}_bg.wasm" \
+    wasm-opt -O3 --strip-producers --strip-target-features $emitted --enable-simd "$bindings/$variant/web/${module}_bg.wasm" \
         -o "pkg/${module}_$variant.wasm"
 }
 
 rm -rf pkg "$bindings"
 mkdir pkg
 for variant in bg simd_bg; do
-    [ $variant = bg ] && rustflags="" || rustflags="-C target-feature=+simd128"
-    build aquatope_wasm $variant "$rustflags" "" web bundler nodejs
-    build aquatope_study $variant "$rustflags" "--no-default-features" web
+    [ $variant = bg ] && RUSTFLAGS="" || RUSTFLAGS="-C target-feature=+simd128"
+    export RUSTFLAGS
+    build aquatope_wasm $variant "" web bundler nodejs
+    build aquatope_study $variant "--no-default-features" web
 done
 # And one glue serves the plain module and the one with SIMD.
 diff -r -x '*.wasm' "$bindings/bg" "$bindings/simd_bg"

@@ -1,5 +1,5 @@
-//! The bindings called from Rust, inside of WebAssembly: whole studies and the errors of every class. Runs in Node by
-//! `wasm-pack test --node wasm`, or what that calls: `cargo test` with `wasm-bindgen-test-runner` (Makefile, wasm-test).
+//! The bindings called from Rust, inside of WebAssembly: whole studies and the errors of every class. Runs by
+//! `wasm-pack test --node wasm`, and with `--headless --chrome` in Chromium (Makefile, wasm-test).
 #![cfg(target_arch = "wasm32")]
 
 use aquatope_wasm::{Forecaster, PoolPlanner, Study, Workflow};
