@@ -294,7 +294,7 @@ function layoutLegend(chart: Chart, width: number): { items: SVGElement[]; heigh
         ? svg("line", { class: `line ${kind}`, x1: 0, x2: 14, y1: 0, y2: 0 })
         : shape === "band"
           ? svg("rect", { class: `band ${kind}`, x: 0, y: -5, width: 14, height: 10 })
-          : svg("g", { class: `dot ${kind}`, transform: "translate(7 0)" }, drawShape(shape));
+          : svg("g", { class: `dot ${kind}`, transform: `translate(7 ${shape === "triangle" ? 6 : 0})` }, drawShape(shape));
     const item = svg(
       "g",
       { transform: `translate(${x} ${10 + row * LEGEND_ROW})` },

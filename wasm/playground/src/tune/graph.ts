@@ -63,7 +63,7 @@ function node(name: string, index: number, [x, y]: [number, number], connect?: C
     pick();
   };
   const button = connect && { role: "button", tabindex: 0, "aria-pressed": String(connect.picked === index), "data-index": index, click: pick, keydown: press };
-  const short = name.length > 15 ? `${name.slice(0, 14)}…` : name;
+  const short = name.length > 13 ? `${name.slice(0, 12)}…` : name;
   return svg(
     "g",
     { class: "node", transform: `translate(${x} ${y})`, ...button },
