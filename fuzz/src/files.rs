@@ -2,6 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+/// Removes what the targets wrote in this process.
+pub fn remove_all() {
+    let _ = std::fs::remove_dir_all(of_process());
+}
+
+fn of_process() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    parent.join(format!("aquatope-fuzz-{}", std::process::id()))
+}
+
 /// A folder of files made from fuzz input.
 pub struct Files {
     folder: PathBuf,
@@ -11,9 +22,7 @@ pub struct Files {
 impl Files {
     /// A folder whose files may have these names.
     pub fn new(target: &str, names: &'static [&'static str]) -> Self {
-        let memory = Path::new("/dev/shm");
-        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = parent.join(format!("aquatope-fuzz-{target}-{}", std::process::id()));
+        let folder = of_process().join(target);
         std::fs::create_dir_all(&folder).expect("a writable temporary folder");
         Self { folder, names }
     }

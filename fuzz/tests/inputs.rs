@@ -1,5 +1,6 @@
 //! Every target on as many inputs as it says, the same ones on every machine. An input that fails is written down.
 
+use aquatope_fuzz::files;
 use aquatope_fuzz::mutate::Inputs;
 use aquatope_fuzz::targets::{ALL, Target};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -8,7 +9,9 @@ use std::path::Path;
 
 fn main() {
     let trials = ALL.iter().map(|target| Trial::test(target.name, || inputs(target))).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    files::remove_all();
+    conclusion.exit();
 }
 
 fn inputs(target: &Target) -> Result<(), Failed> {
