@@ -597,19 +597,25 @@ struct Bent {
     /// A tenth of the invocations is slowed.
     disturbed: bool,
     baseline: bool,
+    /// The baseline was measured with one function at a time, where nothing bends durations.
+    apart: bool,
     batch: usize,
 }
 
 impl Bent {
     const fn new(noise: f64, disturbed: bool) -> Self {
-        Self { noise, disturbed, baseline: true, batch: 3 }
+        Self { noise, disturbed, baseline: true, apart: false, batch: 3 }
     }
 
-    fn world(&self, seed: u64) -> World {
+    fn world(&self, seed: u64, bend: impl Fn(&[Configuration; F]) -> [f64; F] + Copy) -> World {
         let mut world = World::new(self.noise, self.noise, false);
         world.rng = SplitMix64(seed);
         if self.baseline {
-            world.learn_baseline();
+            let top = world.top();
+            let undisturbed = Self { disturbed: false, ..*self };
+            let bend = |c: &[Configuration; F]| if self.apart { [1.0; F] } else { bend(c) };
+            let outcomes: StdVec<_> = (0..50).map(|_| undisturbed.invoke(&mut world, &top, bend)).collect();
+            assert!(world.model.learn_baseline(&world.space, &top, &outcomes));
         }
         world
     }
@@ -635,7 +641,7 @@ impl Bent {
         bend: impl Fn(&[Configuration; F]) -> [f64; F] + Copy,
     ) -> StdVec<Status> {
         let why = |seed: u64| {
-            let mut world = self.world(seed);
+            let mut world = self.world(seed, bend);
             let (mut study, mut scratch, mut rng) = (world.study(seed), scratch(), SplitMix64(seed));
             while study.trials().len() < most {
                 let ids = match study.ask(self.batch, &mut rng, &mut scratch) {
@@ -703,15 +709,18 @@ fn durations_that_follow_the_resources_upstream_are_noticed() {
 
 #[test]
 fn functions_that_compete_are_noticed() {
-    let noticed = |disturbed, by| {
-        let found = Bent::new(0.05, disturbed).given_up_within(48, compete(by));
+    let noticed = |apart, disturbed, by| {
+        let studies = Bent { apart, ..Bent::new(0.05, disturbed) };
+        let found = studies.given_up_within(48, compete(by));
         let tested = |status: &Status| matches!(status, Status::Contention { .. } | Status::Dependent { .. });
         assert!(found.iter().all(tested), "{found:?}");
         found.len()
     };
-    let half = [false, true].map(|disturbed| noticed(disturbed, 0.5));
-    let triple = noticed(false, 2.0);
-    assert!(half[0] >= 8 && half[1] >= 7 && triple >= 6, "{half:?} {triple}");
+    let half = [false, true].map(|disturbed| noticed(true, disturbed, 0.5));
+    let triple = noticed(true, false, 2.0);
+    let [together, much] = [0.5, 2.0].map(|by| noticed(false, false, by));
+    assert!(half[0] >= 8 && half[1] >= 7 && triple >= 6, "{half:?} {triple} {together} {much}");
+    assert!(together >= 4 && much >= 9, "{together} {much}");
 }
 
 /// From the hand-over on, everything comes from the black box.
@@ -726,7 +735,7 @@ fn what_was_handed_over_stays_with_the_black_box() {
         Box::new(StructuredScratch::new(Surrogates::<N, D, PATHS>::new()));
     for (baseline, batch) in [(true, 3), (false, 6), (true, 6), (false, 16)] {
         let studies = Bent { baseline, batch, ..Bent::new(0.05, false) };
-        let mut world = studies.world(1);
+        let mut world = studies.world(1, follow(0.5));
         let World { space, model, .. } = &world;
         let (graph, black_box) = (model.workflow.clone(), BlackBox::new(config));
         let mut real = Real::new(graph, model.prices, &model.resources, space, black_box).unwrap();
