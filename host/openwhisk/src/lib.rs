@@ -2,7 +2,7 @@
 //!
 //! [`event`] decodes the topic `events`. [`rest::Client`] speaks the public REST interface. [`controller`] and [`invoker`]
 //! are the operators' side: the runtimes endpoint of pull request 4790, stem cells and the pools of the
-//! function-pulling engine. [`manifest`] edits a runtimes manifest. Nothing here decides anything, keeps state or reads
+//! function-pulling engine. [`manifest`] edits a runtimes manifest. [`subjects`] sets limits in CouchDB. Nothing here decides anything, keeps state or reads
 //! a clock.
 //!
 //! Secrets are held in [`credentials::Secret`], which no `Debug` or error text shows.
@@ -19,3 +19,4 @@ pub mod manifest;
 pub mod records;
 pub mod rest;
 mod size;
+pub mod subjects;

@@ -36,6 +36,12 @@ impl Action {
         self.exec.get("kind").and_then(Value::as_str).unwrap_or("unknown")
     }
 
+    /// Whether each of its runs is a run of a whole workflow: a sequence, or a composition by its conductor.
+    pub fn is_workflow(&self) -> bool {
+        let yes = |annotation: &Value| annotation["key"] == "conductor" && annotation["value"] != false;
+        self.kind() == "sequence" || self.annotations.as_array().into_iter().flatten().any(yes)
+    }
+
     /// The names of a sequence's components, in order, without the leading slash; none for other kinds.
     pub fn components(&self) -> Vec<&str> {
         let components = self.exec.get("components").and_then(Value::as_array);

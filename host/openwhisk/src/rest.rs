@@ -72,7 +72,7 @@ pub enum Invoked {
         /// The activation.
         id: String,
     },
-    /// It ran; [`Record::status`] says whether it succeeded (200) or failed (502).
+    /// It ran; [`Record::status`] says whether it succeeded (200) or failed (502; 500 when the platform is to blame).
     Finished(Box<Record>),
 }
 
@@ -85,6 +85,11 @@ impl Client {
         transport: &Transport,
     ) -> Result<Self, RestError> {
         Ok(Self { http: Http::new(base, credentials, transport)?, namespace: namespace.to_owned() })
+    }
+
+    /// A client for another namespace of the same platform, with the same credentials.
+    pub fn with_namespace(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
     /// The first page ([`PAGE`] rows) of the activations selected, newest first, without results and logs.
@@ -166,6 +171,12 @@ impl Client {
         let body = Some(Body::Json(parameters.clone()));
         let request = Request { query: &query, body, patience, ..Request::default() };
         invoked(self.send(Method::POST, &path("actions", name), request).await?)
+    }
+
+    /// The namespaces the credentials are for; `_` stands for the first.
+    pub async fn namespaces(&self) -> Result<Vec<String>, RestError> {
+        let path = ["api", "v1", "namespaces"];
+        self.http.send(Method::GET, Request { path: &path, ..Request::default() }).await?.json()
     }
 
     /// What the namespace may do.
@@ -252,8 +263,8 @@ fn invoked(reply: Reply) -> Result<Invoked, RestError> {
             let id = id.ok_or_else(|| unexpected(&reply.at, "`activationId` is missing".into()))?;
             Ok(Invoked::Accepted { id: id.to_owned() })
         }
-        // An action that failed; a proxy's 502 has no record in it.
-        502 => match serde_json::from_slice(&reply.body) {
+        // An action, or the platform while it ran one, failed; a proxy's 502 and a controller's 500 have no record in them.
+        500 | 502 => match serde_json::from_slice(&reply.body) {
             Ok(record) => Ok(Invoked::Finished(record)),
             Err(_) => Err(reply.refusal()),
         },
@@ -292,6 +303,8 @@ mod tests {
         let body = r#"{"activationId":"0f","name":"a","start":1,"response":{"status":"application error"}}"#;
         let Invoked::Finished(record) = invoked(reply(502, body)).unwrap() else { panic!("a record") };
         assert_eq!(record.status(), crate::event::Status::ApplicationError);
+        assert!(matches!(invoked(reply(500, body)).unwrap(), Invoked::Finished(_)));
+        assert!(invoked(reply(500, r#"{"error":"Internal","code":"x"}"#)).unwrap_err().is_transient());
         let error = invoked(reply(502, "<html>Bad Gateway</html>")).unwrap_err();
         assert!(error.is_transient());
         assert_eq!(

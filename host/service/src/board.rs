@@ -150,6 +150,10 @@ pub struct Workflow {
     pub trials: usize,
     /// Trials in all.
     pub budget: usize,
+    /// What production had when the search began, in words, once it ended.
+    pub today: Option<String>,
+    /// What was measured in its stead, which differs where the space does not have it.
+    pub measured: Option<String>,
     /// The recommended configuration in words, once there is one.
     pub recommendation: Option<String>,
     /// Its expected cost and latency (s).

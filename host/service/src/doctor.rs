@@ -162,13 +162,13 @@ impl Report {
             } else {
                 0
             };
-            let tuning = if config.workflow.iter().any(|workflow| workflow.tune) { 60 } else { 0 };
-            let ours = u64::from(warm + tuning);
+            let tuned = config.workflow.iter().filter(|workflow| workflow.tune);
+            let ours = u64::from(warm) + tuned.map(|workflow| u64::from(workflow.per_minute)).sum::<u64>();
             let what = format!("limits: {per_minute} invocations a minute, {ours} of them may be ours");
             if 2 * ours > per_minute {
                 self.doubtful(
                     what,
-                    "raise invocationsPerMinute of the namespace, or lower actuator.warm_up_per_minute",
+                    "raise invocationsPerMinute of the namespace, or lower actuator.warm_up_per_minute and workflow.per_minute",
                 );
             } else {
                 self.well(what);

@@ -6,6 +6,7 @@ use aquatope_openwhisk::controller::Controller;
 use aquatope_openwhisk::credentials::{Credentials, Secret};
 use aquatope_openwhisk::invoker::Invoker;
 use aquatope_openwhisk::rest::{Client, Transport};
+use aquatope_openwhisk::subjects::Subjects;
 use aquatope_workflow::fault::Fault;
 
 use crate::config::{Config, Secrets};
@@ -41,6 +42,15 @@ pub(crate) fn controller(config: &Config, secrets: &Secrets) -> Result<Controlle
     )?;
     Controller::new(controller_url(config)?, credentials, &transport(config))
         .map_err(|error| setup("openwhisk.controller_url", &error))
+}
+
+/// The subjects in CouchDB.
+pub(crate) fn subjects(config: &Config, secrets: &Secrets) -> Result<Subjects, Fault> {
+    let actuator = &config.actuator;
+    let credentials =
+        credentials(secrets.couchdb.as_ref(), "AQUATOPE_COUCHDB_AUTH", "actuator.couchdb_auth_file")?;
+    Subjects::new(&actuator.couchdb_url, &actuator.subjects_database, credentials, &transport(config))
+        .map_err(|error| setup("actuator.couchdb_url", &error))
 }
 
 /// The invokers' own servers.

@@ -35,7 +35,7 @@ use crate::platform::{self, fault};
 use crate::share::{Shard, Share, Term};
 use crate::source::kafka::Opener;
 use crate::source::{
-    Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka,
+    Duty, Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka,
 };
 use crate::store::Store;
 use crate::train::{MINUTES, MODEL, Model, Schedule, Trainer, select};
@@ -360,17 +360,23 @@ impl Opener for Shards {
 }
 
 /// Tune while this instance acts; a search goes on where it was left.
-async fn on_duty(tuning: Tuning, ingest: SharedStatus) {
-    let until = async |acts: bool| {
-        while ingest.get().duty.acts() != acts {
+pub(crate) async fn on_duty(tuning: Tuning, ingest: SharedStatus) {
+    let lost = async || {
+        while ingest.get().duty.acts() {
             tokio::time::sleep(DUTY).await;
         }
     };
     loop {
-        until(true).await;
+        let duty = ingest.get().duty;
+        if !duty.acts() {
+            let another = duty == Duty::Another;
+            tuning.off_duty(if another { "another instance is on duty" } else { "not on duty yet" });
+            tokio::time::sleep(DUTY).await;
+            continue;
+        }
         tokio::select! {
             () = tuning.run() => return,
-            () = until(false) => {}
+            () = lost() => {}
         }
     }
 }
@@ -422,7 +428,7 @@ impl Planning {
         });
         let planner =
             Planner::new(plan_config(config), Managed::new(config.pool.functions.clone()), upstream.clone());
-        let approvals = tunings.iter().map(|of| (of.name().to_owned(), Arc::clone(&of.approved)));
+        let approvals = tunings.iter().map(|of| (of.name().to_owned(), Arc::clone(&of.approval)));
         Ok(Self {
             planner,
             trainer: Arc::clone(&shards.trainer),
@@ -452,7 +458,8 @@ impl Planning {
         let functions = restored.functions.len();
         write(&self.board).forget(self.shard);
         for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
-            self.learn(id, &info);
+            self.saw(&info);
+            self.planner.add(id, info.clone());
             write(&self.board).function(self.shard.global(id)).info = info;
         }
         let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
@@ -482,9 +489,8 @@ impl Planning {
         Ok(())
     }
 
-    fn learn(&mut self, id: FunctionId, info: &FunctionInfo) {
+    fn saw(&mut self, info: &FunctionInfo) {
         self.first = Some(self.first.map_or(info.first, |first| first.min(info.first)));
-        self.planner.add(id, info.clone());
     }
 
     fn adopt(&mut self, model: Model) -> Result<(), String> {
@@ -516,9 +522,14 @@ impl Planning {
                 continue;
             };
             let Some(report) = report else { break };
+            if let Some(Err(error)) = workflows.try_join_next() {
+                // Whoever watches over the process starts it again; a search goes on where it was.
+                tracing::error!(%error, "the tuning of a workflow ended");
+                break;
+            }
             let began = Instant::now();
-            for (id, info) in &report.functions {
-                self.learn(*id, info);
+            for (_, info) in &report.functions {
+                self.saw(info);
             }
             let plan = self.planner.plan(&report);
             let took_ms = began.elapsed().as_secs_f64() * 1e3;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aquatope_core::activation::FunctionId;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::actuate::Wants;
 use crate::store::Store;
+use crate::workflows::Approval;
 
 /// One shard, out of how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ struct One {
     /// Since when they are wanted.
     since: Instant,
     /// The workflows that are tuned, by name, to be approved.
-    approvals: HashMap<String, Arc<Notify>>,
+    approvals: HashMap<String, Arc<Approval>>,
 }
 
 /// A plan that has not been acted for by then is of a process that was paused, and out of date.
@@ -86,7 +87,7 @@ impl Share {
         self: &Arc<Self>,
         shard: Shard,
         store: Arc<Store>,
-        approvals: HashMap<String, Arc<Notify>>,
+        approvals: HashMap<String, Arc<Approval>>,
     ) -> Term {
         let mut held = self.held();
         held.terms += 1;
@@ -101,7 +102,7 @@ impl Share {
     }
 
     /// What approves of the workflow's configuration, if it is tuned here.
-    pub(crate) fn approval(&self, workflow: &str) -> Option<Arc<Notify>> {
+    pub(crate) fn approval(&self, workflow: &str) -> Option<Arc<Approval>> {
         self.held().shards.values().find_map(|one| one.approvals.get(workflow).cloned())
     }
 

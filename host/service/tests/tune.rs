@@ -1,21 +1,23 @@
 //! Tuning against the stand-in: what is found, what troubles do, what production sees of it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::records::{Limits, Record};
 use aquatope_openwhisk::rest::{Client, Selection, Transport};
 use aquatope_service::tune::{
-    Change, Finished, Guard, Keep, Pace, Patient, Problem, Promise, Resources, Settings, TrialState,
-    TuneError, Verdict, WARM_UP, is_clone, tune,
+    ActionChange, Change, Finished, Guard, Keep, Pace, Patient, Problem, Promise, Resources, Settings,
+    TrialState, TuneError, Verdict, WARM_UP, is_clone, tune,
 };
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Config, Model};
-use aquatope_standin::faults::Faults;
+use aquatope_standin::faults::{Faults, Refused};
 use aquatope_workflow::space::Point;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde_json::json;
+use tokio::sync::Notify;
 
 const FUNCTIONS: [&str; 3] = ["split", "img/left", "img/right"];
 
@@ -68,6 +70,7 @@ async fn start(config: Config) -> (Standin, Patient) {
         longest_retry: wait,
         poll: wait,
         record: Duration::from_secs(60),
+        invocation: Duration::ZERO,
         watch: wait,
     };
     (standin, Patient { client, pace })
@@ -81,6 +84,36 @@ impl Keep for Memory {
     fn save(&self, bytes: &[u8]) -> Result<(), String> {
         self.0.lock().unwrap().push(bytes.to_vec());
         Ok(())
+    }
+}
+
+/// Keeps so many states and refuses all further ones, of which it tells.
+struct Mortal {
+    kept: Arc<Memory>,
+    left: AtomicUsize,
+    dead: Notify,
+}
+
+impl Keep for Mortal {
+    fn save(&self, bytes: &[u8]) -> Result<(), String> {
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return self.kept.save(bytes);
+        }
+        self.dead.notify_one();
+        Err("killed".into())
+    }
+}
+
+/// Longer than anything takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Waits for `condition`.
+async fn until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "it never came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -187,30 +220,93 @@ async fn a_run_that_is_dropped_anywhere_loses_no_finished_trial() {
     let problem = problem(Settings { trials: 6, samples: 1, profile: 0, ..Settings::default() });
     let (_standin, platform) = start(config(models())).await;
     let whole = tuned(&platform, &problem).await.unwrap();
-    let keep = Arc::new(Memory::default());
+    let kept = Arc::new(Memory::default());
     let mut finished = 0;
-    for kill_after_ms in [5, 20, 40, 60, 100, u64::MAX] {
-        let saved = keep.0.lock().unwrap().last().cloned();
-        let keep: Arc<dyn Keep> = keep.clone();
-        let mut seen = finished;
+    for saves in [1, 2, 3, 4, 5, usize::MAX] {
+        let saved = kept.0.lock().unwrap().last().cloned();
+        let mortal = Arc::new(Mortal { kept: kept.clone(), left: saves.into(), dead: Notify::new() });
+        let keep: Arc<dyn Keep> = mortal.clone();
         let see = |progress: &aquatope_service::tune::Progress| {
-            assert!(progress.finished > finished || finished == 0, "a finished trial was lost");
-            seen = progress.finished;
+            assert_eq!(progress.finished, finished + 1, "a finished trial was lost, or measured again");
+            finished = progress.finished;
         };
-        let run = tune(&platform, &problem, saved, &keep, see);
-        if let Ok(result) = tokio::time::timeout(Duration::from_millis(kill_after_ms), run).await {
-            assert_eq!(result.unwrap(), whole);
+        tokio::select! {
+            biased;
+            () = mortal.dead.notified() => {}
+            result = tune(&platform, &problem, saved, &keep, see) => assert_eq!(result.unwrap(), whole),
         }
-        finished = seen;
+        // One is kept before a trial is run, and one after it.
+        assert!(kept.0.lock().unwrap().len() >= 2 * finished);
     }
+    assert_eq!(finished, 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_not_taken_for_a_failed_trial_and_no_clone_stays_behind() {
+    let problem = problem(Settings { trials: 6, samples: 1, profile: 0, ..Settings::default() });
+    let (_standin, platform) = start(config(models())).await;
+    let whole = tuned(&platform, &problem).await.unwrap();
+    let refuse = |method, path: &str, status| Refused { method, path: path.into(), status };
+    // A key that is revoked, rights that are taken away, a clone that somebody deletes.
+    for refused in [
+        refuse("", "", 401),
+        refuse("PUT", "split__aquatope_album", 403),
+        refuse("POST", "img/left__aquatope_album", 404),
+    ] {
+        let (standin, platform) = start(config(models())).await;
+        let keep = Arc::new(Memory::default());
+        let as_keep: Arc<dyn Keep> = keep.clone();
+        let refusing = Faults { refused: vec![refused], ..Faults::default() };
+        let see = |progress: &aquatope_service::tune::Progress| {
+            if progress.finished == 3 {
+                standin.set_faults(refusing.clone());
+            }
+        };
+        let error = tune(&platform, &problem, None, &as_keep, see).await.unwrap_err();
+        assert!(matches!(error, TuneError::Rest(_)), "{error}");
+        standin.set_faults(Faults::default());
+        let saved = keep.0.lock().unwrap().last().cloned();
+        let resumed = tune(&platform, &problem, saved, &as_keep, |_| {}).await.unwrap();
+        assert_eq!(resumed, whole);
+    }
+    // The clean-up is refused: the next start makes up for it.
+    let (standin, platform) = start(config(models())).await;
+    let keep = Arc::new(Memory::default());
+    let as_keep: Arc<dyn Keep> = keep.clone();
+    let refused = vec![refuse("DELETE", "img/left__aquatope_album", 403)];
+    standin.set_faults(Faults { refused, ..Faults::default() });
+    let error = tune(&platform, &problem, None, &as_keep, |_| {}).await.unwrap_err();
+    assert!(matches!(error, TuneError::Rest(_)), "{error}");
+    assert_eq!(clones(&platform).await, ["img/left__aquatope_album"], "the others are deleted all the same");
+    standin.set_faults(Faults::default());
+    let saved = keep.0.lock().unwrap().last().cloned();
+    assert_eq!(tune(&platform, &problem, saved, &as_keep, |_| {}).await.unwrap(), whole);
+    assert!(clones(&platform).await.is_empty());
+}
+
+/// The clones there are.
+async fn clones(platform: &Patient) -> Vec<String> {
+    let mut clones = Vec::new();
+    for name in FUNCTIONS.map(|name| format!("{name}__aquatope_album")) {
+        if platform.client.action(&name, false).await.unwrap().is_some() {
+            clones.push(name);
+        }
+    }
+    clones
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn throttling_costs_time_and_no_trials() {
     let limited = Config { per_minute: 10, concurrent: 2, ..config(models()) };
     let (standin, platform) = start(limited).await;
+    standin.set_faults(Faults { throttled: true, ..Faults::default() });
     let problem = problem(Settings { trials: 5, samples: 1, profile: 0, ..Settings::default() });
-    let finished = tuned(&platform, &problem).await.unwrap();
+    let throttled = async {
+        until(|| standin.with(|platform| platform.counts().throttled >= 3)).await;
+        standin.set_faults(Faults::default());
+    };
+    let (finished, ()) = tokio::join!(tuned(&platform, &problem), throttled);
+    let finished = finished.unwrap();
     assert_eq!(finished.trials.len(), 5);
     assert!(
         finished.trials.iter().all(|trial| matches!(trial.state, TrialState::Complete { .. })),
@@ -261,7 +357,7 @@ async fn what_failed_for_want_of_memory_is_not_tried_again() {
         let memory = trial.resources.iter().map(|resources| resources.memory_mb);
         match &trial.state {
             TrialState::Failed(reason) => {
-                assert!(reason.contains("out of memory"), "{reason}");
+                assert!(reason.contains("action developer error: activation "), "{reason}");
                 let function = FUNCTIONS.iter().position(|name| reason.starts_with(name)).unwrap();
                 let given = trial.resources[function].memory_mb;
                 assert!(given < 1024 && given > least[function], "as little was tried before");
@@ -320,7 +416,7 @@ async fn a_workflow_that_fails_today_is_not_tuned_and_leaves_no_clone() {
     let (_standin, platform) = start(config(failing)).await;
     let error = tuned(&platform, &problem(Settings::default())).await.unwrap_err();
     assert!(matches!(error, TuneError::Baseline { .. }), "{error}");
-    assert!(error.to_string().contains("split__aquatope_album: application error: "), "{error}");
+    assert!(error.to_string().contains("split__aquatope_album: application error: activation "), "{error}");
     for name in FUNCTIONS {
         assert_eq!(platform.client.action(&format!("{name}__aquatope_album"), false).await.unwrap(), None);
     }
@@ -349,6 +445,30 @@ async fn cores_are_searched_for_where_the_platform_has_such_a_limit() {
     assert_eq!(action.limits.cpu, finished.recommended.resources[0].cpu);
     assert_eq!(change.roll_back(&platform).await.unwrap().left, Vec::<String>::new());
     assert_eq!(platform.client.action("split", false).await.unwrap().unwrap().limits.cpu, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_platform_that_keeps_no_cores_is_found_out_and_its_changes_are_taken_back() {
+    let (_standin, platform) = start(config(models())).await;
+    let problem = problem(Settings { cpu_limits: true, ..Settings::default() });
+    let error = tuned(&platform, &problem).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("workflow album: cpu_limits: the platform does not keep limits.cpu;"),
+        "{error}"
+    );
+    assert!(clones(&platform).await.is_empty());
+    let wanted = [Resources { memory_mb: 512, cpu: Some(2.0) }; 3];
+    let error = Change::plan(&platform, &problem, &wanted).await.unwrap_err().to_string();
+    assert!(error.contains("function split: has no limits.cpu"), "{error}");
+    // A change that was planned when the platform had them.
+    let limits = |memory_mb, cpu| Limits { cpu: Some(cpu), ..Limits::memory(memory_mb) };
+    let (name, from, to) = ("split".into(), limits(1024, 1.0), limits(512, 2.0));
+    let change = Change { actions: vec![ActionChange { name, from, to }] };
+    let error = change.apply(&platform).await.unwrap_err().to_string();
+    assert!(error.starts_with("action split: was to get "), "{error}");
+    assert_eq!(memory_of_production(&platform).await, [512, 1024, 1024]);
+    assert_eq!(change.roll_back(&platform).await.unwrap().left, Vec::<String>::new());
+    assert_eq!(memory_of_production(&platform).await, [1024; 3]);
 }
 
 #[test]
@@ -386,7 +506,9 @@ async fn memory_of_production(platform: &Patient) -> Vec<u32> {
 async fn judged(standin: &Standin, platform: &Patient, qos_s: f64) -> Verdict {
     let promise = Promise { runs: 32, ..Promise::new(qos_s) };
     let mut guard = Guard::new("album", standin.now_ms(), promise);
+    let began = Instant::now();
     loop {
+        assert!(began.elapsed() < PATIENCE, "{:?}", guard.counts());
         standin.with(|platform| platform.load("album", None)).unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
         match guard.look(platform, standin.now_ms()).await.unwrap() {
@@ -394,6 +516,18 @@ async fn judged(standin: &Standin, platform: &Patient, qos_s: f64) -> Verdict {
             verdict => return verdict,
         }
     }
+}
+
+/// Runs of the whole workflow, a millisecond between them; returns when their records can be read and are listed.
+async fn run_albums(standin: &Standin, platform: &Patient, runs: usize) {
+    let mut ids = Vec::new();
+    for _ in 0..runs {
+        ids.push(standin.with(|platform| platform.load("album", None)).unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    until(|| standin.with(|platform| ids.iter().all(|id| platform.run(id).is_some()))).await;
+    // A list is brought up to date after it is read.
+    platform.client.activations(&Selection::default()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -424,29 +558,19 @@ async fn a_change_is_applied_and_kept_or_taken_back() {
 async fn runs_before_the_containers_are_warm_again_do_not_count_and_the_rest_counts_once() {
     let (standin, platform) = start(config(models())).await;
     let promise = Promise { runs: 1 << 20, ..Promise::new(60.0) };
-    let changed_ms = standin.now_ms();
+    run_albums(&standin, &platform, 20).await;
+    // All of these began within the warm-up.
+    let changed_ms = standin.now_ms() - WARM_UP.as_millis() as i64;
     let mut guard = Guard::new("album", changed_ms, promise);
-    for _ in 0..20 {
-        standin.with(|platform| platform.load("album", None)).unwrap();
-    }
-    let warm_ms = changed_ms + WARM_UP.as_millis() as i64;
-    while standin.now_ms() <= warm_ms {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(|| standin.now_ms() > changed_ms + WARM_UP.as_millis() as i64).await;
     assert_eq!(guard.look(&platform, standin.now_ms()).await.unwrap(), Verdict::Watching);
     assert_eq!(guard.counts(), (0, 0));
     // More than two pages of the list.
-    for _ in 0..450 {
-        standin.with(|platform| platform.load("album", None)).unwrap();
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    run_albums(&standin, &platform, 450).await;
+    for _ in 0..2 {
+        assert_eq!(guard.look(&platform, standin.now_ms()).await.unwrap(), Verdict::Watching);
+        assert_eq!(guard.counts().0, 450);
     }
-    let began = std::time::Instant::now();
-    while guard.counts().0 < 450 {
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", guard.counts());
-        guard.look(&platform, standin.now_ms()).await.unwrap();
-    }
-    guard.look(&platform, standin.now_ms()).await.unwrap();
-    assert_eq!(guard.counts().0, 450);
     // It stops where it has seen enough, and at the oldest: later runs do not matter.
     let mut enough = Guard::new("album", changed_ms, Promise { runs: 16, ..promise });
     assert_eq!(enough.look(&platform, standin.now_ms()).await.unwrap(), Verdict::Kept);

@@ -45,6 +45,9 @@ async fn answer(State(shared): State<Shared>, request: Request<Body>) -> Respons
         return refused(Refusal::new(500, "There was an internal server error."));
     }
     let (parts, body) = request.into_parts();
+    if let Some(status) = faults.refusal(parts.method.as_str(), &segments(&parts.uri).join("/")) {
+        return refused(Refusal::new(status, "It was to be refused."));
+    }
     let payload = shared.lock().platform.config().payload;
     let Ok(body) = to_bytes(body, payload).await else {
         return refused(Refusal::new(413, format!("The request entity is larger than {payload} bytes.")));
@@ -68,6 +71,11 @@ impl Asked {
             ["config", "runtime"] if self.method == Method::POST => self.post_runtimes(shared),
             [invoker, rest @ ..] if invoker.strip_prefix("invoker").is_some_and(is_number) => {
                 self.invoker(shared, invoker, rest)
+            }
+            ["api", "v1", "namespaces"] if self.method == Method::GET => {
+                let config = shared.lock().platform.config().clone();
+                self.authorise(&config.subject)?;
+                Ok(ok(&json!([config.namespace])))
             }
             ["api", "v1", "namespaces", namespace, rest @ ..] => {
                 self.namespace(shared, namespace, rest).await

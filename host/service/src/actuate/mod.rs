@@ -3,7 +3,6 @@
 //! Every back-end says what it can do ([`Capabilities`]); none is ever told to go below what is busy. [`Runner`] applies
 //! the newest plan, rate limited, tries again with growing pauses when a call fails, and shows it.
 
-mod couchdb;
 mod keep_count;
 mod runner;
 mod spares;
@@ -14,6 +13,7 @@ pub use runner::Runner;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use aquatope_workflow::fault::Fault;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,31 @@ pub struct Applied {
     pub calls: u32,
     /// What an operator should know, though nothing failed.
     pub remarks: Vec<String>,
+    /// What failed, if anything did, and is to be tried again soon.
+    pub failure: Option<String>,
+}
+
+impl Applied {
+    /// Tells failures together.
+    fn with_failures(mut self, failures: &[String]) -> Self {
+        self.failure = match failures {
+            [] => None,
+            [only] => Some(only.clone()),
+            [first, rest @ ..] => Some(format!("{first} (and {} more)", rest.len())),
+        };
+        self
+    }
+}
+
+impl From<String> for Applied {
+    fn from(failure: String) -> Self {
+        Self { failure: Some(failure), ..Self::default() }
+    }
+}
+
+/// Whether the last change is too recent for another one. Plans come at a minute's distance, give or take a little.
+fn too_soon(changed: Option<Instant>, min_interval: Duration) -> bool {
+    changed.is_some_and(|changed| changed.elapsed().mul_f64(1.1) < min_interval)
 }
 
 /// Where invocations of our own are reported, so that they are not taken for load.
@@ -115,6 +140,8 @@ pub(crate) enum BackEnd {
     StemCells(Box<StemCells>),
     WarmUp(Box<WarmUp>),
     KeepCount(Box<KeepCount>),
+    #[cfg(test)]
+    Scripted(runner::Script),
 }
 
 impl BackEnd {
@@ -139,6 +166,8 @@ impl BackEnd {
             Self::StemCells(back_end) => back_end.name(),
             Self::WarmUp(_) => "warm-up",
             Self::KeepCount(_) => "keep-count",
+            #[cfg(test)]
+            Self::Scripted(_) => "scripted",
         }
     }
 
@@ -163,16 +192,31 @@ impl BackEnd {
                 initialised: true,
                 shrinks: true,
             },
+            #[cfg(test)]
+            Self::Scripted(_) => nothing,
+        }
+    }
+
+    /// Another instance may have acted meanwhile: what was set before is not known any more.
+    pub(crate) fn forget(&mut self) {
+        match self {
+            Self::DryRun | Self::WarmUp(_) => {}
+            Self::StemCells(back_end) => back_end.forget(),
+            Self::KeepCount(back_end) => back_end.forget(),
+            #[cfg(test)]
+            Self::Scripted(script) => script.forgotten = true,
         }
     }
 
     /// Bring the platform towards `wants`. Calling it again with the same is harmless.
-    pub(crate) async fn apply(&mut self, wants: &Wants) -> Result<Applied, String> {
+    pub(crate) async fn apply(&mut self, wants: &Wants) -> Applied {
         match self {
-            Self::DryRun => Ok(Applied::default()),
-            Self::StemCells(back_end) => back_end.apply(wants).await,
-            Self::WarmUp(back_end) => back_end.apply(wants).await,
+            Self::DryRun => Applied::default(),
+            Self::StemCells(back_end) => back_end.apply(wants).await.unwrap_or_else(Applied::from),
+            Self::WarmUp(back_end) => back_end.apply(wants).await.unwrap_or_else(Applied::from),
             Self::KeepCount(back_end) => back_end.apply(wants).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.apply(wants),
         }
     }
 }

@@ -16,7 +16,7 @@ use aquatope_openwhisk::rest::Client;
 use aquatope_workflow::fault::Fault;
 
 use super::spares::spares;
-use super::{Applied, Wants};
+use super::{Applied, Wants, too_soon};
 use crate::config::{Config, Secrets};
 use crate::platform;
 
@@ -24,16 +24,25 @@ pub(crate) struct StemCells {
     destination: Destination,
     /// What the platform was started with.
     original: Manifest,
-    /// What it has now; nothing when that is not known, as after a restart.
+    /// What it has now; nothing when that is not known, as after a restart. A controller is told again after [`REFRESH`].
     current: Option<Manifest>,
     /// Pairs of kind and memory that we may set.
     managed: BTreeSet<(String, u32)>,
-    invokers: Option<u32>,
-    /// To count invokers.
-    client: Option<Client>,
+    invokers: Invokers,
     min_interval: Duration,
     changed: Option<Instant>,
 }
+
+/// How many invokers there are.
+enum Invokers {
+    Configured(u32),
+    /// As many as the controller says are up.
+    Asked(Client),
+}
+
+/// Invokers that were restarted have their initial counts: what a controller was told is told again after this long. It
+/// costs the idle stem cells, which are rebuilt.
+const REFRESH: Duration = Duration::from_secs(3600);
 
 enum Destination {
     File(PathBuf),
@@ -63,8 +72,10 @@ impl StemCells {
             original,
             current,
             managed,
-            invokers: actuator.invokers,
-            client: platform::controller_client(config, secrets).ok(),
+            invokers: match actuator.invokers {
+                Some(invokers) => Invokers::Configured(invokers),
+                None => Invokers::Asked(platform::controller_client(config, secrets)?),
+            },
             min_interval: Duration::from_secs_f64(actuator.min_interval_s),
             changed: None,
         })
@@ -81,9 +92,10 @@ impl StemCells {
         let invokers = self.count_invokers().await?;
         let mut applied = Applied::default();
         let manifest = self.manifest(wants, invokers, &mut applied.remarks);
-        // Plans come at a minute's distance, give or take a little.
-        let early = self.changed.is_some_and(|changed| changed.elapsed().mul_f64(1.1) < self.min_interval);
-        if self.current.as_ref() == Some(&manifest) || early {
+        let controller = matches!(self.destination, Destination::Controller(_));
+        let old = controller && self.changed.is_some_and(|changed| changed.elapsed() >= REFRESH);
+        let known = self.current.as_ref() == Some(&manifest) && !old;
+        if known || too_soon(self.changed, self.min_interval) {
             return Ok(applied);
         }
         let now = Instant::now();
@@ -100,6 +112,14 @@ impl StemCells {
         self.changed = Some(now);
         applied.calls = 1;
         Ok(applied)
+    }
+
+    /// Another instance may have changed it. A file stays what it was: writing it again would roll it out again.
+    pub(super) fn forget(&mut self) {
+        self.current = match &self.destination {
+            Destination::File(output) => read_manifest(output).ok(),
+            Destination::Controller(_) => None,
+        };
     }
 
     /// The manifest with the stem cells of every managed pair.
@@ -124,11 +144,9 @@ impl StemCells {
     }
 
     async fn count_invokers(&self) -> Result<u32, String> {
-        if let Some(invokers) = self.invokers {
-            return Ok(invokers);
-        }
-        let Some(client) = &self.client else {
-            return Err("the number of invokers is not known; set actuator.invokers".to_owned());
+        let client = match &self.invokers {
+            Invokers::Configured(invokers) => return Ok(*invokers),
+            Invokers::Asked(client) => client,
         };
         let states =
             client.invokers().await.map_err(|error| format!("{error} (or set actuator.invokers)"))?;
@@ -153,4 +171,60 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatope_openwhisk::credentials::Secret;
+    use aquatope_standin::Standin;
+
+    use super::*;
+    use crate::actuate::Wanted;
+    use crate::config::ActuatorKind;
+
+    fn wants(containers: u32) -> Wants {
+        let (name, namespace, kind) = ("guest/f".into(), "guest".into(), "python:3".into());
+        let wanted =
+            Wanted { name, namespace, kind, memory_mb: 256, containers, busy: 0, warm: 0, cold_start_ms: 0 };
+        Wants { minute: 1, functions: vec![wanted], share: None }
+    }
+
+    #[tokio::test]
+    async fn counts_are_posted_when_they_differ_or_may_have_been_changed() {
+        let text = r#"{"runtimes":{"python":[{"kind":"python:3","default":true,"stemCells":[{"initialCount":1,"memory":"256 MB"}]}]}}"#;
+        let manifest = Manifest::parse(text).unwrap();
+        let platform = aquatope_standin::config::Config { manifest, ..Default::default() };
+        let standin = Standin::start(platform, 1000.0, 0, |_| {}).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runtimes.json");
+        std::fs::write(&path, text).unwrap();
+        let mut config = Config::default();
+        config.openwhisk.url = standin.url();
+        config.actuator.kind = ActuatorKind::Runtimes;
+        config.actuator.manifest = Some(path);
+        config.actuator.min_interval_s = 0.0;
+        let mut secrets = Secrets {
+            controller: Some(Secret::new("controller.user:controller.pass")),
+            ..Secrets::default()
+        };
+        // Nobody says how many invokers there are, and the key to ask for them is missing.
+        assert_eq!(StemCells::new(&config, &secrets).err().unwrap().at, "openwhisk.auth_file");
+        secrets.openwhisk = Some(Secret::new("user:key"));
+        let mut stem_cells = StemCells::new(&config, &secrets).unwrap();
+        assert_eq!(stem_cells.apply(&wants(7)).await.unwrap(), Applied { calls: 1, ..Applied::default() });
+        // Seven over the two invokers there are.
+        for invoker in 0..2 {
+            let count = |platform: &mut aquatope_standin::platform::Platform| {
+                let ready: u32 = platform.stem_cells(invoker).iter().map(|(_, count)| count).sum();
+                ready + platform.stem_cells_in_creation(invoker)
+            };
+            assert_eq!(standin.with(count), 4);
+        }
+        assert_eq!(stem_cells.apply(&wants(7)).await.unwrap().calls, 0);
+        stem_cells.forget();
+        assert_eq!(stem_cells.apply(&wants(7)).await.unwrap().calls, 1);
+        config.actuator.invokers = Some(1);
+        secrets.openwhisk = None;
+        assert!(StemCells::new(&config, &secrets).is_ok());
+    }
 }

@@ -193,7 +193,8 @@ pub struct Actuator {
     pub manifest: Option<PathBuf>,
     /// `manifest-file`: where the manifest with our counts is written.
     pub output: Option<PathBuf>,
-    /// `runtimes` and `manifest-file`: invokers the counts are split over, when `/invokers` does not tell.
+    /// `runtimes` and `manifest-file`: invokers the counts are split over. Absent: all that `/invokers` says are up, though
+    /// those set aside for black-box actions (10 % by default) get no manifest.
     pub invokers: Option<u32>,
     /// Seconds between changes, at least: idle stem cells are rebuilt at each.
     pub min_interval_s: f64,
@@ -215,7 +216,7 @@ pub struct Actuator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActuatorKind {
-    /// They are logged and shown only.
+    /// They are shown only.
     DryRun,
     /// They are written into a runtimes manifest.
     ManifestFile,
@@ -281,6 +282,9 @@ pub struct Workflow {
     /// Trials in all.
     #[serde(default = "forty")]
     pub trials: usize,
+    /// Invocations of trials a minute, at most; the namespace's rate limit is shared with users.
+    #[serde(default = "thirty")]
+    pub per_minute: u32,
     /// Whether the platform keeps and obeys `limits.cpu`; upstream does not.
     #[serde(default)]
     pub cpu_limits: bool,
@@ -296,6 +300,10 @@ fn empty_object() -> String {
 
 fn three() -> usize {
     3
+}
+
+fn thirty() -> u32 {
+    30
 }
 
 fn forty() -> usize {

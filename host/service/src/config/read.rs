@@ -169,6 +169,9 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
         if workflow.tune && config.openwhisk.url.is_empty() {
             return needs(true, "openwhisk.url", "tune of a workflow");
         }
+        if workflow.per_minute == 0 {
+            return wrong("workflow.per_minute", "0".into(), "set at least 1");
+        }
     }
     Ok(())
 }
@@ -260,9 +263,18 @@ mod tests {
             } else if let Some(line) = line.strip_prefix("# ")
                 && uncommented.lines().any(|known| known == line)
                 && !section.is_empty()
-                && !["tune =", "apply =", "input =", "samples =", "namespace =", "trials =", "cpu_limits ="]
-                    .iter()
-                    .any(|key| line.starts_with(key))
+                && ![
+                    "tune =",
+                    "apply =",
+                    "input =",
+                    "samples =",
+                    "namespace =",
+                    "trials =",
+                    "per_minute =",
+                    "cpu_limits =",
+                ]
+                .iter()
+                .any(|key| line.starts_with(key))
             {
                 text.push_str(&format!("{line}\n"));
             }
@@ -325,6 +337,7 @@ mod tests {
             ("[cluster]\nenabled = true\nsession_timeout_s = 1.0", "cluster.session_timeout_s"),
             ("[cluster]\nenabled = true\n[pool]\ncapacity_mb = 1.0", "pool.capacity_mb"),
             ("[train]\nevery_h = -1.0", "train.every_h"),
+            ("[[workflow]]\nfile = \"w.json\"\nper_minute = 0", "workflow.per_minute"),
             ("[train]\nfirst_after_h = nan", "train.first_after_h"),
             ("[actuator]\nidle_container_min = 1e300", "actuator.idle_container_min"),
         ] {

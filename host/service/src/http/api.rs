@@ -10,7 +10,6 @@ use super::Shared;
 use crate::board::{Function, Shown};
 use crate::read;
 use crate::store::{StoreError, Unreadable};
-use crate::workflows::WAITING;
 
 /// `GET /api/status`: everything but the functions.
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
@@ -160,21 +159,14 @@ pub(super) async fn approve(
     if !given.is_some_and(|given| same(given, token.reveal().as_bytes())) {
         return (StatusCode::UNAUTHORIZED, "wrong token\n".to_owned());
     }
-    let waiting =
-        |board: &crate::board::Board| board.workflows.get(&name).is_some_and(|w| w.state == WAITING);
     match shared.share.approval(&name) {
         None => {
             let text = format!("no workflow {name:?} is tuned here; GET /api/workflows lists them\n");
             (StatusCode::NOT_FOUND, text)
         }
-        // A permit given before would approve of something nobody has seen.
-        Some(_) if !waiting(&read(&shared.board)) => {
-            (StatusCode::CONFLICT, format!("workflow {name:?} has nothing to approve of now\n"))
-        }
-        Some(workflow) => {
-            workflow.notify_one();
-            (StatusCode::ACCEPTED, "approved\n".to_owned())
-        }
+        Some(workflow) if workflow.give() => (StatusCode::ACCEPTED, "approved\n".to_owned()),
+        // It does not count later: nobody has seen what it would approve of.
+        Some(_) => (StatusCode::CONFLICT, format!("workflow {name:?} has nothing to approve of now\n")),
     }
 }
 

@@ -116,7 +116,7 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut IngestStatus)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut IngestStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

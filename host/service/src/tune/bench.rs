@@ -1,18 +1,20 @@
 //! The measuring bench: clones of a workflow's actions, and runs of the workflow on them.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aquatope_openwhisk::error::RestError;
+use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::event::Status;
-use aquatope_openwhisk::records::{Action, Record};
+use aquatope_openwhisk::records::{Action, Limits, Record};
 use aquatope_openwhisk::rest::{Invoked, Wait};
 use aquatope_workflow::fault::Fault;
 use aquatope_workflow::outcome::Outcome;
 use aquatope_workflow::space::Point;
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::change::same_cpu;
 use super::error::TuneError;
 use super::execution::Execution;
 use super::patient::Patient;
@@ -25,6 +27,7 @@ pub(super) struct Bench<'p> {
     problem: &'p Problem,
     /// The clones' names, and what each has got.
     clones: Vec<(String, Option<Resources>)>,
+    turns: Turns,
 }
 
 /// Runs until all stages are warm, and in total for every sample, before a configuration counts as one that cannot be
@@ -46,12 +49,6 @@ pub(super) struct Obstacle {
     pub starved: Option<usize>,
 }
 
-impl From<String> for Obstacle {
-    fn from(reason: String) -> Self {
-        Self { reason, starved: None }
-    }
-}
-
 /// One stage of a run.
 struct Stage {
     execution_s: f64,
@@ -60,30 +57,62 @@ struct Stage {
 }
 
 impl<'p> Bench<'p> {
+    /// The clones that there are, if there are any.
+    pub(super) fn new(platform: &Patient, problem: &'p Problem) -> Self {
+        let clones = problem.workflow.functions.iter().map(|f| (clone_name(&f.name, &problem.name), None));
+        let turns = Turns::new(platform.pace.invocation);
+        Self { platform: platform.clone(), problem, clones: clones.collect(), turns }
+    }
+
     /// Clones every action of the workflow.
     ///
     /// # Errors
-    /// An action that is missing or a sequence, or calls the platform refuses; no clone is left then.
+    /// An action that is missing or a sequence, a platform without a limit that is to be searched, or calls the platform
+    /// refuses; no clone is left then, as far as the platform allows it.
     pub(super) async fn prepare(platform: &Patient, problem: &'p Problem) -> Result<Self, TuneError> {
         let mut actions = Vec::new();
         for function in &problem.workflow.functions {
             actions.push(production(platform, problem, &function.name, true).await?);
         }
-        let clones =
-            problem.workflow.functions.iter().map(|f| (clone_name(&f.name, &problem.name), None)).collect();
-        let bench = Self { platform: platform.clone(), problem, clones };
-        for ((clone, _), action) in bench.clones.iter().zip(&actions) {
-            if let Err(error) = platform.call(|| platform.client.put_action(clone, action, true)).await {
-                bench.remove().await?;
-                return Err(error.into());
-            }
+        let bench = Self::new(platform, problem);
+        if let Err(error) = bench.clone_actions(&actions).await {
+            // What went wrong first says more.
+            let _ = bench.remove().await;
+            return Err(error);
         }
         Ok(bench)
     }
 
+    async fn clone_actions(&self, actions: &[Action]) -> Result<(), TuneError> {
+        let client = &self.platform.client;
+        for ((clone, _), action) in self.clones.iter().zip(actions) {
+            self.platform.call(|| client.put_action(clone, action, true)).await?;
+        }
+        let Some((clone, _)) = self.clones.first().filter(|_| self.problem.settings.cpu_limits) else {
+            return Ok(());
+        };
+        // Upstream accepts the limit, ignores it and answers 200.
+        let asked = Limits { cpu: Some(self.problem.workflow.cpu.max()), ..Limits::default() };
+        let put = self.platform.call(|| client.put_limits(clone, &asked)).await?;
+        if same_cpu(put.limits.cpu, asked.cpu) {
+            return Ok(());
+        }
+        Err(Fault {
+            at: format!("workflow {}: cpu_limits", self.problem.name),
+            what: "the platform does not keep limits.cpu".into(),
+            mend: "set it to false: CPU comes with memory there".into(),
+        }
+        .into())
+    }
+
     /// The outcome of a configuration, or why it has none.
-    pub(super) async fn measure(&mut self, point: &Point) -> Result<Outcome, Obstacle> {
-        self.configure(point).await.map_err(|error| error.to_string())?;
+    ///
+    /// # Errors
+    /// Calls the platform refuses for reasons that are not the configuration's: nothing is known of it.
+    pub(super) async fn measure(&mut self, point: &Point) -> Result<Result<Outcome, Obstacle>, RestError> {
+        if let Err(obstacle) = self.configure(point).await? {
+            return Ok(Err(obstacle));
+        }
         let samples = self.problem.settings.samples;
         let functions = self.problem.workflow.functions.len();
         let mut outcome = Outcome {
@@ -96,12 +125,12 @@ impl<'p> Bench<'p> {
         let share = 1.0 / samples as f64;
         let (mut warm, mut taken, mut cold, mut failed) = (false, 0, 0, 0);
         while taken < samples {
-            let stages = match self.run().await {
+            let stages = match self.run().await? {
                 Ok(stages) => stages,
                 Err(obstacle) => {
                     failed += 1;
                     if failed == FAILED_RUNS {
-                        return Err(obstacle);
+                        return Ok(Err(obstacle));
                     }
                     continue;
                 }
@@ -109,9 +138,8 @@ impl<'p> Bench<'p> {
             if stages.iter().any(|stage| stage.cold) {
                 cold += 1;
                 if cold > COLD_RUNS {
-                    return Err(
-                        format!("{cold} runs began with a cold start: its containers do not stay").into()
-                    );
+                    let reason = format!("{cold} runs began with a cold start: its containers do not stay");
+                    return Ok(Err(Obstacle { reason, starved: None }));
                 }
                 continue;
             }
@@ -129,39 +157,57 @@ impl<'p> Bench<'p> {
                 *mean += share * duration;
             }
         }
-        Ok(outcome)
+        Ok(Ok(outcome))
     }
 
     /// Gives the clones the resources of `point`; those that have them keep their containers.
-    async fn configure(&mut self, point: &Point) -> Result<(), RestError> {
-        for ((clone, has), wanted) in self.clones.iter_mut().zip(self.problem.resources(point)) {
-            if *has != Some(wanted) {
-                // Whatever becomes of the call: what the clone has is not known until it succeeds.
-                *has = None;
-                let limits = wanted.limits();
-                self.platform.call(|| self.platform.client.put_limits(clone, &limits)).await?;
-                *has = Some(wanted);
+    async fn configure(&mut self, point: &Point) -> Result<Result<(), Obstacle>, RestError> {
+        let Self { platform, problem, clones, .. } = self;
+        for ((clone, has), wanted) in clones.iter_mut().zip(problem.resources(point)) {
+            if *has == Some(wanted) {
+                continue;
+            }
+            // Whatever becomes of the call: what the clone has is not known until it succeeds.
+            *has = None;
+            let limits = wanted.limits();
+            match platform.call(|| platform.client.put_limits(clone, &limits)).await {
+                Ok(_) => *has = Some(wanted),
+                // Limits out of bounds; but so is a PUT of limits for an action that somebody has deleted.
+                Err(error) if matches!(error.cause, Cause::Refused { status: 400, .. }) => {
+                    return match platform.call(|| platform.client.action(clone, false)).await? {
+                        Some(_) => Ok(Err(Obstacle { reason: error.to_string(), starved: None })),
+                        None => Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Runs the workflow once: stages in order, those that do not depend on each other at the same time.
-    async fn run(&self) -> Result<Vec<Stage>, Obstacle> {
+    async fn run(&self) -> Result<Result<Vec<Stage>, Obstacle>, RestError> {
         let mut execution = Execution::new(&self.problem.workflow, &self.problem.input);
         let mut stages: Vec<Option<Stage>> = self.clones.iter().map(|_| None).collect();
         let mut running = JoinSet::new();
         loop {
             while let Some((function, input)) = execution.next() {
-                let (platform, clone) = (self.platform.clone(), self.clones[function].0.clone());
-                running.spawn(async move { (function, invoke(&platform, &clone, &input).await) });
+                let (platform, turns) = (self.platform.clone(), self.turns.clone());
+                let clone = self.clones[function].0.clone();
+                running.spawn(async move { (function, invoke(&platform, &turns, &clone, &input).await) });
             }
             let Some(ended) = running.join_next().await else { break };
-            let (function, record) = ended.map_err(|error| error.to_string())?;
-            let record = record.map_err(|(status, reason)| Obstacle {
-                reason: format!("{}: {reason}", self.clones[function].0),
-                starved: (status == Some(Status::DeveloperError)).then_some(function),
-            })?;
+            let (function, record) = ended.expect("an invocation does not panic");
+            let record = match record? {
+                Ok(record) => record,
+                Err((status, activation)) => {
+                    let words = status.words();
+                    return Ok(Err(Obstacle {
+                        reason: format!("{}: {words}: activation {activation}", self.clones[function].0),
+                        starved: (status == Status::DeveloperError).then_some(function),
+                    }));
+                }
+            };
             stages[function] = Some(Stage {
                 execution_s: (record.execution_ms() as f64 / 1000.0).max(RESOLUTION_S),
                 wait_s: record.wait_ms().max(0) as f64 / 1000.0,
@@ -170,49 +216,90 @@ impl<'p> Bench<'p> {
             execution.finished(function, record.response.map(|response| response.result).unwrap_or_default());
         }
         // Every function of an acyclic graph was started.
-        Ok(stages.into_iter().flatten().collect())
+        Ok(Ok(stages.into_iter().flatten().collect()))
     }
 
-    /// Deletes the clones.
-    pub(super) async fn remove(self) -> Result<(), RestError> {
+    /// Deletes the clones, all of them that can be.
+    ///
+    /// # Errors
+    /// The first call the platform refused.
+    pub(super) async fn remove(&self) -> Result<(), RestError> {
+        let mut refused = None;
         for (clone, _) in &self.clones {
-            self.platform.call(|| self.platform.client.delete_action(clone)).await?;
+            let deleted = self.platform.call(|| self.platform.client.delete_action(clone)).await;
+            refused = refused.or(deleted.err());
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// As [`Self::remove`], but does not wait for a platform that is down.
+    pub(super) async fn remove_now(&self) -> Result<(), RestError> {
+        let mut refused = None;
+        for (clone, _) in &self.clones {
+            refused = refused.or(self.platform.client.delete_action(clone).await.err());
+        }
+        refused.map_or(Ok(()), Err)
     }
 }
 
-/// The record of a successful run of `action`; otherwise how it ended, if it ran, and why.
-async fn invoke(platform: &Patient, action: &str, input: &Value) -> Result<Record, (Option<Status>, String)> {
-    let wait = Wait::UpTo(Duration::from_secs(60));
-    let invoked = platform.call(|| platform.client.invoke(action, input, wait)).await;
-    let record = match invoked.map_err(|error| (None, error.to_string()))? {
-        Invoked::Finished(record) => *record,
-        Invoked::Accepted { id } => awaited(platform, &id).await.map_err(|reason| (None, reason))?,
-    };
-    match record.status() {
-        Status::Success => Ok(record),
-        status => {
-            let said = record.response.map(|response| response.result).unwrap_or_default();
-            let said: String = said.to_string().chars().take(200).collect();
-            Err((Some(status), format!("{}: {said}", status.words())))
-        }
+/// Who may invoke when: the namespace's rate limit is its users'.
+#[derive(Clone, Debug)]
+struct Turns {
+    next: Arc<Mutex<Instant>>,
+    spacing: Duration,
+}
+
+impl Turns {
+    fn new(spacing: Duration) -> Self {
+        Self { next: Arc::new(Mutex::new(Instant::now())), spacing }
     }
+
+    /// Returns when it is the caller's turn.
+    async fn take(&self) {
+        let turn = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let turn = (*next).max(Instant::now());
+            *next = turn + self.spacing;
+            turn
+        };
+        sleep_until(turn).await;
+    }
+}
+
+/// The record of a successful run of `action`; otherwise how it ended, and its activation.
+async fn invoke(
+    platform: &Patient,
+    turns: &Turns,
+    action: &str,
+    input: &Value,
+) -> Result<Result<Record, (Status, String)>, RestError> {
+    let wait = Wait::UpTo(Duration::from_secs(60));
+    let call = async || {
+        turns.take().await;
+        platform.client.invoke(action, input, wait).await
+    };
+    let record = match platform.call(call).await? {
+        Invoked::Finished(record) => *record,
+        Invoked::Accepted { id } => awaited(platform, id).await?,
+    };
+    Ok(match record.status() {
+        Status::Success => Ok(record),
+        status => Err((status, record.activation_id)),
+    })
 }
 
 /// The record of a run that lasts longer than a blocking call.
-async fn awaited(platform: &Patient, id: &str) -> Result<Record, String> {
+async fn awaited(platform: &Patient, id: String) -> Result<Record, RestError> {
     let Patient { client, pace } = platform;
     let looks = (pace.record.as_secs_f64() / pace.poll.as_secs_f64().max(0.001)).ceil() as u64;
     for _ in 0..looks {
         sleep(pace.poll).await;
-        if let Some(record) =
-            platform.call(|| client.activation(id)).await.map_err(|error| error.to_string())?
-        {
+        if let Some(record) = platform.call(|| client.activation(&id)).await? {
             return Ok(record);
         }
     }
-    Err(format!("activation {id} has no record after {} s", pace.record.as_secs_f64()))
+    let why = format!("no record after {} s", pace.record.as_secs_f64());
+    Err(RestError { at: format!("activation {id}"), cause: Cause::Unexpected(why) })
 }
 
 /// An action of the workflow as it is in production; only read.
@@ -249,4 +336,28 @@ fn clone_name(action: &str, workflow: &str) -> String {
     let allowed =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@') { c } else { '-' };
     format!("{action}{MARK}{}", workflow.chars().map(allowed).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn invocations_keep_their_distance() {
+        let turns = Turns::new(Duration::from_secs(2));
+        let began = Instant::now();
+        let mut running = JoinSet::new();
+        for _ in 0..4 {
+            let turns = turns.clone();
+            running.spawn(async move { turns.take().await });
+        }
+        running.join_all().await;
+        assert_eq!(began.elapsed().as_secs(), 6);
+        // What was not used is no credit.
+        sleep(Duration::from_secs(60)).await;
+        for _ in 0..2 {
+            turns.take().await;
+        }
+        assert_eq!(began.elapsed().as_secs(), 68);
+    }
 }

@@ -1,6 +1,7 @@
 //! New limits for production, and the way back.
 
 use aquatope_openwhisk::records::Limits;
+use aquatope_workflow::fault::Fault;
 use serde::{Deserialize, Serialize};
 
 use super::bench::production;
@@ -39,7 +40,7 @@ impl Change {
     /// What has to change for every function of `problem` to get its part of `wanted`. Reads production only.
     ///
     /// # Errors
-    /// An action that is not there, or calls the platform refuses.
+    /// An action that is not there or has no limit to go back to, or calls the platform refuses.
     pub async fn plan(
         platform: &Patient,
         problem: &Problem,
@@ -49,8 +50,16 @@ impl Change {
         for (function, wanted) in problem.workflow.functions.iter().zip(wanted) {
             let now = production(platform, problem, &function.name, false).await?.limits;
             let to = wanted.limits();
+            if to.cpu.is_some() && now.cpu.is_none() {
+                return Err(Fault {
+                    at: format!("workflow {}: function {}", problem.name, function.name),
+                    what: "has no limits.cpu that could be given back to it".into(),
+                    mend: "set one, or set cpu_limits = false if the platform keeps none".into(),
+                }
+                .into());
+            }
             let from = Limits { memory: now.memory, cpu: to.cpu.and(now.cpu), ..Limits::default() };
-            if from != to {
+            if !(from.memory == to.memory && (to.cpu.is_none() || same_cpu(from.cpu, to.cpu))) {
                 actions.push(ActionChange { name: function.name.clone(), from, to });
             }
         }
@@ -60,11 +69,20 @@ impl Change {
     /// Changes production. Can be repeated after an interruption: actions that are changed already are passed over.
     ///
     /// # Errors
-    /// Calls the platform refuses; roll back then.
+    /// Calls the platform refuses, or a limit it does not keep; roll back then.
     pub async fn apply(&self, platform: &Patient) -> Result<(), TuneError> {
         for ActionChange { name, to, .. } in &self.actions {
-            if !has(platform, name, to).await? {
-                platform.call(|| platform.client.put_limits(name, to)).await?;
+            if is(&limits(platform, name).await?, to) {
+                continue;
+            }
+            let put = platform.call(|| platform.client.put_limits(name, to)).await?.limits;
+            if !is(&put, to) {
+                return Err(Fault {
+                    at: format!("action {name}"),
+                    what: format!("was to get {to:?}, and the platform made {put:?} of it"),
+                    mend: "set cpu_limits = false if the platform does not keep limits.cpu".into(),
+                }
+                .into());
             }
         }
         Ok(())
@@ -93,19 +111,32 @@ impl ActionChange {
     /// Whether it has its old limits now; if not, somebody else changed it.
     async fn roll_back(&self, platform: &Patient) -> Result<bool, TuneError> {
         let Self { name, from, to } = self;
-        if has(platform, name, to).await? {
+        let now = limits(platform, name).await?;
+        // Cores that the platform did not take over, or not as asked for, do not make it somebody else's.
+        let dropped = to.cpu.is_some() && (now.cpu.is_none() || same_cpu(now.cpu, from.cpu));
+        if !is(&now, from) && (is(&now, to) || now.memory == to.memory && dropped) {
             platform.call(|| platform.client.put_limits(name, from)).await?;
             return Ok(true);
         }
-        has(platform, name, from).await
+        Ok(now.memory == from.memory && (is(&now, from) || now.cpu.is_none()))
     }
 }
 
-/// Whether an action is there and has these limits.
-async fn has(platform: &Patient, name: &str, limits: &Limits) -> Result<bool, TuneError> {
+/// The limits of an action; none of them when there is none.
+async fn limits(platform: &Patient, name: &str) -> Result<Limits, TuneError> {
     let action = platform.call(|| platform.client.action(name, false)).await?;
-    Ok(action.is_some_and(|action| {
-        let now = action.limits;
-        now.memory == limits.memory && limits.cpu.is_none_or(|cpu| now.cpu == Some(cpu))
-    }))
+    Ok(action.map(|action| action.limits).unwrap_or_default())
+}
+
+/// Whether an action has the limits that `wanted` names.
+fn is(now: &Limits, wanted: &Limits) -> bool {
+    now.memory == wanted.memory && (wanted.cpu.is_none() || same_cpu(now.cpu, wanted.cpu))
+}
+
+/// Whether a platform that keeps tenths of a core would show the same.
+pub(super) fn same_cpu(a: Option<f64>, b: Option<f64>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() < 0.051,
+        (a, b) => a == b,
+    }
 }

@@ -34,14 +34,6 @@ pub enum TuneError {
         /// Why the last trial failed.
         reason: String,
     },
-    /// A state of the search that cannot be read.
-    #[error("workflow {workflow}: its saved search {reason}; remove it to begin anew")]
-    Saved {
-        /// The workflow.
-        workflow: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// The optimiser refuses.
     #[error("workflow {workflow}: {reason}")]
     Search {

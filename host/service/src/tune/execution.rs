@@ -1,4 +1,4 @@
-//! One execution of a workflow: which stage can start when, with what input, and how long the whole took.
+//! One execution of a workflow: which stage can start when, and with what input.
 
 use aquatope_workflow::workflow::Workflow;
 use serde_json::{Map, Value};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aquatope_openwhisk::error::{Cause, RestError};
+use aquatope_openwhisk::error::RestError;
 use aquatope_openwhisk::rest::Client;
 use tokio::time::sleep;
 
@@ -19,6 +19,8 @@ pub struct Pace {
     pub poll: Duration,
     /// For such a record, at most.
     pub record: Duration,
+    /// Between two invocations of trials, at least: the namespace's rate limit is its users'.
+    pub invocation: Duration,
     /// Between two looks at production after a change.
     pub watch: Duration,
 }
@@ -31,6 +33,8 @@ impl Default for Pace {
             longest_retry: Duration::from_secs(60),
             poll: Duration::from_secs(2),
             record: Duration::from_secs(600),
+            // Half of what OpenWhisk allows by default.
+            invocation: Duration::from_secs(2),
             watch: Duration::from_secs(30),
         }
     }
@@ -67,9 +71,7 @@ impl Patient {
                     if failures > TRIES {
                         return Err(error);
                     }
-                    if matches!(error.cause, Cause::Unreachable(_)) {
-                        failures = 0;
-                    } else if failures < TRIES || self.client.limits().await.is_ok() {
+                    if failures < TRIES || self.client.limits().await.is_ok() {
                         // Beyond TRIES only while the platform answers others: then the next failure is the last.
                         failures += 1;
                     }

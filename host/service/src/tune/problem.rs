@@ -7,7 +7,7 @@ use aquatope_workflow::models::{Effort, MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS};
 use aquatope_workflow::space::Point;
 use aquatope_workflow::workflow::Workflow;
 use aquatope_workflow::workflow_file::WorkflowFile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How to search.
@@ -51,7 +51,7 @@ pub struct Problem {
 }
 
 /// What one function gets.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// MB.
     pub memory_mb: u32,
@@ -161,29 +161,37 @@ impl Problem {
         (0..self.workflow.functions.len()).map(resources).collect()
     }
 
-    /// The grid point nearest to what every function has.
-    pub(super) fn nearest(&self, resources: &[Resources]) -> Point {
+    /// The point of the space that stands for what every function has: no less memory, as far as the space goes, and the
+    /// nearest number of cores.
+    pub(super) fn start(&self, resources: &[Resources]) -> Point {
         let mut point = self.workflow.largest();
         for (i, had) in resources.iter().enumerate() {
-            point.0[2 * i + 1] = level(self.workflow.memory_mb, f64::from(had.memory_mb));
+            let memory = self.workflow.memory_mb;
+            let enough = (0..memory.levels()).find(|&level| memory.value(level) >= f64::from(had.memory_mb));
+            point.0[2 * i + 1] = enough.unwrap_or_else(|| memory.levels().saturating_sub(1));
             if let (true, Some(cpu)) = (self.settings.cpu_limits, had.cpu) {
-                point.0[2 * i] = level(self.workflow.cpu, cpu);
+                point.0[2 * i] = nearest(self.workflow.cpu, cpu);
             }
         }
         point
     }
 
-    /// What must be equal for a search to be continued.
+    /// What must be equal for a search to be continued, as a checksum: the input may be confidential, and this is stored.
     pub(crate) fn fingerprint(&self) -> String {
         let Settings { samples, profile, confidence, seed, cpu_limits, .. } = self.settings;
-        format!(
+        let text = format!(
             "{} {:?} {} {} {samples} {profile} {confidence} {seed} {cpu_limits}",
             self.name, self.workflow, self.qos_s, self.input
-        )
+        );
+        // FNV-1a of 128 bits (RFC 9923).
+        let hash = text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
+            (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+        });
+        format!("{hash:032x}")
     }
 }
 
-fn level(axis: Axis, value: f64) -> u16 {
+fn nearest(axis: Axis, value: f64) -> u16 {
     let (min, max) = (axis.min(), axis.max());
     if max > min { axis.round((value - min) / (max - min)) } else { 0 }
 }

@@ -21,12 +21,13 @@ pub trait Keep: Send + Sync + 'static {
 }
 
 /// Tunes a workflow on clones of its actions; production is only read. `saved` is what was kept last, if anything: the
-/// search goes on from there, with the trial that was not finished, unless it is of another problem. A trial is kept
+/// search goes on from there, with the trial that was not finished, unless it is of another problem or not readable. A trial is kept
 /// before it is run and its outcome before the next one is chosen. `see` is told after every step. The clones are deleted at
-/// the end and after an error; they stay when this is dropped before, and the next run takes them over.
+/// the end and after an error; they stay when this is dropped before, and the next run takes them over or deletes them.
 ///
 /// # Errors
-/// [`TuneError`]. Troubles that pass are waited out, however long they last.
+/// [`TuneError`]. Troubles that pass are waited out, however long they last. After a call the platform refuses
+/// ([`TuneError::Rest`]) nothing is concluded from it: with what was kept, this can be called again.
 pub async fn tune(
     platform: &Patient,
     problem: &Arc<Problem>,
@@ -37,17 +38,25 @@ pub async fn tune(
     let restored = match saved {
         Some(bytes) => {
             let problem = problem.clone();
-            apart(move || Search::restore(problem, &bytes)).await?
+            apart(move || Search::restore(problem, &bytes)).await
         }
         None => None,
     };
     let search = match restored {
-        Some(mut search) if search.is_done() => return apart(move || search.finish()).await,
+        Some(mut search) if search.is_done() => {
+            match Bench::new(platform, problem).remove_now().await {
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(workflow = problem.name, %error, "clones of actions may be left behind");
+                }
+                removed => removed?,
+            }
+            return apart(move || search.finish()).await;
+        }
         Some(search) => search,
         None => {
-            let start = problem.nearest(&today(platform, problem).await?);
+            let today = today(platform, problem).await?;
             let problem = problem.clone();
-            apart(move || Search::begin(problem, start)).await
+            apart(move || Search::begin(problem, today)).await
         }
     };
     check_platform(platform, problem).await?;
@@ -82,7 +91,7 @@ async fn finish(
             Step::Trial(point) => (false, point),
             Step::Done => return apart(move || search.finish()).await,
         };
-        let measured = bench.measure(&point).await;
+        let measured = bench.measure(&point).await?;
         let progress;
         (search, progress) = apart(move || {
             let told = match measured {
@@ -119,8 +128,9 @@ async fn today(platform: &Patient, problem: &Problem) -> Result<Vec<Resources>, 
     let mut today = Vec::new();
     for function in &problem.workflow.functions {
         let limits = production(platform, problem, &function.name, false).await?.limits;
+        let cpu = limits.cpu.filter(|_| problem.settings.cpu_limits);
         // OpenWhisk's default where the platform does not say.
-        today.push(Resources { memory_mb: limits.memory.unwrap_or(256), cpu: limits.cpu });
+        today.push(Resources { memory_mb: limits.memory.unwrap_or(256), cpu });
     }
     Ok(today)
 }

@@ -9,7 +9,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use aquatope_core::bo::model::Objective;
+use aquatope_core::bo::model::{Objective, Posterior};
 use aquatope_core::bo::profile::{Profile, ProfileError};
 use aquatope_core::bo::snapshot;
 use aquatope_core::bo::space::{Axis, SearchSpace};
@@ -52,8 +52,6 @@ type Study = study::Study<Structured, MAX_AXES, MAX_TRIALS, MAX_FUNCTIONS>;
 /// Where a search stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Progress {
-    /// Outcomes of the configuration of today.
-    pub profiled: usize,
     /// Trials finished.
     pub finished: usize,
     /// All trials, by number.
@@ -110,8 +108,13 @@ pub struct Recommended {
 pub struct Finished {
     /// The configuration of today, as it was when the search began.
     pub today: Vec<Resources>,
-    /// Mean cost and latency (s) of today's configuration; nothing when it was not measured.
+    /// What was measured in its stead: the same, where the space has it.
+    pub measured: Vec<Resources>,
+    /// Mean cost and latency (s) of that; nothing when it was not measured.
     pub baseline: Option<(f64, f64)>,
+    /// Median cost and latency (s) that are believed of it after all trials, without noise; nothing when it was not
+    /// measured.
+    pub believed: Option<(f64, f64)>,
     /// All trials, by number.
     pub trials: Vec<TrialReport>,
     /// The configuration to use.
@@ -119,17 +122,19 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Whether to apply what is recommended: it meets the QoS with the confidence asked for, and is believed to be cheaper
-    /// than today's configuration was (or today's misses the QoS of `problem`).
+    /// Whether to apply what is recommended: it is another configuration than today's, meets the QoS with the confidence
+    /// asked for, and is believed to be cheaper than today's (or that is believed to miss the QoS of `problem`).
     pub fn is_improvement(&self, problem: &Problem) -> bool {
         let better = |(cost, latency_s)| self.recommended.cost[0] < cost || latency_s > problem.qos_s;
-        self.recommended.qualified && self.baseline.is_none_or(better)
+        let new = ![&self.today, &self.measured].contains(&&self.recommended.resources);
+        new && self.recommended.qualified && self.believed.is_none_or(better)
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
     of: String,
+    today: Vec<Resources>,
     start: Point,
     profile: Vec<Outcome>,
     trials: Vec<Trial>,
@@ -154,7 +159,7 @@ enum State {
     Failed(String),
 }
 
-const SAVED: Format = Format { magic: *b"AQWT", version: snapshot::STUDY.version };
+const SAVED: Format = Format { magic: *b"AQW2", version: snapshot::STUDY.version };
 
 /// Bytes that hold any search: a study of 128 trials takes about 50 kB, a trial's own entry less than 1 kB.
 const BYTES: usize = 1 << 20;
@@ -163,11 +168,12 @@ const BYTES: usize = 1 << 20;
 const INITIAL: usize = 10;
 
 impl Search {
-    /// A search that begins at `start`.
-    pub(super) fn begin(problem: Arc<Problem>, start: Point) -> Self {
+    /// A search that begins with what the functions have `today`.
+    pub(super) fn begin(problem: Arc<Problem>, today: Vec<Resources>) -> Self {
         let saved = Saved {
             of: problem.fingerprint(),
-            start,
+            start: problem.start(&today),
+            today,
             profile: Vec::new(),
             trials: Vec::new(),
             floors: vec![0; problem.workflow.functions.len()],
@@ -177,22 +183,21 @@ impl Search {
         Self { problem, saved, study: None, scratch: Box::new(StructuredScratch::new(Surrogates::new())) }
     }
 
-    /// The search that `bytes` hold; nothing when they hold that of another problem.
-    pub(super) fn restore(problem: Arc<Problem>, bytes: &[u8]) -> Result<Option<Self>, TuneError> {
-        let broken = |error: &dyn Display| TuneError::Saved {
-            workflow: problem.name.clone(),
-            reason: error.to_string(),
+    /// The search that `bytes` hold; nothing when they hold that of another problem, or cannot be read.
+    pub(super) fn restore(problem: Arc<Problem>, bytes: &[u8]) -> Option<Self> {
+        let unreadable = |error: &dyn Display| {
+            tracing::warn!(workflow = problem.name, "the stored search begins anew: it {error}");
         };
-        let saved: Saved = SAVED.decode(bytes).map_err(|error| broken(&error))?;
+        let saved: Saved = SAVED.decode(bytes).inspect_err(|error| unreadable(error)).ok()?;
         if saved.of != problem.fingerprint() {
-            return Ok(None);
+            return None;
         }
         let study = match saved.study.as_slice() {
             [] => None,
-            bytes => Some(Box::new(Study::restore(bytes).map_err(|error| broken(&error))?)),
+            bytes => Some(Box::new(Study::restore(bytes).inspect_err(|error| unreadable(error)).ok()?)),
         };
         let scratch = Box::new(StructuredScratch::new(Surrogates::new()));
-        Ok(Some(Self { problem, saved, study, scratch }))
+        Some(Self { problem, saved, study, scratch })
     }
 
     /// What [`Self::restore`] reads.
@@ -291,7 +296,7 @@ impl Search {
         let trials = self.trials();
         let finished = trials.iter().filter(|trial| trial.state != TrialState::Running).count();
         // Too few outcomes for a model yet: nothing to recommend, and no reason to stop.
-        Progress { profiled: self.saved.profile.len(), finished, trials, best: self.recommended().ok() }
+        Progress { finished, trials, best: self.recommended().ok() }
     }
 
     /// What came of it.
@@ -309,8 +314,10 @@ impl Search {
         let total =
             self.saved.profile.iter().fold((0.0, 0.0), |sum, o| (sum.0 + o.cost, sum.1 + o.latency_s));
         Ok(Finished {
-            today: self.problem.resources(&self.saved.start),
+            today: self.saved.today.clone(),
+            measured: self.problem.resources(&self.saved.start),
             baseline: (measured > 0.0).then_some((total.0 / measured, total.1 / measured)),
+            believed: if measured > 0.0 { Some(self.believed_of_today()?) } else { None },
             trials,
             recommended: self.recommended()?,
         })
@@ -320,6 +327,19 @@ impl Search {
         if let Some(trial) = self.saved.trials.last_mut() {
             trial.state = state;
         }
+    }
+
+    /// Median cost and latency of today's configuration.
+    fn believed_of_today(&mut self) -> Result<(f64, f64), TuneError> {
+        let Some(study) = &self.study else { return Err(self.refused(&"nothing was measured")) };
+        let today = study.space().point(&self.to_study(&self.saved.start).0);
+        let today = today.map_err(|error| refused(&self.problem, &error))?;
+        let mut believed = [Posterior::default()];
+        study
+            .posterior(&[today], &mut believed, &mut self.scratch)
+            .map_err(|error| refused(&self.problem, &error))?;
+        let [Posterior { ln_cost, ln_latency }] = believed;
+        Ok((ln_cost.mean.exp(), ln_latency.mean.exp()))
     }
 
     fn recommended(&mut self) -> Result<Recommended, TuneError> {
@@ -421,4 +441,78 @@ fn refused(problem: &Problem, error: &dyn Display) -> TuneError {
 /// Median and 95 % interval of a quantity whose logarithm is normal: median, low, high.
 fn interval(ln: Normal) -> [f64; 3] {
     [ln.mean.exp(), ln.quantile(0.025).exp(), ln.quantile(0.975).exp()]
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatope_workflow::workflow_file::WorkflowFile;
+    use serde_json::json;
+
+    use super::*;
+    use crate::tune::Settings;
+
+    fn problem(input: &str) -> Problem {
+        let text = json!({
+            "schema": "aquatope-workflow/1", "name": "w", "functions": [{"name": "a"}], "edges": [], "edge_overhead_s": 0,
+            "prices": {"cpu_per_core_s": 1, "mem_per_gb_s": 1}, "qos_s": 2.0,
+            "space": {"cpu": {"min": 1, "max": 1, "step": 1}, "mem_mb": {"min": 256, "max": 1024, "step": 256}},
+        });
+        let file = WorkflowFile::parse("w.json", &text.to_string()).unwrap();
+        Problem::new(&file, json!({ "secret": input }), Settings::default()).unwrap()
+    }
+
+    fn mb(memory_mb: u32) -> Vec<Resources> {
+        vec![Resources { memory_mb, cpu: None }]
+    }
+
+    #[test]
+    fn today_is_no_improvement_on_itself() {
+        let finished = |recommended: u32, cost, believed| Finished {
+            today: mb(600),
+            measured: mb(768),
+            baseline: Some((10.0, 1.0)),
+            believed,
+            trials: Vec::new(),
+            recommended: Recommended {
+                resources: mb(recommended),
+                cost: [cost; 3],
+                latency_s: [1.0; 3],
+                feasible: 1.0,
+                qualified: true,
+            },
+        };
+        let improves = |finished: Finished| finished.is_improvement(&problem(""));
+        // Beliefs are compared with beliefs: the mean of the noisy runs, 10, does not count.
+        assert!(improves(finished(512, 8.0, Some((9.0, 1.0)))));
+        assert!(!improves(finished(512, 9.5, Some((9.0, 1.0)))));
+        assert!(improves(finished(512, 9.5, Some((9.0, 3.0)))), "today misses the QoS");
+        assert!(!improves(finished(768, 8.0, Some((9.0, 3.0)))));
+        assert!(!improves(finished(600, 8.0, None)));
+        assert!(improves(finished(512, 8.0, None)));
+    }
+
+    #[test]
+    fn production_off_the_grid_is_measured_with_no_less_memory() {
+        let problem = problem("");
+        let measured = |memory_mb| problem.resources(&problem.start(&mb(memory_mb)));
+        assert_eq!([100, 256, 257, 600, 1024].map(measured), [256, 256, 512, 768, 1024].map(mb));
+        // As far as the space goes.
+        assert_eq!(measured(2048), mb(1024));
+    }
+
+    #[test]
+    fn what_is_stored_holds_no_argument_and_what_cannot_be_read_begins_anew() {
+        let check = || {
+            let hidden = Arc::new(problem("open sesame"));
+            assert_ne!(hidden.fingerprint(), problem("open barley").fingerprint());
+            let bytes = Search::begin(hidden.clone(), mb(600)).bytes().unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"sesame"));
+            assert_eq!(Search::restore(hidden.clone(), &bytes).unwrap().saved.today, mb(600));
+            assert!(Search::restore(hidden, &bytes[..bytes.len() / 2]).is_none());
+            assert!(Search::restore(Arc::new(problem("")), &bytes).is_none());
+        };
+        // Models build their working memory by value.
+        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(check).unwrap();
+        thread.join().unwrap();
+    }
 }

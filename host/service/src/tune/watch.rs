@@ -11,13 +11,12 @@ use std::time::Duration;
 use aquatope_openwhisk::event::Status;
 use aquatope_openwhisk::records::Record;
 use aquatope_openwhisk::rest::{PAGE, Selection};
-use serde::{Deserialize, Serialize};
 
 use super::error::TuneError;
 use super::patient::Patient;
 
 /// What production is held to.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Promise {
     /// End-to-end latency, seconds.
     pub qos_s: f64,
@@ -48,7 +47,7 @@ pub enum Verdict {
 }
 
 /// Counts runs after a change.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Watch {
     promise: Promise,
     runs: u64,
@@ -183,7 +182,12 @@ impl Guard {
     }
 
     fn count(&mut self, row: &Record) {
-        if self.watch.verdict() == Verdict::Watching && self.counted.insert(row.activation_id.clone()) {
+        // The steps of a composition's conductor have the composition's name.
+        let whole = row.kind() == "sequence";
+        if whole
+            && self.watch.verdict() == Verdict::Watching
+            && self.counted.insert(row.activation_id.clone())
+        {
             let latency_s = (row.end - row.start) as f64 / 1000.0;
             self.watch.saw((row.status() == Status::Success).then_some(latency_s));
         }
@@ -193,6 +197,21 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_steps_of_a_conductor_are_no_runs() {
+        let row = |id: &str, kind: &str| -> Record {
+            let annotations = serde_json::json!([{"key": "kind", "value": kind}]);
+            let row = serde_json::json!({"activationId": id, "name": "w", "start": 0, "end": 9, "statusCode": 0,
+                "annotations": annotations});
+            serde_json::from_value(row).unwrap()
+        };
+        let mut guard = Guard::new("w", 0, promise());
+        for row in [row("1", "sequence"), row("2", "python:3"), row("3", "sequence"), row("3", "sequence")] {
+            guard.count(&row);
+        }
+        assert_eq!(guard.counts(), (2, 0));
+    }
 
     fn promise() -> Promise {
         Promise { runs: 64, ..Promise::new(1.0) }

@@ -45,6 +45,8 @@ pub struct Platform {
     agenda: BTreeMap<(i64, u64), Due>,
     notes: u64,
     sequences: HashMap<String, Sequence>,
+    /// Runs begun, by path.
+    runs: HashMap<String, u64>,
     records: Records,
     outputs: Vec<Output>,
     counts: Counts,
@@ -131,6 +133,7 @@ impl Platform {
             agenda: BTreeMap::new(),
             notes: 0,
             sequences: HashMap::new(),
+            runs: HashMap::new(),
             records: Records::new(config.records),
             outputs: Vec::new(),
             counts: Counts::default(),
@@ -205,7 +208,7 @@ impl Platform {
     pub fn invoke(&mut self, name: &str, parameters: Value) -> Result<String, Refusal> {
         let path = self.path(name);
         self.known(&path)?;
-        if let Err(exceeded) = self.throttle.admit(self.now_ms) {
+        if let Err(exceeded) = self.throttle.admit(self.now_ms, self.faults.throttled) {
             self.counts.throttled += 1;
             self.send_metric(exceeded.metric, 1);
             return Err(Refusal::new(429, exceeded.message));
@@ -379,9 +382,10 @@ impl Platform {
         let created_ms = if how == Start::Cold { model.create_ms } else { 0 };
         let warm_up = parameters.get(&self.config.warm_up_parameter);
         let sleep_ms = warm_up.map(|asked| asked.as_f64().unwrap_or(self.config.warm_up_ms as f64));
-        let noise = (model.noise * self.normal()).exp();
+        let mut dice = self.dice(&run.path);
+        let noise = (model.noise * normal(&mut dice)).exp();
         let executed_ms = sleep_ms.or(run_ms).unwrap_or_else(|| model.run_ms(cores) * noise);
-        let failed = self.uniform() < model.failures && sleep_ms.is_none();
+        let failed = uniform(&mut dice) < model.failures && sleep_ms.is_none();
         run.start_ms = self.now_ms + self.config.overhead_ms + created_ms;
         run.wait_ms = run.start_ms - run.arrival_ms;
         run.init_ms = if how == Start::Warm { 0 } else { model.init_ms.max(1) };
@@ -520,15 +524,31 @@ impl Platform {
         self.agenda.insert((at_ms, self.notes), due);
     }
 
-    /// Uniform in (0, 1).
     fn uniform(&mut self) -> f64 {
-        ((self.rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        uniform(&mut self.rng)
     }
 
-    /// Standard normal (Box and Muller).
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos()
+    /// What chance does to the next run of an action: the same for its n-th run, whatever runs beside it.
+    fn dice(&mut self, path: &str) -> Xoshiro256PlusPlus {
+        let run = self.runs.entry(path.to_owned()).or_default();
+        *run += 1;
+        // FNV-1a.
+        let bytes = path.bytes().chain(run.to_le_bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ hash)
     }
+}
+
+/// Uniform in (0, 1).
+fn uniform(rng: &mut Xoshiro256PlusPlus) -> f64 {
+    ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+}
+
+/// Standard normal (Box and Muller).
+fn normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
+    (-2.0 * uniform(rng).ln()).sqrt() * (TAU * uniform(rng)).cos()
 }
 
 fn not_found() -> Refusal {
