@@ -6,6 +6,7 @@ use aquatope_workflow::fault::Fault;
 use toml::{Table, Value};
 
 use super::{ActuatorKind, Config, Secrets};
+use crate::platform::fault;
 
 /// The commented default, as `aquatope config` prints it.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -94,21 +95,21 @@ fn named(at: &str, text: &str, error: &toml::de::Error) -> Fault {
 fn check(config: &Config, at: &str) -> Result<(), Fault> {
     let wrong = |key: &str, what: String, mend: &str| Err(fault(&format!("{at}: {key}"), what, mend));
     let finite = |x: f64| x.is_finite() && x >= 0.0;
-    let seconds = [
-        ("windows.lateness_s", config.windows.lateness_s, 60.0),
-        ("windows.final_after_s", config.windows.final_after_s, 7200.0),
-        ("cluster.session_timeout_s", config.cluster.session_timeout_s, 300.0),
-        ("windows.event_delay_s", config.windows.event_delay_s, 60.0),
-        ("openwhisk.timeout_s", config.openwhisk.timeout_s, 600.0),
-        ("pool.stale_after_s", config.pool.stale_after_s, 86_400.0),
-        ("actuator.min_interval_s", config.actuator.min_interval_s, 86_400.0),
-        ("train.first_after_h", config.train.first_after_h * 3600.0, 3600.0 * 8760.0),
-        ("train.every_h", config.train.every_h * 3600.0, 3600.0 * 8760.0),
-        ("actuator.idle_container_min", config.actuator.idle_container_min * 60.0, 86_400.0),
+    let numbers = [
+        ("windows.lateness_s", config.windows.lateness_s, 0.0, 60.0),
+        ("windows.final_after_s", config.windows.final_after_s, 0.0, 7200.0),
+        ("cluster.session_timeout_s", config.cluster.session_timeout_s, 0.0, 300.0),
+        ("windows.event_delay_s", config.windows.event_delay_s, 0.0, 60.0),
+        ("openwhisk.timeout_s", config.openwhisk.timeout_s, 0.1, 600.0),
+        ("pool.stale_after_s", config.pool.stale_after_s, 0.0, 86_400.0),
+        ("actuator.min_interval_s", config.actuator.min_interval_s, 0.0, 86_400.0),
+        ("train.first_after_h", config.train.first_after_h, 0.0, 8760.0),
+        ("train.every_h", config.train.every_h, 0.1, 8760.0),
+        ("actuator.idle_container_min", config.actuator.idle_container_min, 0.0, 1440.0),
     ];
-    for (key, value, most) in seconds {
-        if !(finite(value) && value <= most) {
-            return wrong(key, format!("{value} s"), &format!("set it between 0 and {most}"));
+    for (key, value, least, most) in numbers {
+        if !(least..=most).contains(&value) {
+            return wrong(key, value.to_string(), &format!("set it between {least} and {most}"));
         }
     }
     if config.windows.final_after_s < config.windows.lateness_s {
@@ -127,7 +128,10 @@ fn check(config: &Config, at: &str) -> Result<(), Fault> {
     if !(1..=3650).contains(&config.state.history_days) {
         return wrong("state.history_days", config.state.history_days.to_string(), "set 1 to 3650");
     }
-    if config.kafka.group.is_empty() || is_openwhisk_group(&config.kafka.group) {
+    if config.kafka.group.is_empty() {
+        return wrong("kafka.group", "empty".into(), "use a name of your own, such as aquatope");
+    }
+    if is_openwhisk_group(&config.kafka.group) {
         return wrong(
             "kafka.group",
             format!(
@@ -223,10 +227,6 @@ fn is_openwhisk_group(group: &str) -> bool {
                 || rest == "standalone"
         })
     })
-}
-
-pub(super) fn fault(at: &str, what: impl ToString, mend: impl Into<String>) -> Fault {
-    Fault { at: at.to_owned(), what: what.to_string(), mend: mend.into() }
 }
 
 #[cfg(test)]
@@ -338,6 +338,9 @@ mod tests {
             ("[cluster]\nenabled = true\n[pool]\ncapacity_mb = 1.0", "pool.capacity_mb"),
             ("[train]\nevery_h = -1.0", "train.every_h"),
             ("[[workflow]]\nfile = \"w.json\"\nper_minute = 0", "workflow.per_minute"),
+            ("[train]\nevery_h = 0", "train.every_h"),
+            ("[openwhisk]\ntimeout_s = 0.0", "openwhisk.timeout_s"),
+            ("[kafka]\ngroup = \"\"", "kafka.group"),
             ("[train]\nfirst_after_h = nan", "train.first_after_h"),
             ("[actuator]\nidle_container_min = 1e300", "actuator.idle_container_min"),
         ] {
@@ -346,5 +349,20 @@ mod tests {
             assert!(!fault.mend.is_empty());
         }
         assert!(read_text("[kafka]\ngroup = \"healthy-observer\"", &[]).is_ok());
+        assert_eq!(read_text("[kafka]\ngroup = \"\"", &[]).unwrap_err().what, "empty");
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, password) = (folder.path().join("aquatope.toml"), folder.path().join("password"));
+        std::fs::write(&path, format!("[kafka]\npassword_file = {password:?}\n")).unwrap();
+        std::fs::write(&password, "open barley\n").unwrap();
+        let kafka = |variable: &str| {
+            let environment = [("AQUATOPE_KAFKA_PASSWORD".to_owned(), variable.to_owned())];
+            let (_, secrets) = read(Some(&path), environment).unwrap();
+            secrets.kafka.unwrap().reveal().to_owned()
+        };
+        assert_eq!([kafka(" "), kafka("sesame")], ["open barley", "sesame"]);
     }
 }

@@ -6,7 +6,7 @@ use aquatope_openwhisk::credentials::Secret;
 use aquatope_workflow::fault::Fault;
 
 use super::Config;
-use super::read::fault;
+use crate::platform::fault;
 
 /// What authenticates us; each is `user:password` but for Kafka's password and our own token.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,8 @@ impl Secrets {
                     continue;
                 }
             };
-            *place = Some(Secret::new(value.trim()));
+            // An empty variable is as one that is not set: its file counts.
+            *place = Some(value.trim()).filter(|secret| !secret.is_empty()).map(Secret::new);
         }
         (secrets, rest)
     }

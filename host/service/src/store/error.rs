@@ -74,6 +74,10 @@ impl StoreError {
                 _ => Self::Io { path, source },
             },
             redb::Error::DatabaseAlreadyOpen => Self::InUse { path },
+            // The file is as it was; it is opened anew at the next attempt.
+            error @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed) => {
+                Self::Io { path, source: io::Error::other(error.to_string()) }
+            }
             other => Self::Damaged { path, what: other.to_string() },
         }
     }

@@ -116,6 +116,15 @@ fn other_files_are_refused_with_their_name() {
 }
 
 #[test]
+fn a_disk_that_failed_leaves_no_damage() {
+    for error in [redb::Error::PreviousIo, redb::Error::DatabaseClosed] {
+        let error = StoreError::new(Path::new("state"), error);
+        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+        assert!(!error.to_string().contains("damaged"), "{error}");
+    }
+}
+
+#[test]
 fn a_torn_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
