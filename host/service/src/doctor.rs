@@ -1,6 +1,7 @@
 //! `aquatope doctor`: whether everything the service needs is there, and what to change if it is not.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::event::{self, Event};
@@ -120,11 +121,14 @@ impl Report {
 
     fn state(&mut self, config: &Config) {
         let directory = &config.state.directory;
-        if !directory.exists() {
-            return self.well(format!("state: {} will be made at the start", directory.display()));
-        }
-        match tempfile::tempfile_in(directory) {
-            Ok(_) => self.well(format!("state: {} is writable", directory.display())),
+        // What is missing is made at the start, in the first folder above it that is there.
+        let existing = directory.ancestors().find(|folder| folder.exists());
+        let existing = existing.unwrap_or_else(|| Path::new("."));
+        match tempfile::tempfile_in(existing) {
+            Ok(_) if existing == directory => {
+                self.well(format!("state: {} is writable", directory.display()))
+            }
+            Ok(_) => self.well(format!("state: {} will be made at the start", directory.display())),
             Err(error) => self.broken(
                 format!("state: {}: {error}", directory.display()),
                 "set state.directory to a folder the service may write to",
@@ -177,7 +181,8 @@ impl Report {
         let since_ms = i64::try_from(clock.now().0).unwrap_or(i64::MAX).saturating_sub(3_600_000);
         let selection = Selection { since_ms: Some(since_ms), ..Selection::default() };
         match client.activations(&selection).await {
-            Ok(records) => Some(!records.is_empty()),
+            // Firings of triggers are listed too, and have no kind.
+            Ok(records) => Some(records.iter().any(|record| record.annotation("kind").is_some())),
             Err(error) => {
                 self.doubtful(format!("OpenWhisk: {error}"), "without records, gaps cannot be filled");
                 None
@@ -226,7 +231,13 @@ impl Report {
             match consumer.fetch_watermarks(topic, partition.id(), PATIENCE) {
                 Ok((low, high)) => {
                     messages += high - low;
-                    look(&consumer, topic, partition.id(), low.max(high - LOOKED_AT)..high, &mut kinds);
+                    let last = low.max(high - LOOKED_AT)..high;
+                    if let Err(error) = look(&consumer, topic, partition.id(), last, &mut kinds) {
+                        return self.broken(
+                            format!("Kafka: {topic}/{} cannot be read: {error}", partition.id()),
+                            "let the principal of kafka.username Read the topic and the group kafka.group",
+                        );
+                    }
                 }
                 Err(error) => {
                     return self.broken(
@@ -337,25 +348,27 @@ impl Report {
     }
 }
 
-/// Read the messages at `offsets` and count activations, other events and what is no event.
+/// Read the messages at `offsets` and count activations, other events and what is no event; why they cannot be read.
 fn look(
     consumer: &BaseConsumer,
     topic: &str,
     partition: i32,
     offsets: std::ops::Range<i64>,
     kinds: &mut [usize; 3],
-) {
+) -> Result<(), String> {
     let mut assignment = TopicPartitionList::new();
-    if assignment.add_partition_offset(topic, partition, Offset::Offset(offsets.start)).is_err()
-        || consumer.assign(&assignment).is_err()
-    {
-        return;
-    }
+    assignment
+        .add_partition_offset(topic, partition, Offset::Offset(offsets.start))
+        .and_then(|()| consumer.assign(&assignment))
+        .map_err(|error| error.to_string())?;
     let mut next = offsets.start;
+    let mut until = Instant::now() + PATIENCE;
+    let mut why = format!("nothing came within {} s", PATIENCE.as_secs());
     while next < offsets.end {
-        match consumer.poll(PATIENCE) {
+        match consumer.poll(until.saturating_duration_since(Instant::now())) {
             Some(Ok(message)) => {
                 next = message.offset() + 1;
+                until = Instant::now() + PATIENCE;
                 let kind = match event::decode(message.payload().unwrap_or_default()) {
                     Ok(Event::Activation(_)) => 0,
                     Ok(_) => 1,
@@ -363,7 +376,12 @@ fn look(
                 };
                 kinds[kind] += 1;
             }
-            Some(Err(_)) | None => return,
+            // One broker of several may be gone for the moment.
+            Some(Err(error)) if Instant::now() < until => why = error.to_string(),
+            // The rest are no messages but marks of transactions.
+            _ if next > offsets.start => return Ok(()),
+            _ => return Err(why),
         }
     }
+    Ok(())
 }
