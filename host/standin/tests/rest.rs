@@ -193,6 +193,18 @@ async fn lists_are_paged_without_a_loss_and_their_newest_rows_come_late() {
 }
 
 #[tokio::test]
+async fn firings_of_triggers_are_listed_without_a_kind() {
+    let (standin, client, _events) = standin(config()).await;
+    standin.with(|platform| platform.fire("every-hour"));
+    // The view is brought up to date after it is read.
+    assert_eq!(client.activations(&Selection::default()).await.unwrap(), []);
+    let rows = client.activations(&Selection::default()).await.unwrap();
+    let [fired] = &rows[..] else { panic!("one row: {rows:?}") };
+    assert_eq!((fired.path().as_str(), fired.end, fired.duration), ("guest/every-hour", 0, 0));
+    assert_eq!(fired.annotation("kind"), None);
+}
+
+#[tokio::test]
 async fn more_rows_than_a_page_in_one_millisecond_are_all_listed() {
     let (standin, client, _events) = standin(Config { invokers_mb: vec![1 << 20], ..config() }).await;
     standin.with(|platform| (0..500).for_each(|_| assert!(platform.load("quick", Some(1.0)).is_ok())));

@@ -85,9 +85,11 @@ pub(super) struct Record {
 }
 
 impl Record {
-    fn new(record: &records::Record) -> Self {
+    /// `None`: it is no run of an action. Firings of triggers are listed too, and have no kind.
+    fn new(record: &records::Record) -> Option<Self> {
+        record.annotation("kind")?;
         let duration_ms = unsigned(record.duration);
-        Self {
+        Some(Self {
             name: record.path(),
             namespace: record.namespace.clone(),
             kind: record.kind().to_owned(),
@@ -98,7 +100,7 @@ impl Record {
             init_ms: unsigned(record.init_ms()),
             memory_mb: record.memory_mb().unwrap_or(0),
             failed: record.status() != Status::Success,
-        }
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -134,7 +136,9 @@ pub(super) fn fill(
     commands: Sender<Command>,
 ) {
     let work = move || {
-        let mut send = |record: &records::Record| commands.send(Command::Record(Record::new(record))).is_ok();
+        let mut send = |record: &records::Record| {
+            Record::new(record).is_none_or(|record| commands.send(Command::Record(record)).is_ok())
+        };
         let filled = (1..=ATTEMPTS).any(|attempt| match records.between(since, upto, &mut send) {
             Ok(()) => true,
             Err(error) => {
@@ -152,4 +156,21 @@ pub(super) fn fill(
         .name("backfill".into())
         .spawn(work)
         .expect("the system has room for one more thread");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firings_of_triggers_are_no_runs() {
+        let record = |text: &str| -> records::Record { serde_json::from_str(text).unwrap() };
+        // As the platform lists it: its end is the epoch, and it has no duration.
+        let fired = r#"{"activationId":"0a","namespace":"guest","name":"every-hour","version":"0.0.1","start":1570013740010,
+            "end":0,"statusCode":0,"publish":false,"annotations":[]}"#;
+        assert_eq!(Record::new(&record(fired)), None);
+        let ran = r#"{"activationId":"0b","namespace":"guest","name":"f","start":1570013740010,"end":1570013740020,
+            "duration":10,"statusCode":0,"annotations":[{"key":"kind","value":"python:3"}]}"#;
+        assert_eq!(Record::new(&record(ran)).map(|record| record.name), Some("guest/f".to_owned()));
+    }
 }

@@ -229,6 +229,13 @@ impl Platform {
         self.start(&path, json!({}), run_ms, None)
     }
 
+    /// A trigger without rules fires. It leaves a record among those of actions, and no event.
+    pub fn fire(&mut self, trigger: &str) {
+        let id = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());
+        let (namespace, path) = (self.config.namespace.clone(), self.path(trigger));
+        self.records.push(Run { id, namespace, path, start_ms: self.now_ms, ..Run::default() });
+    }
+
     /// A run that ended and whose record is still kept.
     pub fn run(&self, id: &str) -> Option<&Run> {
         self.records.get(id)

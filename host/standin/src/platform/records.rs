@@ -16,7 +16,7 @@ pub struct Run {
     pub path: String,
     /// The action's version.
     pub version: String,
-    /// The runtime kind.
+    /// The runtime kind; empty when a trigger fired: its record has no annotations, and its end is the epoch.
     pub kind: String,
     /// Memory limit, MB.
     pub memory_mb: u32,
@@ -77,7 +77,9 @@ impl Run {
     /// The record as `GET activations/{id}` shows it.
     pub(crate) fn record(&self) -> Value {
         let mut record = self.row();
-        record["duration"] = json!(self.duration_ms);
+        if let Some(duration) = record.get_mut("duration") {
+            *duration = json!(self.duration_ms);
+        }
         record["logs"] = json!(self.logs);
         record["response"] = self.response();
         if let Some(record) = record.as_object_mut() {
@@ -127,6 +129,12 @@ impl Run {
             "publish": false,
             "annotations": annotations,
         });
+        if self.kind.is_empty()
+            && let Some(row) = row.as_object_mut()
+        {
+            row.insert("annotations".into(), json!([]));
+            row.remove("duration");
+        }
         if let Some(cause) = &self.cause {
             row["cause"] = json!(cause);
         }
