@@ -51,8 +51,6 @@ pub struct Activation<'a> {
     pub memory_mb: u32,
     /// A part of a sequence or composition.
     pub in_sequence: bool,
-    /// Bytes of the response.
-    pub response_bytes: Option<i64>,
     /// The status code the action itself put into its result.
     pub user_status: Option<i64>,
 }
@@ -129,7 +127,6 @@ pub fn decode(message: &[u8]) -> Result<Event<'_>, EventError> {
         conductor: body.conductor.0,
         memory_mb: body.memory.0.unwrap_or(0).clamp(0, i64::from(u32::MAX)) as u32,
         in_sequence: body.caused_by.0,
-        response_bytes: body.size.0,
         user_status: body.user_defined_status_code.0,
     }))
 }
@@ -167,7 +164,7 @@ impl Activation<'_> {
 
     /// Whether this is the record of a whole sequence or composition, which occupied no container of its own.
     pub fn is_workflow(&self) -> bool {
-        self.kind == "sequence"
+        self.conductor || self.kind == "sequence"
     }
 }
 
@@ -247,7 +244,6 @@ struct Body<'a> {
     conductor: Flag,
     memory: Number,
     caused_by: Flag,
-    size: Number,
     user_defined_status_code: Number,
 }
 

@@ -198,12 +198,6 @@ fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
 pub struct NamespaceLimits {
     /// Invocations a minute.
     pub invocations_per_minute: Option<u64>,
-    /// Invocations at a time.
-    pub concurrent_invocations: Option<u64>,
-    /// Containers kept warm for each action; function-pulling engine only.
-    pub warmed_container_keeping_count: Option<u64>,
-    /// False when the namespace's activations are not stored.
-    pub store_activations: Option<bool>,
     #[serde(default)]
     min_action_memory: Value,
     #[serde(default)]

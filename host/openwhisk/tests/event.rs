@@ -76,6 +76,19 @@ fn the_lag_of_the_message_shifts_all_times() {
     assert!(activation.cold());
 }
 
+#[test]
+fn sequences_and_compositions_are_workflows() {
+    let is_workflow = |kind: &str, conductor: bool| {
+        let message = format!(
+            r#"{{"timestamp":1,"namespace":"ns","body":{{"name":"ns/a","kind":"{kind}","conductor":{conductor}}}}}"#
+        );
+        let Ok(Event::Activation(activation)) = decode(message.as_bytes()) else { panic!("an activation") };
+        activation.is_workflow()
+    };
+    assert!(is_workflow("sequence", false) && is_workflow("nodejs:20", true));
+    assert!(!is_workflow("nodejs:20", false));
+}
+
 /// Bytes that look like a message for a while: one of the fixtures with some bytes changed, cut off somewhere.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
