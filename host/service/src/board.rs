@@ -1,15 +1,16 @@
 //! What the service shows of itself: the state behind `/metrics`, `/api` and the dashboard.
 //!
-//! The loops write it, HTTP reads it; nothing is decided from it. Memory: 4.5 KB a function that did something within the
-//! last two hours, 0.4 KB for another.
+//! The loops write it, HTTP reads it; nothing is decided from it but whether an approval has something to approve of.
+//! Memory: 5 KB a function that did something within the last two hours, 0.4 KB for another, and its name.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use aquatope_core::activation::FunctionId;
 use aquatope_core::time::Minute;
+use aquatope_core::window::Window;
 use serde::Serialize;
 
-use crate::observe::{FunctionInfo, MinuteReport};
+use crate::observe::{FunctionInfo, MinuteReport, SequenceRuns, of_name};
 use crate::plan::{PoolPlan, Target};
 use crate::share::Shard;
 
@@ -25,6 +26,8 @@ pub struct Board {
     pub planned: BTreeMap<u32, Planned>,
     /// By id among those of all shards ([`Shard::global`]).
     pub functions: Vec<Function>,
+    /// Functions that were idle for longer, minutes, are left out of lists and metrics.
+    pub idle_min: u32,
     /// Training and forecasting.
     pub model: Model,
     /// Carrying targets out.
@@ -32,18 +35,9 @@ pub struct Board {
     /// The workflows by name.
     pub workflows: BTreeMap<String, Workflow>,
     /// Sequences and compositions by name, since the start.
-    pub sequences: BTreeMap<String, Sequence>,
+    pub sequences: BTreeMap<String, SequenceRuns>,
     /// Requests that the platform refused, by namespace, since the start.
     pub throttled: BTreeMap<String, u64>,
-}
-
-/// One sequence or composition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Sequence {
-    /// Runs that ended.
-    pub runs: u64,
-    /// Those that ended with an error.
-    pub failed: u64,
 }
 
 /// The last plan.
@@ -74,6 +68,8 @@ pub struct Function {
     pub invocations: u64,
     /// Cold starts in them.
     pub cold_starts: u64,
+    /// The minute it was last busy in, or that of the restart after it.
+    pub busy: Minute,
     /// Its last target.
     pub target: Option<Target>,
     /// The last [`SHOWN`] minutes, oldest first.
@@ -166,25 +162,26 @@ impl Board {
     /// Take in a report of a shard and the plan that followed.
     pub fn minute(&mut self, shard: Shard, report: &MinuteReport, plan: &PoolPlan, at_ms: u64, took_ms: f64) {
         for (id, info) in &report.functions {
-            self.function(shard.global(*id)).info = info.clone();
+            let function = self.function(shard.global(*id));
+            function.info = info.clone();
+            function.busy = function.busy.max(info.first);
         }
         for (id, window) in &report.finals {
             let function = self.function(shard.global(*id));
             function.invocations += u64::from(window.invocations);
             function.cold_starts += u64::from(window.cold_starts);
-            function.observed(window.minute, window.peak, window.invocations, window.cold_starts);
+            function.observed(window);
         }
         for (id, window) in &report.provisional {
-            let function = self.function(shard.global(*id));
-            function.observed(window.minute, window.peak, window.invocations, window.cold_starts);
+            self.function(shard.global(*id)).observed(window);
         }
-        for minute in &report.sequences {
-            let sequence = self.sequences.entry(minute.name.clone()).or_default();
-            sequence.runs += u64::from(minute.runs);
-            sequence.failed += u64::from(minute.failed);
+        for (name, new) in &report.sequences {
+            let sequence = of_name(&mut self.sequences, name);
+            sequence.runs += new.runs;
+            sequence.failed += new.failed;
         }
-        for refused in &report.throttled {
-            *self.throttled.entry(refused.namespace.clone()).or_default() += refused.requests;
+        for (namespace, requests) in &report.throttled {
+            *of_name(&mut self.throttled, namespace) += requests;
         }
         for target in &plan.targets {
             self.function(shard.global(target.function)).planned(plan.minute, target);
@@ -222,6 +219,13 @@ impl Board {
         of_shard.for_each(|function| *function = Function::default());
     }
 
+    /// The functions known but for those long idle.
+    pub fn listed(&self) -> impl Iterator<Item = &Function> {
+        let now = self.planned().map_or(0, |planned| planned.minute);
+        let since = now.saturating_sub(self.idle_min);
+        self.functions.iter().filter(move |f| !f.info.name.is_empty() && f.busy.0 >= since)
+    }
+
     pub(crate) fn function(&mut self, id: FunctionId) -> &mut Function {
         let index = id.0 as usize;
         if index >= self.functions.len() {
@@ -232,7 +236,9 @@ impl Board {
 }
 
 impl Function {
-    fn observed(&mut self, minute: Minute, peak: u32, invocations: u32, cold_starts: u32) {
+    fn observed(&mut self, window: &Window) {
+        let &Window { minute, peak, invocations, cold_starts, .. } = window;
+        self.busy = self.busy.max(minute);
         if let Some(shown) = self.minutes.iter_mut().rev().find(|shown| shown.minute == minute.0) {
             *shown = Shown { peak: Some(peak), invocations, cold_starts, ..*shown };
         }
@@ -267,5 +273,48 @@ impl Function {
             high: quantile(0.95),
             target: target.containers,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aquatope_core::pool::Fit;
+
+    use super::*;
+
+    fn report(minute: u32, busy: u32) -> MinuteReport {
+        let window = Window { minute: Minute(minute), invocations: 1, peak: 1, ..Window::default() };
+        let info = |id: u32| FunctionInfo { name: format!("guest/f{id}"), ..FunctionInfo::default() };
+        MinuteReport {
+            minute: Minute(minute),
+            provisional: vec![(FunctionId(busy), window)],
+            functions: (0..2).map(|id| (FunctionId(id), info(id))).collect(),
+            ..MinuteReport::default()
+        }
+    }
+
+    fn plan(minute: u32) -> PoolPlan {
+        let fit = Fit { wanted_mb: 0.0, granted_mb: 0.0, shadow_price: 0.0 };
+        PoolPlan { minute: Minute(minute), targets: Vec::new(), fit, stale: false }
+    }
+
+    #[test]
+    fn memory_is_as_stated() {
+        let idle = size_of::<Function>();
+        let busy = idle + SHOWN.next_power_of_two() * size_of::<Shown>();
+        assert!(idle <= 400 && busy <= 5_000, "{idle}, {busy}");
+    }
+
+    #[test]
+    fn what_was_idle_for_long_is_not_listed() {
+        let mut board = Board { idle_min: 1440, ..Board::default() };
+        let listed = |board: &Board| board.listed().map(|f| f.info.name.clone()).collect::<Vec<_>>();
+        board.minute(Shard::ALL, &report(5_000, 0), &plan(5_001), 0, 0.0);
+        board.minute(Shard::ALL, &report(6_000, 1), &plan(6_001), 0, 0.0);
+        assert_eq!(listed(&board), ["guest/f0", "guest/f1"]);
+        board.minute(Shard::ALL, &report(7_000, 1), &plan(7_001), 0, 0.0);
+        assert_eq!(listed(&board), ["guest/f1"]);
+        board.minute(Shard::ALL, &report(7_001, 0), &plan(7_002), 0, 0.0);
+        assert_eq!(listed(&board).len(), 2, "it is back");
     }
 }

@@ -9,7 +9,7 @@
 //! With `[cluster]` there is a planning thread for each shard that is held, and one source thread for all of them.
 //! A part that ends takes the service down ([`Service::ended`]), so that whoever watches over the process starts it again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
@@ -38,7 +38,8 @@ use crate::source::{
     Duty, Ingest, IngestConfig, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka,
 };
 use crate::store::Store;
-use crate::train::{MINUTES, MODEL, Model, Schedule, Trainer, select};
+use crate::train::{self, MODEL, Model, Schedule, Trainer, select};
+use crate::tune::is_clone;
 use crate::workflows::{Tuning, read_file};
 use crate::{http, write};
 
@@ -86,7 +87,11 @@ impl Service {
         clock: Clock,
         events: Events,
     ) -> Result<Self, Fault> {
-        let board = Arc::new(RwLock::new(Board { started_ms: clock.now().0, ..Board::default() }));
+        let board = Arc::new(RwLock::new(Board {
+            started_ms: clock.now().0,
+            idle_min: config.state.history_days.saturating_mul(1440),
+            ..Board::default()
+        }));
         let stopping = Arc::new(AtomicBool::new(false));
         let for_all = config.cluster.enabled && config.actuator.kind.is_for_all();
         let (share, wanted) = Share::new(for_all.then(|| clock.real(LATE)));
@@ -138,6 +143,7 @@ impl Service {
             share: Arc::clone(&share),
             scraped: Arc::default(),
             token: secrets.http.clone(),
+            clock,
         };
         let server = tokio::spawn(http::serve(listener, shared, stopped));
         tracing::info!(%address, "serving");
@@ -408,6 +414,8 @@ struct Planning {
     /// The first minute there are windows of.
     first: Option<Minute>,
     upstream: HashMap<String, String>,
+    /// Days that windows are kept.
+    history_days: u32,
 }
 
 impl Planning {
@@ -449,6 +457,7 @@ impl Planning {
             last: None,
             first: None,
             upstream,
+            history_days: config.state.history_days,
         })
     }
 
@@ -460,7 +469,9 @@ impl Planning {
         for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
             self.saw(&info);
             self.planner.add(id, info.clone());
-            write(&self.board).function(self.shard.global(id)).info = info;
+            let mut board = write(&self.board);
+            let shown = board.function(self.shard.global(id));
+            (shown.info, shown.busy) = (info, restored.open.unwrap_or_default());
         }
         let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
         self.claimed = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
@@ -639,12 +650,14 @@ impl Planning {
             tracing::info!(history_min, drifted, "training");
             let (store, trainer, stop) =
                 (Arc::clone(&self.store), Arc::clone(&self.trainer), Arc::clone(&self.stopping));
-            let first = Minute(open.0.saturating_sub(history_min.min(MINUTES)));
+            let first = train::first(open, history_min, self.history_days);
             let upstream = self.upstream_ids();
+            let clones = self.clones();
             self.training = Some(std::thread::spawn(move || {
                 let _permit = permit;
-                let series = select(first, open, &upstream, |take| store.for_each_window(first..open, take))
-                    .map_err(|error| error.to_string())?;
+                let series =
+                    select(first, open, &upstream, &clones, |take| store.for_each_window(first..open, take))
+                        .map_err(|error| error.to_string())?;
                 trainer.train(&series, &stop)
             }));
         }
@@ -675,6 +688,11 @@ impl Planning {
                 shown.error = Some(error);
             }
         }
+    }
+
+    /// The clones that trials of a workflow run on: they are no functions of anybody's.
+    fn clones(&self) -> HashSet<FunctionId> {
+        self.planner.functions().filter(|(_, info, _)| is_clone(&info.name)).map(|(id, ..)| id).collect()
     }
 
     fn upstream_ids(&self) -> HashMap<FunctionId, FunctionId> {

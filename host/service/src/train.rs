@@ -3,7 +3,7 @@
 //! Training itself is not the service's: it is handed a [`Trainer`]. It runs on a thread of its own; the planner goes on
 //! with the old model, or with recent peaks, until the new one is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// Functions trained on at most: the network is shared by all, and more functions teach it little.
 pub const FUNCTIONS: usize = 400;
 /// Minutes trained on at most.
-pub const MINUTES: u32 = 14 * 1440;
+const MINUTES: u32 = 14 * 1440;
 /// A function that was busy in fewer minutes has nothing to teach.
 const BUSY_MINUTES: u32 = 10;
 
@@ -87,8 +87,16 @@ impl Schedule {
     }
 }
 
-/// The series of the functions with most busy minutes, of the minutes from `first` to before `end`. `upstream` names the
-/// stage before a stage. `each` hands out all windows of these minutes, and is asked twice: they need not fit in memory.
+/// The first minute to train on before `end`: `history_min` minutes were observed, and windows are kept for
+/// `history_days`. Those of minutes that were deleted would be read as idle.
+pub fn first(end: Minute, history_min: u32, history_days: u32) -> Minute {
+    let kept_min = history_days.saturating_mul(1440);
+    Minute(end.0.saturating_sub(history_min.min(MINUTES).min(kept_min)))
+}
+
+/// The series of the functions with most busy minutes, of the minutes from `first` to before `end`; `clones` are left out.
+/// `upstream` names the stage before a stage. `each` hands out all windows of these minutes, and is asked twice: they need
+/// not fit in memory.
 ///
 /// # Errors
 /// Those of `each`.
@@ -96,13 +104,14 @@ pub fn select<E>(
     first: Minute,
     end: Minute,
     upstream: &HashMap<FunctionId, FunctionId>,
+    clones: &HashSet<FunctionId>,
     mut each: impl FnMut(&mut dyn FnMut(FunctionId, Window)) -> Result<(), E>,
 ) -> Result<Vec<Series>, E> {
     let minutes = end.0.saturating_sub(first.0) as usize;
     let mut busy: HashMap<FunctionId, u32> = HashMap::new();
     each(&mut |id, _| *busy.entry(id).or_default() += 1)?;
     let mut chosen: Vec<(FunctionId, u32)> =
-        busy.into_iter().filter(|&(_, busy)| busy >= BUSY_MINUTES).collect();
+        busy.into_iter().filter(|(id, busy)| *busy >= BUSY_MINUTES && !clones.contains(id)).collect();
     chosen.sort_by_key(|&(id, busy)| (std::cmp::Reverse(busy), id));
     chosen.truncate(FUNCTIONS);
     let index: HashMap<FunctionId, usize> =
@@ -141,18 +150,28 @@ mod tests {
     }
 
     #[test]
+    fn trained_on_what_is_kept() {
+        let end = Minute(1_000_000);
+        let minutes = |history_min, history_days| end.0 - first(end, history_min, history_days).0;
+        assert_eq!([minutes(600, 15), minutes(600, 1)], [600, 600]);
+        assert_eq!([minutes(100_000, 15), minutes(100_000, 3)], [MINUTES, 3 * 1440]);
+    }
+
+    #[test]
     fn the_busiest_functions_are_chosen() {
         let window =
             |minute, peak| Window { minute: Minute(minute), invocations: peak, peak, ..Window::default() };
         let mut windows: Vec<_> = (0..20).map(|m| (FunctionId(3), window(100 + m, 2))).collect();
         windows.extend((0..15).map(|m| (FunctionId(1), window(100 + m, 1))));
         windows.extend((0..5).map(|m| (FunctionId(2), window(100 + m, 1))));
+        windows.extend((0..25).map(|m| (FunctionId(0), window(100 + m, 1))));
+        let clones = HashSet::from([FunctionId(0)]);
         let upstream = HashMap::from([(FunctionId(1), FunctionId(3))]);
         let each = |take: &mut dyn FnMut(FunctionId, Window)| -> Result<(), ()> {
             windows.iter().for_each(|&(id, window)| take(id, window));
             Ok(())
         };
-        let series = select(Minute(100), Minute(130), &upstream, each).unwrap();
+        let series = select(Minute(100), Minute(130), &upstream, &clones, each).unwrap();
         assert_eq!(series.len(), 2);
         assert_eq!((series[0].peaks[19], series[0].peaks[20]), (2, 0));
         assert_eq!((series[0].parent, series[1].parent), (None, Some(0)));

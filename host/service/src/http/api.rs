@@ -90,8 +90,8 @@ impl<'a> Row<'a> {
 /// `GET /api/functions?name=&skip=&limit=`: by invocations, the busiest first.
 pub(super) async fn functions(State(shared): State<Shared>, Query(list): Query<List>) -> Json<Value> {
     let board = read(&shared.board);
-    let named = |f: &&Function| !f.info.name.is_empty() && f.info.name.contains(&list.name);
-    let mut functions: Vec<&Function> = board.functions.iter().filter(named).collect();
+    let mut functions: Vec<&Function> =
+        board.listed().filter(|function| function.info.name.contains(&list.name)).collect();
     let total = functions.len();
     functions.sort_by(|a, b| b.invocations.cmp(&a.invocations).then_with(|| a.info.name.cmp(&b.info.name)));
     let shown = functions.into_iter().skip(list.skip).take(list.limit.min(MOST));
@@ -118,7 +118,7 @@ pub(super) async fn function(
     Ok(Json(json!({ "function": Row::of(function), "minutes": minutes })))
 }
 
-/// `GET /api/unreadable`: the messages that were kept aside, and why.
+/// `GET /api/unreadable`: where the messages that were kept aside lie, and why, the last first.
 pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Value>, (StatusCode, String)> {
     let read = move || -> Result<Vec<Unreadable>, StoreError> {
         let stores = shared.share.stores();
@@ -130,9 +130,8 @@ pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Valu
         kept.map_err(|error| error.to_string()).and_then(|kept| kept.map_err(|error| error.to_string()));
     let kept = kept.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))?;
     let row = |message: &Unreadable| {
-        let Unreadable { partition, offset, reason, message } = message;
-        let begin = String::from_utf8_lossy(&message[..message.len().min(200)]).into_owned();
-        json!({ "partition": partition, "offset": offset, "reason": reason, "begin": begin })
+        let Unreadable { partition, offset, reason, .. } = message;
+        json!({ "partition": partition, "offset": offset, "reason": reason })
     };
     Ok(Json(
         json!({ "total": kept.len(), "messages": kept.iter().rev().take(100).map(row).collect::<Vec<_>>() }),

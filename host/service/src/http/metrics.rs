@@ -15,8 +15,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::Shared;
-use crate::board::{Function, Sequence};
-use crate::observe::Counters;
+use crate::board::Function;
+use crate::observe::{Counters, SequenceRuns};
 use crate::read;
 
 const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -87,7 +87,7 @@ const COUNTERS: [OfFunction; 2] = [
 ];
 
 /// What the messages were.
-fn kinds(counters: &Counters) -> [(&'static str, u64); 13] {
+fn kinds(counters: &Counters) -> [(&'static str, u64); 14] {
     let Counters {
         activations,
         sequences,
@@ -98,6 +98,7 @@ fn kinds(counters: &Counters) -> [(&'static str, u64); 13] {
         late,
         partly,
         ahead,
+        excess,
         implausible,
         unreadable,
         other,
@@ -113,6 +114,7 @@ fn kinds(counters: &Counters) -> [(&'static str, u64); 13] {
         ("late", late),
         ("partly_late", partly),
         ("ahead", ahead),
+        ("excess", excess),
         ("implausible", implausible),
         ("unreadable", unreadable),
         ("other", other),
@@ -148,7 +150,6 @@ impl Collector for Scrape {
             ConstGauge::new(partition.lag).encode(lag.encode_family(&labels)?)?;
         }
         let board = read(board);
-        let known = |f: &&Function| !f.info.name.is_empty();
         let mut gauge = |name: &str, help: &str, value: Option<f64>| match value {
             Some(value) => ConstGauge::new(value).encode(encoder.encode_descriptor(
                 name,
@@ -208,7 +209,7 @@ impl Collector for Scrape {
         )?;
         let model = u8::from(board.model.trained_ms.is_some());
         gauge("model_trained", "1 when a trained model forecasts", Some(f64::from(model)))?;
-        gauge("functions", "Functions seen", Some(board.functions.iter().filter(known).count() as f64))?;
+        gauge("functions", "Functions told apart", Some(ingest.functions as f64))?;
         let counters = [
             ("store_commits", "Transactions of the state", ingest.commits),
             ("gaps", "Times that messages were gone before they were read", ingest.gaps),
@@ -236,7 +237,7 @@ impl Collector for Scrape {
             ConstCounter::new(*requests)
                 .encode(throttled.encode_family(&[("namespace", namespace.as_str())])?)?;
         }
-        type OfSequence = (&'static str, &'static str, fn(&Sequence) -> u64);
+        type OfSequence = (&'static str, &'static str, fn(&SequenceRuns) -> u64);
         let of_sequences: [OfSequence; 2] = [
             ("sequence_runs", "Runs of a sequence or composition that ended", |s| s.runs),
             ("sequence_failures", "Of these, with an error", |s| s.failed),
@@ -252,7 +253,7 @@ impl Collector for Scrape {
             for &(name, help, value) in metrics {
                 let name = format!("function_{name}");
                 let mut family = encoder.encode_descriptor(&name, help, None, kind)?;
-                for function in board.functions.iter().filter(known) {
+                for function in board.listed() {
                     let Some(value) = value(function) else { continue };
                     let labels =
                         [("function", function.info.name.as_str()), ("kind", function.info.kind.as_str())];

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use aquatope_core::time::{Minute, Timestamp};
 use aquatope_openwhisk::credentials::Secret;
 use axum::Router;
 use axum::body::Bytes;
@@ -23,9 +24,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::board::Board;
+use crate::board::{Board, Planned};
+use crate::clock::Clock;
 use crate::share::Share;
-use crate::source::SharedStatus;
+use crate::source::{IngestStatus, SharedStatus};
 
 /// Connections served at the same time; more wait.
 const CONNECTIONS: usize = 64;
@@ -51,12 +53,14 @@ pub struct Shared {
     pub scraped: Arc<Mutex<Option<(Instant, Bytes)>>>,
     /// What authenticates approvals; none: they are refused.
     pub token: Option<Secret>,
+    /// That of the service.
+    pub clock: Clock,
 }
 
 impl Shared {
-    /// How far the events that were read lie behind now, seconds.
+    /// How far the events that were read lie behind now, seconds; by our own look at the clock, as the reader may hang.
     fn behind_s(&self) -> f64 {
-        Duration::from_millis(self.ingest.get().behind_ms).as_secs_f64()
+        since_s(self.ingest.get().watermark, self.clock.now())
     }
 }
 
@@ -88,7 +92,8 @@ pub async fn serve(listener: TcpListener, shared: Shared, mut stop: watch::Recei
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    let mut builder = Builder::new(TokioExecutor::new());
+    // Of one version: to tell versions apart, hyper-util waits for the first bytes without a limit.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
     let service = TowerToHyperService::new(router);
     // What goes wrong is the client's affair.
@@ -120,33 +125,54 @@ fn dashboard() -> Response {
     (headers, Html(include_str!("dashboard.html"))).into_response()
 }
 
-/// Ready: this is the instance that acts, events are being read, not far behind, and a minute has been planned.
 async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (StatusCode, String) {
     let ingest = shared.ingest.get();
-    let unavailable = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    if let Some(cluster) = &ingest.cluster
+        && ingest.duty.acts()
+        && ingest.group_error.is_none()
+        && cluster.error.is_none()
+        && cluster.joined
+        && cluster.held.is_empty()
+        && cluster.assigned == cluster.held
+    {
+        return (StatusCode::OK, "ready; all shards are with other instances\n".to_owned());
+    }
+    let planned = crate::read(&shared.board).planned();
+    match unready(&ingest, planned, shared.clock.now()) {
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        None => (StatusCode::OK, "ready\n".to_owned()),
+    }
+}
+
+/// Ready: this is the instance that acts, events are being read, not far behind, and minutes are being planned. Why not,
+/// `now`; a thread that hangs does not say so itself.
+fn unready(ingest: &IngestStatus, planned: Option<Planned>, now: Timestamp) -> Option<String> {
     if let Some(reason) = ingest.duty.reason() {
-        return unavailable(ingest.group_error.as_deref().unwrap_or(reason));
+        return Some(ingest.group_error.as_deref().unwrap_or(reason).to_owned());
     }
     if let Some(cluster) = &ingest.cluster {
         if let Some(error) = ingest.group_error.as_ref().or(cluster.error.as_ref()) {
-            return unavailable(error);
+            return Some(error.clone());
         }
         if cluster.assigned != cluster.held {
-            return unavailable("shards are being taken over");
-        }
-        if cluster.joined && cluster.held.is_empty() {
-            return (StatusCode::OK, "ready; all shards are with other instances\n".to_owned());
+            return Some("shards are being taken over".to_owned());
         }
     }
-    let planned = crate::read(&shared.board).planned();
-    if planned.is_none() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no minute has been planned yet\n".to_owned());
-    }
-    let behind_s = shared.behind_s();
+    let Some(planned) = planned else { return Some("no minute has been planned yet".to_owned()) };
+    let behind_s = since_s(ingest.watermark, now);
     if behind_s > READY_BEHIND.as_secs_f64() {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("events are {behind_s:.0} s behind\n"));
+        return Some(format!("events are {behind_s:.0} s behind"));
     }
-    (StatusCode::OK, "ready\n".to_owned())
+    // A minute is planned when it begins.
+    let over_s = since_s(Minute(planned.minute.saturating_add(1)).start(), now);
+    if over_s > READY_BEHIND.as_secs_f64() {
+        return Some(format!("the minute planned last ended {over_s:.0} s ago"));
+    }
+    None
+}
+
+fn since_s(at: Timestamp, now: Timestamp) -> f64 {
+    Duration::from_millis(now.0.saturating_sub(at.0)).as_secs_f64()
 }
 
 /// The socket of [`serve`].
@@ -155,4 +181,30 @@ async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (S
 /// The system's, such as an address in use.
 pub async fn bind(listen: std::net::SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(listen).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_hang_are_seen() {
+        const MINUTE: u64 = 60_000;
+        let noon = Minute(29_000_000);
+        let at = |minutes: u64| Timestamp(noon.start().0 + minutes * MINUTE);
+        let planned = |minute: u32| {
+            let (minute, at_ms) = (noon.0 + minute, noon.start().0);
+            let (took_ms, behind_s, granted_mb, wanted_mb) = (1.0, 0.0, 0.0, 0.0);
+            Some(Planned { minute, at_ms, took_ms, behind_s, stale: false, granted_mb, wanted_mb })
+        };
+        // What the reader said last does not change any more.
+        let read = |minutes: u64| IngestStatus { watermark: at(minutes), ..IngestStatus::default() };
+        assert_eq!(unready(&read(0), None, at(0)).unwrap(), "no minute has been planned yet");
+        assert_eq!(unready(&read(0), planned(0), at(5)), None);
+        assert_eq!(unready(&read(0), planned(6), at(6)).unwrap(), "events are 360 s behind");
+        assert_eq!(unready(&read(6), planned(0), at(6)), None);
+        assert_eq!(unready(&read(7), planned(0), at(7)).unwrap(), "the minute planned last ended 360 s ago");
+        let another = IngestStatus { duty: crate::source::Duty::Another, ..read(0) };
+        assert!(unready(&another, planned(0), at(0)).unwrap().contains("another instance"));
+    }
 }

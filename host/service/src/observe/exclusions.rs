@@ -16,7 +16,7 @@ pub(super) struct Exclusions {
 
 const CAPACITY: usize = 65_536;
 
-/// How long an id is remembered: as long as Kafka keeps events, by OpenWhisk's configuration.
+/// An id is remembered until everything up to so long after it was told has been read.
 const KEEP_MS: u64 = 3_600_000;
 
 impl Exclusions {
@@ -41,8 +41,9 @@ impl Exclusions {
         !self.times.is_empty() && self.times.contains_key(&id)
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        while self.order.front().is_some_and(|&(at, _)| at.0.saturating_add(KEEP_MS) < now.0) {
+    /// Everything up to `watermark` has been read.
+    pub(super) fn expire(&mut self, watermark: Timestamp) {
+        while self.order.front().is_some_and(|&(at, _)| at.0.saturating_add(KEEP_MS) < watermark.0) {
             self.drop_oldest();
         }
     }

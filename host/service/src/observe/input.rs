@@ -77,6 +77,8 @@ pub struct Counters {
     pub partly: u64,
     /// More than ten minutes ahead of the clock: not counted.
     pub ahead: u64,
+    /// Of functions beyond the number that is told apart: not counted.
+    pub excess: u64,
     /// Longer than a day, or begun before 1970: not counted.
     pub implausible: u64,
     /// Not readable.
@@ -101,6 +103,7 @@ impl Counters {
             late: self.late + other.late,
             partly: self.partly + other.partly,
             ahead: self.ahead + other.ahead,
+            excess: self.excess + other.excess,
             implausible: self.implausible + other.implausible,
             unreadable: self.unreadable + other.unreadable,
             other: self.other + other.other,

@@ -1,5 +1,6 @@
 //! What the observing part tells the planner, once a minute.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aquatope_core::activation::FunctionId;
@@ -34,33 +35,25 @@ pub struct FunctionInfo {
     pub cold_start_ms: f64,
 }
 
-/// The sequences and compositions that ended in one minute: end-to-end figures of workflows, no containers.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct SequenceMinute {
-    /// `namespace/[package/]action`.
-    pub name: String,
+/// Runs of one sequence or composition. They occupied no containers of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct SequenceRuns {
     /// How many ended.
-    pub runs: u32,
+    pub runs: u64,
     /// Those of them that ended with an error.
-    pub failed: u32,
-    /// The sum of the components' durations of each run, ms, in order of arrival; at most
-    /// [`Self::DURATIONS`] of them. OpenWhisk reports that sum, not the time between start and end.
-    pub durations_ms: Vec<u32>,
+    pub failed: u64,
 }
 
-impl SequenceMinute {
-    /// How many durations of a minute are kept.
-    pub const DURATIONS: usize = 256;
-}
+/// Names of sequences, or of namespaces, that are told apart; further ones count together as [`OTHERS`].
+const NAMES: usize = 10_000;
 
-/// Requests of one namespace that OpenWhisk refused in one minute, for its rate or concurrency limits. They leave no
-/// activation: what was asked for is the activations and these.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Throttled {
-    /// The invoking namespace.
-    pub namespace: String,
-    /// Requests refused.
-    pub requests: u64,
+/// No name of OpenWhisk's.
+const OTHERS: &str = "(others)";
+
+/// The value of `name`, new if there is none.
+pub fn of_name<'a, V: Default>(values: &'a mut BTreeMap<String, V>, name: &str) -> &'a mut V {
+    let known = values.contains_key(name) || values.len() < NAMES;
+    values.entry((if known { name } else { OTHERS }).to_owned()).or_default()
 }
 
 /// What is new, whenever the watermark passes the end of a minute and the lateness after it.
@@ -79,10 +72,11 @@ pub struct MinuteReport {
     pub provisional: Vec<(FunctionId, Window)>,
     /// Functions that are new or whose description changed since the last report.
     pub functions: Vec<(FunctionId, FunctionInfo)>,
-    /// Sequences that ended in `minute`.
-    pub sequences: Vec<SequenceMinute>,
-    /// Requests refused in `minute`.
-    pub throttled: Vec<Throttled>,
+    /// Sequences and compositions that were read of since the last report, by name.
+    pub sequences: BTreeMap<String, SequenceRuns>,
+    /// Requests that OpenWhisk refused for its rate or concurrency limits and that were read of since the last report, by
+    /// namespace. They leave no activation: what was asked for is the activations and these.
+    pub throttled: BTreeMap<String, u64>,
     /// The clock minus the watermark: how far the events that were read lie behind.
     pub behind: Duration,
 }

@@ -476,13 +476,79 @@ fn sequences_and_refusals_are_told_apart() {
     observer.handle_activation(Origin::Message(place(0)), &whole);
     observer.handle_activation(Origin::Message(place(1)), &whole);
     observer.handle_throttled(place(2), "guest", Timestamp(START_MS + 5_000));
-    observer.handle_throttled(place(3), "guest", Timestamp(START_MS + 65_000));
+    observer.handle_throttled(place(3), "other", Timestamp(START_MS + 65_000));
     advance(&mut observer, 62);
     let report = observer.poll_report().unwrap();
-    let sequence = SequenceMinute { name: "guest/seq".into(), runs: 1, failed: 1, durations_ms: vec![1_000] };
-    assert_eq!(report.sequences, [sequence]);
-    assert_eq!(report.throttled, [Throttled { namespace: "guest".into(), requests: 1 }]);
+    let one = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
+    let sequences = |failed| BTreeMap::from([("guest/seq".to_owned(), SequenceRuns { runs: 1, failed })]);
+    assert_eq!(report.sequences, sequences(1));
+    assert_eq!(report.throttled, [one("guest"), one("other")].into_iter().flatten().collect());
     assert_eq!((report.provisional.len(), observer.functions()), (0, 0));
+    // What comes after its minute was reported is in the next report, and what was reported is not told again.
+    let later = Finished { is_sequence: true, ..finished("guest/seq", 2, &SECOND) };
+    observer.handle_activation(Origin::Message(place(4)), &later);
+    observer.handle_throttled(place(5), "guest", Timestamp(START_MS + 6_000));
+    advance(&mut observer, 302);
+    let report = observer.poll_report().unwrap();
+    assert_eq!(
+        (report.minute, report.sequences),
+        (Minute(START.0 + 4), sequences(0)),
+        "several minutes at once"
+    );
+    assert_eq!(report.throttled, one("guest"));
+    advance(&mut observer, 362);
+    let report = observer.poll_report().unwrap();
+    assert!(report.sequences.is_empty() && report.throttled.is_empty());
+    // What was read before a restart was told before it.
+    let mut durable = Durable::default();
+    advance(&mut observer, 363);
+    durable.apply(&observer.poll_checkpoint());
+    let (mut observer, positions) = start(&durable, 1, ObserverConfig::default());
+    assert_eq!(positions, [0]);
+    observer.handle_timeout(Timestamp(START_MS + 363_000));
+    for at in [0, 1, 4] {
+        let run = if at == 4 { &later } else { &whole };
+        observer.handle_activation(Origin::Message(place(at)), run);
+    }
+    let third = Finished { is_sequence: true, ..finished("guest/seq", 3, &SECOND) };
+    observer.handle_activation(Origin::Message(place(6)), &third);
+    observer.handle_activation(Origin::Message(place(7)), &later);
+    advance(&mut observer, 364);
+    assert_eq!(observer.poll_report().unwrap().sequences, sequences(0));
+    assert_eq!((observer.counters().sequences, observer.counters().duplicates), (1, 1));
+}
+
+#[test]
+fn names_are_told_apart_up_to_a_number() {
+    let mut observer = observer(ObserverConfig { functions: 2, ..ObserverConfig::default() });
+    for (offset, function) in [0, 1, 2, 3, 0].into_iter().enumerate() {
+        message(&mut observer, offset as i64, offset as u64, Case { function, ..SECOND });
+    }
+    let counters = observer.counters();
+    assert_eq!((observer.functions(), counters.activations, counters.excess), (2, 3, 2));
+    for offset in 5..20_005 {
+        observer.handle_throttled(Place { partition: 0, offset }, &format!("n{offset}"), Timestamp(START_MS));
+    }
+    advance(&mut observer, 62);
+    let refused = observer.poll_report().unwrap().throttled;
+    assert_eq!((refused.len(), refused["(others)"], refused["n5"]), (10_001, 10_000, 1));
+}
+
+#[test]
+fn our_own_calls_are_known_after_a_long_outage() {
+    let mut observer = observer(ObserverConfig::default());
+    observer.exclude("guest/f0", ActivationId(1));
+    let mut durable = Durable::default();
+    durable.apply(&observer.poll_checkpoint());
+    let (mut observer, _) = start(&durable, 1, ObserverConfig::default());
+    observer.handle_timeout(Timestamp(START_MS + 5 * 3_600_000));
+    message(&mut observer, 0, 1, SECOND);
+    assert_eq!((observer.counters().own, observer.counters().activations), (1, 0));
+    // Once all of the next hour has been read, it is forgotten.
+    advance(&mut observer, 3_600);
+    assert!(observer.exclusions.contains(ActivationId(1)));
+    advance(&mut observer, 3_610);
+    assert!(!observer.exclusions.contains(ActivationId(1)));
 }
 
 #[test]

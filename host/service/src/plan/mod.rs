@@ -5,8 +5,8 @@
 //! ```
 //! A forecast sees the final minutes and, behind them, the provisional ones, on a copy: what changes until they are
 //! final is not lost. Without a trained model, and for functions without history, recent peaks forecast (`recent.rs`).
-//! Memory: 9 KB a function that was busy within the last three days, 0.3 KB for another. Work a minute: one forecast of each
-//! of the former.
+//! Memory: 9 KB a function that was busy within the last three days, 0.3 KB for another, and its name. Work a minute: one
+//! forecast of each of the former.
 
 mod drift;
 mod managed;

@@ -152,3 +152,10 @@ fn ids_may_come_in_any_order_and_a_report_may_skip_minutes() {
     assert_eq!(plan.targets.len(), 1);
     assert_eq!(planner.functions().count(), 1);
 }
+
+#[test]
+fn memory_is_as_stated() {
+    let idle = size_of::<Member>();
+    let busy = idle + size_of::<FunctionState<FULL_HISTORY>>();
+    assert!(idle <= 300 && busy <= 9 << 10, "{idle}, {busy}");
+}

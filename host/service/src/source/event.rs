@@ -19,7 +19,7 @@ pub fn finished<'a>(event: &'a Activation<'_>, delay_ms: u64) -> Finished<'a> {
         wait_ms: unsigned(event.wait_ms),
         init_ms: unsigned(event.init_ms),
         memory_mb: event.memory_mb,
-        is_sequence: event.conductor || event.kind == "sequence",
+        is_sequence: event.is_workflow(),
         failed: event.status != Status::Success,
     }
 }

@@ -36,11 +36,15 @@ pub struct Ingest {
     reports: Sender<MinuteReport>,
     clock: Clock,
     steady: Steady,
+    /// The time of the event that was read last.
+    latest: Timestamp,
     status: SharedStatus,
     /// Waiting for the next transaction: the last [`Unreadable::CAPACITY`], 5 MB at most.
     unreadable: VecDeque<Unreadable>,
     /// Something other than a closed minute is to be stored.
     checkpoint: bool,
+    /// Since when a call of our own is not stored yet.
+    excluded: Option<Instant>,
     /// Not before this is the store tried again after a failure, or asked for less than a closed minute.
     pause: Option<Instant>,
     failed: bool,
@@ -62,6 +66,9 @@ pub(super) enum Ticked {
 /// After a transaction, before another one that failed or closes no minute.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The ids of our own calls are written together, all of them: they wait for a closed minute, or as long as this.
+const EXCLUDED: Duration = Duration::from_secs(10);
+
 pub(super) const STATUS_EVERY: Duration = Duration::from_millis(200);
 
 impl Ingest {
@@ -81,9 +88,11 @@ impl Ingest {
             reports,
             clock,
             steady: Steady::new(clock),
+            latest: Timestamp(0),
             status: SharedStatus::default(),
             unreadable: VecDeque::new(),
             checkpoint: false,
+            excluded: None,
             pause: None,
             failed: false,
             last_status: None,
@@ -120,7 +129,7 @@ impl Ingest {
 
     /// What was in `partition` at `instant` has been read.
     pub(super) fn handle_caught_up(&mut self, partition: i32, instant: Instant) {
-        let at = self.steady.at(instant, self.observer.newest());
+        let at = self.steady.at(instant, self.latest);
         self.observer.handle_caught_up(partition, at);
     }
 
@@ -139,15 +148,20 @@ impl Ingest {
         match decoded {
             Ok(Event::Activation(activation)) => {
                 let delay_ms = self.config.event_delay.as_millis() as u64;
-                self.observer.handle_activation(Origin::Message(place), &finished(activation, delay_ms));
+                let finished = finished(activation, delay_ms);
+                self.latest = finished.ended;
+                if self.observer.is_ahead(self.latest) {
+                    // Our own clock may be what is wrong.
+                    self.see_clock();
+                }
+                self.observer.handle_activation(Origin::Message(place), &finished);
             }
             Ok(Event::Metric(metric)) => {
                 let at = Timestamp(unsigned(metric.timestamp_ms));
-                match &*metric.name {
-                    "ConcurrentRateLimit" | "TimedRateLimit" => {
-                        self.observer.handle_throttled(place, &metric.namespace, at);
-                    }
-                    _ => self.observer.handle_other(place, Some(at)),
+                if metric.throttled() {
+                    self.observer.handle_throttled(place, &metric.namespace, at);
+                } else {
+                    self.observer.handle_other(place, Some(at));
                 }
             }
             Err(error) => {
@@ -171,7 +185,7 @@ impl Ingest {
         match command {
             Command::Exclude(name, id) => {
                 self.observer.exclude(&name, id);
-                self.checkpoint = true;
+                self.excluded.get_or_insert_with(Instant::now);
             }
             Command::Record(record) => {
                 self.observer.handle_activation(Origin::Record, &record.finished());
@@ -200,8 +214,7 @@ impl Ingest {
 
     /// Close and store what is due, and report. To be called several times a second.
     pub(super) fn tick(&mut self) -> Ticked {
-        let now = self.steady.at(Instant::now(), self.observer.newest());
-        self.observer.handle_timeout(now);
+        self.see_clock();
         let mut stored = self.store();
         // After a long pause there are several transactions; the report comes after all of them.
         while stored.is_some() && self.observer.is_commit_due() {
@@ -226,6 +239,12 @@ impl Ingest {
         }
     }
 
+    fn see_clock(&mut self) {
+        let now = self.steady.at(Instant::now(), self.latest);
+        self.observer.handle_timeout(now);
+        self.observer.handle_shown(self.clock.now());
+    }
+
     fn store(&mut self) -> Option<Vec<PartitionOffsets>> {
         let paused = self.pause.is_some_and(|until| Instant::now() < until);
         let due = self.observer.is_commit_due();
@@ -234,7 +253,8 @@ impl Ingest {
             return None;
         }
         let closing = self.observer.poll_commit();
-        if closing.is_none() && !self.checkpoint {
+        let excluded = self.excluded.is_some_and(|since| since.elapsed() >= EXCLUDED);
+        if closing.is_none() && !self.checkpoint && !excluded {
             return None;
         }
         let commit = closing.unwrap_or_else(|| self.observer.poll_checkpoint());
@@ -248,6 +268,7 @@ impl Ingest {
         }
         self.unreadable.clear();
         self.checkpoint = false;
+        self.excluded = None;
         self.commits += 1;
         self.status.update(|status| status.store_error = None);
         let offsets = commit.offsets.clone();
@@ -327,5 +348,34 @@ mod tests {
         ingest.tick();
         assert!(ingest.observer().watermark().0 < now.0 + 3_600_000);
         assert!(ingest.observer().behind() < Duration::from_secs(3_600));
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_machine_was_suspended() {
+        const HOUR: u64 = 3_600_000;
+        let store = Arc::new(Store::in_memory().unwrap());
+        let mut ingest = ingest(&store);
+        let before = ingest.clock.now().0;
+        let mut offset = 0;
+        let mut run = |ingest: &mut Ingest, ended: u64| {
+            let message = format!(
+                r#"{{"timestamp":{ended},"namespace":"ns","body":{{"name":"ns/f","kind":"k:1","duration":5}}}}"#
+            );
+            ingest.handle_message(Place { partition: 0, offset }, message.as_bytes());
+            offset += 1;
+            ingest.handle_caught_up(0, Instant::now());
+            ingest.tick();
+        };
+        run(&mut ingest, before);
+        // The monotonic clock stood still for three hours, and the system's did not.
+        ingest.clock = Clock::fast(Timestamp(before + 3 * HOUR), 1.0);
+        ingest.steady.show(ingest.clock);
+        run(&mut ingest, before + HOUR);
+        run(&mut ingest, before + 1_000 * HOUR);
+        assert!(ingest.observer().watermark().0 < before + HOUR, "nothing shows that the clock is right");
+        assert_eq!((ingest.observer().counters().activations, ingest.observer().counters().ahead), (2, 1));
+        run(&mut ingest, before + 3 * HOUR);
+        assert_eq!((ingest.observer().counters().activations, ingest.observer().counters().late), (3, 0));
+        assert!(ingest.observer().watermark().0 >= before + 3 * HOUR, "the last event does");
     }
 }

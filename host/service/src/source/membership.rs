@@ -43,7 +43,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Join the group that `config` names. Without a `cluster` whoever has partition 0 of the events is on duty: the
-    /// member that joined first. With one, the partitions of its topic are shared out, and stay where they are if they can.
+    /// member that was started first, by the clocks of the members' hosts. With one, the partitions of its topic are shared out, and stay where they are if they can.
     pub(super) fn join(
         config: &Kafka,
         password: Option<&Secret>,

@@ -2,7 +2,9 @@
 //!
 //! What is caught up at a wrong time would close minutes that have not happened, and their events would come too late.
 //! So a jump of more than a minute against the monotonic clock counts only once an event confirms it, or after ten
-//! minutes: a platform without traffic cannot confirm anything, and has nothing to lose.
+//! minutes: a platform without traffic cannot confirm anything, and has nothing to lose. An event confirms a jump forward
+//! when its time is what the system's clock shows, to a minute; one from the far future confirms nothing. Until then
+//! events up to the time shown count, but close no minute: after a machine was suspended the first ones are hours old.
 //!
 //! The clock at the start of the process is believed. If it is ahead then, minutes are closed early, and events count as
 //! late until the true time has passed it. If it is behind by more than ten minutes, events count as ahead until it is
@@ -32,9 +34,9 @@ impl Steady {
         Self { clock, shown: clock.now(), at: Instant::now(), doubted: None }
     }
 
-    /// What time it was at `instant`, a moment ago; `newest` is the time of the newest event.
-    pub(super) fn at(&mut self, instant: Instant, newest: Timestamp) -> Timestamp {
-        self.see(self.clock.now(), Instant::now(), newest);
+    /// What time it was at `instant`, a moment ago; `latest` is the time of the event that was read last.
+    pub(super) fn at(&mut self, instant: Instant, latest: Timestamp) -> Timestamp {
+        self.see(self.clock.now(), Instant::now(), latest);
         let ago = self.clock_ms(self.at.saturating_duration_since(instant));
         Timestamp(self.shown.0.saturating_sub(ago))
     }
@@ -44,11 +46,11 @@ impl Steady {
         self.clock = clock;
     }
 
-    fn see(&mut self, system: Timestamp, instant: Instant, newest: Timestamp) {
+    fn see(&mut self, system: Timestamp, instant: Instant, latest: Timestamp) {
         let passed = self.clock_ms(instant.saturating_duration_since(self.at));
         let steady = Timestamp(self.shown.0.saturating_add(passed));
         let close = system.0.abs_diff(steady.0) <= JUMP_MS;
-        let confirmed = system > steady && newest.0.saturating_add(JUMP_MS) >= system.0;
+        let confirmed = system > steady && latest.0.abs_diff(system.0) <= JUMP_MS;
         let doubted = *self.doubted.get_or_insert(instant);
         let believed = close || confirmed || instant.saturating_duration_since(doubted) > PATIENCE;
         if believed {
@@ -79,12 +81,12 @@ mod tests {
     const NOON: u64 = 1_800_000_000_000;
 
     /// What is shown after the system's clock jumped from noon to `to`, `seconds` later.
-    fn shown(to: u64, seconds: u64, newest: u64) -> u64 {
+    fn shown(to: u64, seconds: u64, latest: u64) -> u64 {
         let since = Instant::now();
         let mut steady = Steady { clock: Clock::system(), shown: Timestamp(NOON), at: since, doubted: None };
         for second in 1..=seconds {
             let instant = since + Duration::from_secs(second);
-            steady.see(Timestamp(to + second * 1_000), instant, Timestamp(newest));
+            steady.see(Timestamp(to + second * 1_000), instant, Timestamp(latest));
         }
         steady.shown.0 - NOON
     }
@@ -99,6 +101,7 @@ mod tests {
     fn jumps_wait_for_an_event() {
         assert_eq!(shown(NOON + HOUR, 5, NOON), 5_000);
         assert_eq!(shown(NOON + HOUR, 5, NOON + HOUR), HOUR + 5_000);
+        assert_eq!(shown(NOON + HOUR, 5, NOON + 2 * HOUR), 5_000, "not for one of another time");
         assert_eq!(shown(NOON + HOUR, 700, NOON), HOUR + 700_000, "or for ten minutes");
         assert_eq!(shown(NOON - HOUR / 2, 5, NOON), 5_000, "backwards too");
     }
