@@ -174,7 +174,13 @@ async fn what_is_shown_is_what_is_planned() {
             .any(|f| f.target.is_some_and(|t| t.containers > 0))
     })
     .await;
-    assert_eq!(both.get("/readyz").await, (200, "ready\n".into()));
+    // At this speed five minutes are one second: on a busy machine it may be not ready for a moment.
+    let ready = async {
+        while both.get("/readyz").await != (200, "ready\n".into()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.expect("it is ready");
 
     let (status, page) = both.get("/").await;
     assert!(status == 200 && page.contains("<title>Aquatope</title>"));
@@ -251,6 +257,11 @@ async fn clients_that_misbehave_disturb_nobody() {
     .unwrap();
     assert!(answered.is_empty() || answered.starts_with("HTTP/1.1 431"), "{answered}");
     drop(slow);
+    // As many as are served at a time, that say nothing at all.
+    let silent: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let served = tokio::time::timeout(PATIENCE, both.get("/healthz")).await;
+    assert_eq!(served.expect("silent clients give way").0, 200);
+    drop(silent);
     both.service.stop().await;
 }
 
@@ -361,11 +372,14 @@ async fn a_workflow_is_tuned_and_applied_when_somebody_approves() {
     both.service.stop().await;
 }
 
-/// Wait for `condition`; a minute is more than it ever takes.
+/// Long, for machines that do many things at once.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Wait for `condition`.
 async fn until(condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "it never came");
+        assert!(began.elapsed() < PATIENCE, "it never came");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
