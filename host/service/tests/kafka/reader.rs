@@ -1,7 +1,8 @@
 //! The ingest under test: in this process, or in one of its own that can be killed.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,13 @@ pub(crate) fn windows(store: &Store) -> Windows {
     windows
 }
 
+/// Whether there are any.
+pub(crate) fn has_windows(store: &Store) -> bool {
+    let mut any = false;
+    store.for_each_window(Minute(0)..Minute(u32::MAX), |_, _| any = true).unwrap();
+    any
+}
+
 /// The first difference, for a message that can be read.
 pub(crate) fn assert_same(found: &Windows, expected: &Windows) {
     let missing = expected.iter().find(|(key, window)| found.get(key) != Some(window));
@@ -111,11 +119,18 @@ pub(crate) fn assert_same(found: &Windows, expected: &Windows) {
 /// The argument that makes the test program a reader.
 const CHILD: &str = "read-until-killed";
 
-/// Start this program again as a reader that ends when the minutes before `open` are final.
+/// Start this program again as a reader that ends when the minutes before `open` are final. It writes a line when the
+/// first window is stored.
 pub(crate) fn spawn_child(brokers: &str, topic: &str, state: &Path, open: Minute) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([CHILD, brokers, topic, state.to_str().unwrap(), &open.0.to_string()]);
-    command.spawn().unwrap()
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Wait until the reader has stored a window, or has ended.
+pub(crate) fn wait_for_windows(child: &mut Child) {
+    let output = child.stdout.as_mut().unwrap();
+    BufReader::new(output).read_line(&mut String::new()).unwrap();
 }
 
 /// If this process is such a reader, be it and end.
@@ -123,7 +138,15 @@ pub(crate) fn run_child() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [child, brokers, topic, state, open] = arguments.as_slice() else { return };
     if child == CHILD {
-        Reader::start(brokers, topic, Path::new(state)).finish(Minute(open.parse().unwrap()));
+        let reader = Reader::start(brokers, topic, Path::new(state));
+        let store = reader.store.clone();
+        std::thread::spawn(move || {
+            while !has_windows(&store) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            println!("stored");
+        });
+        reader.finish(Minute(open.parse().unwrap()));
         std::process::exit(0);
     }
 }
