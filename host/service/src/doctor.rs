@@ -126,7 +126,7 @@ impl Report {
         let existing = existing.unwrap_or_else(|| Path::new("."));
         match tempfile::tempfile_in(existing) {
             Ok(_) if existing == directory => {
-                self.well(format!("state: {} is writable", directory.display()))
+                self.well(format!("state: {} is writable", directory.display()));
             }
             Ok(_) => self.well(format!("state: {} will be made at the start", directory.display())),
             Err(error) => self.broken(
