@@ -83,7 +83,7 @@ impl Forecaster {
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Minute | Minute[]")] minutes: &JsValue,
     ) -> Result<(), JsError> {
-        let minutes: Vec<Minute> = if js_sys::Array::is_array(minutes) {
+        let minutes: Vec<Minute> = if plain::is_list(minutes).unwrap_or(false) {
             plain::read("minutes", minutes)?
         } else {
             vec![plain::read("minute", minutes)?]

@@ -13,7 +13,18 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
     Unexpected, Visitor,
 };
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsError, JsValue};
+
+#[wasm_bindgen]
+extern "C" {
+    // A revoked proxy throws.
+    #[wasm_bindgen(catch, js_namespace = Array, js_name = isArray)]
+    fn is_array(value: &JsValue) -> Result<bool, JsValue>;
+    // The own enumerable ones, as `Object.entries` has them; a proxy may throw.
+    #[wasm_bindgen(catch, js_namespace = Object, js_name = keys)]
+    fn keys(value: &JsValue) -> Result<Array, JsValue>;
+}
 
 /// Values nested deeper than this are refused; they may contain themselves.
 const MAX_DEPTH: usize = 32;
@@ -21,6 +32,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_VALUES: usize = 1 << 20;
 /// Bytes of the largest type that arrays are made of, an outcome.
 const LARGEST: usize = 64;
+/// Bytes of the smallest tree of a free-form object: room for eleven members.
+const OBJECT: usize = 1024;
 /// The most bytes of a model or a snapshot.
 const MAX_BYTES: u32 = 64 << 20;
 
@@ -124,7 +137,7 @@ impl fmt::Display for Place<'_> {
 
 /// What is wrong, and where: the innermost place that is known.
 #[derive(Debug)]
-struct Fault {
+pub(crate) struct Fault {
     place: Option<String>,
     what: String,
 }
@@ -198,7 +211,7 @@ impl<'r> Reader<'r> {
                 "a flag"
             } else if value.as_f64().is_some() {
                 "a number"
-            } else if is_list(value) {
+            } else if is_list(value).unwrap_or(false) {
                 "an array"
             } else if is_object(value) && !value.is_function() {
                 "an object"
@@ -222,7 +235,7 @@ impl<'r> Reader<'r> {
 
     /// The values of an array, one after the other.
     fn items(self) -> Result<Items<'r>, Fault> {
-        if !is_list(&self.value) {
+        if !is_list(&self.value)? {
             return Err(self.wrong("an array"));
         }
         let length = Reflect::get(&self.value, &"length".into()).map_err(thrown)?;
@@ -235,11 +248,12 @@ impl<'r> Reader<'r> {
 
     /// The members of an object that have a value.
     fn members(self) -> Result<Members<'r>, Fault> {
-        if !is_object(&self.value) || is_list(&self.value) || self.value.is_function() {
+        if !is_object(&self.value) || is_list(&self.value)? || self.value.is_function() {
             return Err(self.wrong("an object"));
         }
-        let keys = Reflect::own_keys(&self.value).map_err(thrown)?;
+        let keys = keys(&self.value).map_err(thrown)?;
         self.admit(keys.length() as usize)?;
+        room(OBJECT + 4 * LARGEST * keys.length() as usize).map_err(|_| Fault::custom(NO_ROOM))?;
         let mut members = Vec::new();
         for key in keys.iter() {
             let Some(name) = key.as_string() else { continue };
@@ -254,8 +268,8 @@ impl<'r> Reader<'r> {
     }
 }
 
-fn is_list(value: &JsValue) -> bool {
-    Array::is_array(value) || ArrayBuffer::is_view(value)
+pub(crate) fn is_list(value: &JsValue) -> Result<bool, Fault> {
+    Ok(is_array(value).map_err(thrown)? || ArrayBuffer::is_view(value))
 }
 
 fn is_object(value: &JsValue) -> bool {
@@ -263,7 +277,8 @@ fn is_object(value: &JsValue) -> bool {
 }
 
 fn thrown(exception: JsValue) -> Fault {
-    let message = exception.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    // Reading that may throw, too, and need not be a text.
+    let message = Reflect::get(&exception, &"message".into()).ok().and_then(|message| message.as_string());
     Fault::custom(format_args!("cannot be read ({})", message.as_deref().unwrap_or("it throws")))
 }
 

@@ -114,6 +114,17 @@ for (const name of Object.keys(modules)) {
             assert.throws(() => study.tell(0, { get cost() { throw new Error("no cost"); } }), /outcome: cannot be read \(no cost\)/);
         }
         assert.throws(() => study.tell(0, broken), /outcome: cannot be read \(no keys\)/);
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        assert.throws(() => study.tell(0, proxy), /outcome: cannot be read/);
+        assert.throws(() => study.posterior([proxy]), /points\[0\]: cannot be read/);
+        const throwing = (exception) => ({ get cost() { throw exception; } });
+        assert.throws(() => study.tell(0, throwing({ message: 7 })), /outcome: cannot be read \(it throws\)/);
+        assert.throws(() => study.tell(0, throwing({ get message() { throw 1; } })), /outcome: cannot be read \(it throws\)/);
+        assert.throws(() => study.tell(0, throwing(null)), /outcome: cannot be read \(it throws\)/);
+        // What frameworks hide in an object is no member of it.
+        const hidden = Object.defineProperty({ cost: 1, latency: NaN }, "__ob__", { value: 1, enumerable: false });
+        assert.throws(() => study.tell(0, hidden), /outcome\.latency/);
         assert.throws(() => study.tell(0, () => 1), /outcome: is neither/);
         assert.throws(() => study.tell(0, { cost: 1n, latency: 1 }), /outcome\.cost: is neither/);
         assert.throws(() => Study.restore(detached), /Uint8Array or an ArrayBuffer|cut short/);

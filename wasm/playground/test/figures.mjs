@@ -14,7 +14,7 @@ const gzip = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 const browser = await launch();
 
 for (const name of ["aquatope_study", "aquatope_wasm"]) {
-  for (const build of ["bg", "simd_bg"]) console.log(`${name}_${build}.wasm: ${gzip(here(`../../pkg/${name}_${build}.wasm`))} bytes after gzip -9`);
+  for (const build of ["bg", "simd_bg"]) console.log(`${name}_${build}.wasm: ${gzip(here(`../../pkg/${name}_${build}.wasm`))} bytes after gzip (zlib, level 9)`);
 }
 
 /**
@@ -59,7 +59,7 @@ for (let attempt = 0; attempt < 5; attempt++) {
 }
 console.log(`first paint: ${paints.map((ms) => ms.toFixed(0)).join(", ")} ms`);
 const scripts = readdirSync(here("../dist/assets")).filter((name) => name.endsWith(".js"));
-console.log(`scripts: ${scripts.reduce((sum, name) => sum + gzip(here(`../dist/assets/${name}`)), 0)} bytes after gzip -9`);
+console.log(`scripts: ${scripts.reduce((sum, name) => sum + gzip(here(`../dist/assets/${name}`)), 0)} bytes after gzip (zlib, level 9)`);
 
 /** Times between frames, milliseconds. */
 const gaps = (page) =>
