@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test wasm-figures playground playground-build playground-test docs bench clean fuzz miri mutants audit
+.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets firmware wasm wasm-test wasm-figures playground playground-build playground-test chromium docs bench clean fuzz miri mutants audit
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -102,23 +102,24 @@ playground: playground-build
 playground-build: wasm
 	cd wasm/playground && npm ci --no-progress && npm run build
 
+chromium: setup
+	@command -v chromedriver >/dev/null || { echo "installing Chromium"; $(call apt,chromium chromium-driver); }
+
 # Both of its tabs, driven in Chromium.
-playground-test: playground-build
-	@command -v chromium >/dev/null || { echo "installing Chromium"; $(call apt,chromium); }
+playground-test: playground-build chromium
 	cd wasm/playground && npm test
 
 # The bindings from Rust, in Node and in Chromium, and the package in Node: the native numbers, strict arguments, sizes, types,
 # examples.
 API_TESTS := wasm --locked --profile wasm --test api
-wasm-test: wasm
-	@command -v chromedriver >/dev/null || { echo "installing Chromium"; $(call apt,chromium chromium-driver); }
+wasm-test: wasm chromium
 	wasm-pack test --mode no-install --node $(API_TESTS)
 	WASM_BINDGEN_USE_BROWSER=1 WASM_BINDGEN_TEST_TIMEOUT=600 WASM_BINDGEN_TEST_DRIVER_TIMEOUT=100 \
 	  wasm-pack test --mode no-install --headless --chrome --chromedriver "$$(command -v chromedriver)" $(API_TESTS)
 	cd wasm && npm test
 
 # The figures that depend on the machine: an ask natively and in Chromium, the first paint, frames while tuning.
-wasm-figures: playground-build
+wasm-figures: playground-build chromium
 	cd wasm/playground && node test/figures.mjs
 
 docs: setup

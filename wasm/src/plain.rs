@@ -295,7 +295,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             visitor.visit_bool(flag)
         } else if let Some(text) = self.value.as_string() {
             visitor.visit_string(text)
-        } else if is_list(&self.value) {
+        } else if is_list(&self.value)? {
             self.deserialize_seq(visitor)
         } else if is_object(&self.value) {
             let members = self.members()?;
