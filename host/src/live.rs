@@ -107,7 +107,7 @@ const SETUPS: [Setup; 3] = [
     Setup { name: "kept 2 min, and Aquatope", keep_min: 2, acts: true },
 ];
 
-/// Run the [`MINUTES`] of `trace` from `from` on, on every platform at once. `model` has learnt from what was before.
+/// Run 40 minutes of `trace` from `from` on, on every platform at once. `model` has learnt from what was before.
 ///
 /// # Errors
 /// Loopback or the temporary folder cannot be used.
