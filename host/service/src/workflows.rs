@@ -1,22 +1,27 @@
 //! One task a registered workflow: search for its cheapest configuration, apply it when that is wanted, watch it, and take
 //! it back when it breaks its promise. Every phase is in the store before it begins, so a restart goes on where it was.
 
+mod approval;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+pub(crate) use approval::Approval;
 use aquatope_workflow::fault::Fault;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
 use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform::{self, fault};
+use crate::source::{Duty, SharedStatus};
 use crate::store::Store;
 use crate::tune::{
     Change, Finished, Guard, Keep, Pace, Patient, Problem, Progress, Promise, RolledBack, Settings,
@@ -26,6 +31,8 @@ use crate::write;
 
 /// The state of a workflow whose configuration can be approved of.
 const WAITING: &str = "waiting for approval";
+/// Whether this instance acts is looked at this often.
+const DUTY: Duration = Duration::from_millis(500);
 
 /// A workflow that is tuned.
 pub(crate) struct Tuning {
@@ -39,30 +46,6 @@ pub(crate) struct Tuning {
     clock: Clock,
     /// Somebody approves of what was found.
     pub(crate) approval: Arc<Approval>,
-}
-
-/// Where an approval is waited for.
-#[derive(Debug, Default)]
-pub(crate) struct Approval(Mutex<Option<oneshot::Sender<()>>>);
-
-impl Approval {
-    /// Approves; false when nobody waits for it now, and then it does not count later either.
-    pub(crate) fn give(&self) -> bool {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        waiting.is_some_and(|waiting| waiting.send(()).is_ok())
-    }
-
-    /// From now on somebody waits for it, until what is returned ends or is dropped.
-    fn wait(&self) -> impl Future<Output = ()> + use<> {
-        let (sender, receiver) = oneshot::channel();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        async move {
-            if receiver.await.is_err() {
-                // Somebody else waits in our place.
-                std::future::pending::<()>().await;
-            }
-        }
-    }
 }
 
 /// What has been done, as the store keeps it; nothing: the search goes on.
@@ -132,8 +115,30 @@ impl Tuning {
         &self.name
     }
 
+    /// Tune while this instance acts; a search goes on where it was left.
+    pub(crate) async fn run_on_duty(self, ingest: SharedStatus) {
+        let lost = async || {
+            while ingest.get().duty.acts() {
+                sleep(DUTY).await;
+            }
+        };
+        loop {
+            let duty = ingest.get().duty;
+            if !duty.acts() {
+                let another = duty == Duty::Another;
+                self.state(if another { "another instance is on duty" } else { "not on duty yet" });
+                sleep(DUTY).await;
+                continue;
+            }
+            tokio::select! {
+                () = self.run() => return,
+                () = lost() => {}
+            }
+        }
+    }
+
     /// Until it is over, or cannot go on; why is shown.
-    pub(crate) async fn run(&self) {
+    async fn run(&self) {
         let (qos_s, budget) = (self.problem.qos_s, self.problem.settings.trials);
         self.show(|shown| *shown = Shown { qos_s, budget, ..Shown::default() });
         if let Err(error) = self.phases().await {
@@ -143,11 +148,6 @@ impl Tuning {
                 shown.error = Some(error);
             });
         }
-    }
-
-    /// Shows that this instance leaves the workflow alone, and why.
-    pub(crate) fn off_duty(&self, why: &str) {
-        self.state(why);
     }
 
     async fn phases(&self) -> Result<(), String> {
@@ -500,246 +500,4 @@ fn words(resources: &[crate::tune::Resources]) -> String {
         None => format!("{} MB", r.memory_mb),
     };
     resources.iter().map(one).collect::<Vec<_>>().join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use aquatope_core::time::Timestamp;
-    use aquatope_openwhisk::credentials::Secret;
-    use aquatope_openwhisk::records::Limits;
-    use aquatope_standin::Standin;
-    use aquatope_standin::config::{Action, Model};
-    use aquatope_standin::faults::{Faults, Refused};
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::read;
-    use crate::source::{Duty, SharedStatus};
-    use crate::tune::ActionChange;
-
-    /// Virtual seconds in a real one.
-    const SPEED: f64 = 1000.0;
-
-    /// A platform with the sequence `pair` of `a` and `b`, and who tunes it.
-    struct Both {
-        standin: Standin,
-        tuning: Tuning,
-        _folder: TempDir,
-    }
-
-    impl Both {
-        async fn start(qos_s: f64) -> Self {
-            let model = Model { fixed_ms: 100.0, work_ms: 500.0, ..Model::default() };
-            let action = |name: &str| Action { memory_mb: 2048, ..Action::new(name, "python:3", model) };
-            let config = aquatope_standin::config::Config {
-                actions: vec![action("a"), action("b"), Action::sequence("pair", &["a", "b"])],
-                invokers_mb: vec![16_384; 2],
-                per_minute: 1 << 40,
-                concurrent: 1 << 40,
-                idle_timeout_ms: i64::MAX / 4,
-                ..Default::default()
-            };
-            let standin = Standin::start(config, SPEED, 0, |_| {}).await.unwrap();
-            let folder = TempDir::new().unwrap();
-            let file = folder.path().join("pair.json");
-            let text = format!(
-                r#"{{"schema":"aquatope-workflow/1","name":"pair","functions":[{{"name":"a"}},{{"name":"b"}}],"edges":[[0,1]],
-                "edge_overhead_s":0.01,"prices":{{"cpu_per_core_s":0.2,"mem_per_gb_s":0.05}},"qos_s":{qos_s},
-                "space":{{"cpu":{{"min":1,"max":1,"step":1}},"mem_mb":{{"min":256,"max":2048,"step":256}}}}}}"#
-            );
-            std::fs::write(&file, text).unwrap();
-            let mut config = Config::default();
-            config.openwhisk.url = standin.url();
-            config.workflow = vec![Registered {
-                file,
-                namespace: "guest".into(),
-                tune: true,
-                apply: false,
-                input: "{}".into(),
-                samples: 1,
-                trials: 4,
-                per_minute: 1000,
-                cpu_limits: false,
-            }];
-            let subject = standin.subject();
-            let key = Secret::new(format!("{}:{}", subject.user, subject.secret.reveal()));
-            let secrets = Secrets { openwhisk: Some(key), ..Secrets::default() };
-            let store = Arc::new(Store::open(folder.path().join("store.redb"), 15).unwrap());
-            let clock = Clock::fast(Timestamp(standin.now_ms() as u64), SPEED);
-            let tuning = Tuning::all(&config, &secrets, &store, &Arc::default(), clock).unwrap().remove(0);
-            Self { standin, tuning, _folder: folder }
-        }
-
-        fn memory(&self) -> [u64; 2] {
-            let of = |name| self.standin.with(|platform| platform.action(name, false).unwrap());
-            ["a", "b"].map(|name| of(name)["limits"]["memory"].as_u64().unwrap())
-        }
-
-        async fn set_memory(&self, memory_mb: [u32; 2]) {
-            for (name, memory_mb) in ["a", "b"].into_iter().zip(memory_mb) {
-                let limits = Limits::memory(memory_mb);
-                self.tuning.platform.client.put_limits(name, &limits).await.unwrap();
-            }
-        }
-
-        fn shown(&self) -> Shown {
-            read(&self.tuning.board).workflows.get("pair").cloned().unwrap_or_default()
-        }
-
-        /// Until it is over, while users run the workflow.
-        async fn over(&self) -> String {
-            tokio::select! {
-                () = self.tuning.run() => {}
-                () = self.load() => {}
-            }
-            let Shown { state, error, .. } = self.shown();
-            assert_eq!(error, None);
-            state
-        }
-
-        async fn load(&self) {
-            let began = Instant::now();
-            loop {
-                assert!(began.elapsed() < PATIENCE, "{:?}", self.shown());
-                self.standin.with(|platform| platform.load("pair", None)).unwrap();
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
-
-        /// Runs it until `condition`.
-        async fn until(&self, condition: impl Fn(Shown) -> bool) {
-            let wait = async {
-                let began = Instant::now();
-                while !condition(self.shown()) {
-                    assert!(began.elapsed() < PATIENCE, "{:?}", self.shown());
-                    sleep(Duration::from_millis(5)).await;
-                }
-            };
-            tokio::select! {
-                () = self.tuning.run() => assert!(condition(self.shown()), "{:?}", self.shown()),
-                () = wait => {}
-            }
-        }
-    }
-
-    /// Longer than anything takes on the slowest machine.
-    const PATIENCE: Duration = Duration::from_secs(100);
-
-    /// From 2048 MB both to 1024 and 512.
-    fn change() -> Change {
-        let (from, to) = (Limits::memory(2048), [Limits::memory(1024), Limits::memory(512)]);
-        let action = |(name, to): (&str, Limits)| ActionChange { name: name.into(), from: from.clone(), to };
-        Change { actions: ["a", "b"].into_iter().zip(to).map(action).collect() }
-    }
-
-    fn refuse(method: &'static str, path: &str, status: u16) -> Faults {
-        Faults { refused: vec![Refused { method, path: path.into(), status }], ..Faults::default() }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_change_that_is_refused_half_way_is_taken_back() {
-        let both = Both::start(60.0).await;
-        both.standin.set_faults(refuse("PUT", "actions/b", 403));
-        both.tuning.keep(&Phase::Applying(change())).await.unwrap();
-        let state = both.over().await;
-        assert!(
-            state.starts_with("taken back: it could not be applied: ") && state.contains("403"),
-            "{state}"
-        );
-        assert_eq!(both.memory(), [2048, 2048]);
-        let version = both.standin.with(|platform| platform.action("a", false).unwrap()["version"].clone());
-        assert_eq!(version, "0.0.3", "it was changed, and changed back");
-    }
-
-    /// The phase that is stored, what production has then, and the state in the end.
-    type Case = (fn(&Both) -> Phase, [u32; 2], &'static str);
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_restart_goes_on_with_the_phase_it_was_in() {
-        // No run takes less than the QoS: whatever is applied is taken back in the end.
-        let missed = "taken back: it missed its QoS";
-        let cases: [Case; 4] = [
-            (|_| Phase::Applying(change()), [1024, 2048], missed),
-            (|both| Phase::Watching(change(), both.standin.now_ms() as u64), [1024, 512], missed),
-            (|_| Phase::TakingBack(change(), "it was slow".into()), [2048, 512], "taken back: it was slow"),
-            (|_| Phase::Over("as it was".into()), [2048, 2048], "as it was"),
-        ];
-        for (phase, memory_mb, state) in cases {
-            let both = Both::start(0.1).await;
-            both.set_memory(memory_mb).await;
-            both.tuning.keep(&phase(&both)).await.unwrap();
-            assert_eq!(both.over().await, state);
-            assert_eq!(both.memory(), [2048, 2048], "{state}");
-            // That is kept too.
-            let stored = both.tuning.stored().await.unwrap();
-            assert_eq!(stored.phase, Phase::Over(state.into()));
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_was_half_applied_before_an_edit_is_taken_back_before_the_search() {
-        let both = Both::start(3.0).await;
-        both.set_memory([1024, 2048]).await;
-        both.tuning.keep_of("another problem".into(), &Phase::Applying(change())).await.unwrap();
-        both.until(|shown| shown.state == "searching").await;
-        assert_eq!(both.memory(), [2048, 2048]);
-        let stored = both.tuning.stored().await.unwrap();
-        assert_eq!(stored.phase, Phase::Over("taken back: the workflow was edited meanwhile".into()));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_revoked_key_is_shown_and_tried_again() {
-        let both = Both::start(3.0).await;
-        both.standin.set_faults(refuse("", "", 401));
-        both.until(|shown| shown.error.is_some_and(|error| error.contains("401"))).await;
-        assert_eq!(both.shown().state, "searching");
-        both.standin.set_faults(Faults::default());
-        both.until(|shown| shown.trials == 4 && shown.state != "searching").await;
-        let shown = both.shown();
-        assert_eq!((shown.error, shown.today.as_deref()), (None, Some("2048 MB; 2048 MB")));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn off_duty_a_workflow_is_left_alone() {
-        let Both { standin, tuning, _folder } = Both::start(3.0).await;
-        // So that the search does not end.
-        standin.set_faults(refuse("", "", 401));
-        let (board, status) = (tuning.board.clone(), SharedStatus::default());
-        let task = tokio::spawn(crate::serve::on_duty(tuning, status.clone()));
-        for (duty, state) in [
-            (Duty::Another, "another instance is on duty"),
-            (Duty::Ours, "searching"),
-            (Duty::Unknown, "not on duty yet"),
-            (Duty::NotKnowable, "searching"),
-        ] {
-            status.update(|status| status.duty = duty);
-            let began = Instant::now();
-            while read(&board).workflows.get("pair").is_none_or(|shown| shown.state != state) {
-                assert!(began.elapsed() < PATIENCE, "{duty:?}");
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn an_approval_counts_only_while_it_is_waited_for() {
-        let approval = Approval::default();
-        assert!(!approval.give());
-        tokio::select! {
-            biased;
-            () = approval.wait() => panic!("nobody approved"),
-            () = std::future::ready(()) => {}
-        }
-        assert!(!approval.give(), "whoever waited has gone");
-        let give = async {
-            while !approval.give() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::join!(approval.wait(), give);
-        assert!(!approval.give(), "once");
-    }
 }

@@ -1,0 +1,380 @@
+//! The planning thread of a shard: reports in, plans and training out, and the workflows that belong to the shard.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use aquatope_core::activation::FunctionId;
+use aquatope_core::pool::{Hysteresis, Prices};
+use aquatope_core::time::{Minute, Timestamp};
+use aquatope_workflow::fault::Fault;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::shards::Shards;
+use crate::actuate::{Wanted, Wants};
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::observe::{FunctionInfo, MinuteReport};
+use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
+use crate::share::{Shard, Term};
+use crate::source::SharedStatus;
+use crate::store::Store;
+use crate::train::{self, MODEL, Model, Schedule, Trainer, select};
+use crate::tune::is_clone;
+use crate::workflows::{Tuning, read_file};
+use crate::write;
+
+/// The name of the minute that was claimed last, in the store of a shard.
+const CLAIMED: &str = "claimed";
+/// Without a report for this long, the last targets are asked for again.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// What a planning thread owns.
+pub(super) struct Planning {
+    planner: Planner,
+    trainer: Arc<dyn Trainer>,
+    store: Arc<Store>,
+    board: Arc<RwLock<Board>>,
+    clock: Clock,
+    shard: Shard,
+    term: Term,
+    /// The last minute that this shard was planned for, by us or whoever had it before; where others could take it over.
+    claimed: Option<u32>,
+    clustered: bool,
+    /// Whether whoever has shard 0 acts for all.
+    for_all: bool,
+    /// The workflows of this shard.
+    tunings: Vec<Tuning>,
+    ingest: SharedStatus,
+    stopping: Arc<AtomicBool>,
+    /// None: never.
+    schedule: Option<Schedule>,
+    training: Option<std::thread::JoinHandle<Result<Vec<u32>, String>>>,
+    may_train: Arc<Semaphore>,
+    /// When the last training ended, well or not.
+    last: Option<Timestamp>,
+    /// The first minute there are windows of.
+    first: Option<Minute>,
+    upstream: HashMap<String, String>,
+    /// Days that windows are kept.
+    history_days: u32,
+}
+
+impl Planning {
+    /// A planner that knows what the store knows.
+    pub(super) fn new(
+        shards: &Shards,
+        shard: Shard,
+        store: Arc<Store>,
+        tunings: Vec<Tuning>,
+        ingest: SharedStatus,
+    ) -> Result<Self, Fault> {
+        let config = &shards.config;
+        let upstream = upstream(config)?;
+        let train = &config.train;
+        let schedule = train.enabled.then(|| Schedule {
+            first_after_min: (train.first_after_h * 60.0) as u32,
+            every: Duration::from_secs_f64(train.every_h * 3600.0),
+        });
+        let planner =
+            Planner::new(plan_config(config), Managed::new(config.pool.functions.clone()), upstream.clone());
+        let approvals = tunings.iter().map(|of| (of.name().to_owned(), Arc::clone(&of.approval)));
+        Ok(Self {
+            planner,
+            trainer: Arc::clone(&shards.trainer),
+            term: shards.share.begin(shard, Arc::clone(&store), approvals.collect()),
+            tunings,
+            ingest,
+            for_all: config.actuator.kind.is_for_all(),
+            store,
+            board: Arc::clone(&shards.board),
+            clock: shards.clock,
+            shard,
+            claimed: None,
+            clustered: config.cluster.enabled,
+            stopping: Arc::clone(&shards.stopping),
+            schedule,
+            training: None,
+            may_train: Arc::clone(&shards.training),
+            last: None,
+            first: None,
+            upstream,
+            history_days: config.state.history_days,
+        })
+    }
+
+    pub(super) fn restore(&mut self, topic: &str) -> Result<(), String> {
+        let began = Instant::now();
+        let restored = self.store.restored(topic).map_err(|error| error.to_string())?;
+        let functions = restored.functions.len();
+        write(&self.board).forget(self.shard);
+        for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
+            self.saw(&info);
+            self.planner.add(id, info.clone());
+            let mut board = write(&self.board);
+            let shown = board.function(self.shard.global(id));
+            (shown.info, shown.busy) = (info, restored.open.unwrap_or_default());
+        }
+        let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
+        self.claimed = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        let Some(open) = restored.open else { return Ok(()) };
+        let reach = aquatope_core::forecast::features::FULL_HISTORY as u32;
+        let minutes = Minute(open.0.saturating_sub(reach))..open;
+        let mut read = 0_usize;
+        let planner = &mut self.planner;
+        self.store
+            .for_each_window(minutes, |id, window| {
+                planner.finals(&[(id, window)]);
+                read += 1;
+            })
+            .map_err(|error| error.to_string())?;
+        self.planner.close(open);
+        if let Some(bytes) = self.store.get(MODEL).map_err(|error| error.to_string())? {
+            let model: Option<Model> = postcard::from_bytes(&bytes).ok();
+            match model.map(|model| (model.trained, self.adopt(model))) {
+                Some((trained, Ok(()))) => self.last = Some(trained),
+                // Recent peaks forecast until it has been trained again.
+                Some((_, Err(error))) => tracing::warn!("the stored model is not of this version: {error}"),
+                None => tracing::warn!("the stored model is not of this version"),
+            }
+        }
+        tracing::info!(functions, windows = read, seconds = began.elapsed().as_secs_f64(), "state restored");
+        Ok(())
+    }
+
+    fn saw(&mut self, info: &FunctionInfo) {
+        self.first = Some(self.first.map_or(info.first, |first| first.min(info.first)));
+    }
+
+    fn adopt(&mut self, model: Model) -> Result<(), String> {
+        let trainer = Arc::clone(&self.trainer);
+        self.planner
+            .set_model(model.weights, |peaks| trainer.profile(peaks))
+            .map_err(|error| error.to_string())?;
+        let shown = &mut write(&self.board).model;
+        (shown.kind, shown.trained_ms) = ("light", Some(model.trained.0));
+        Ok(())
+    }
+
+    /// Until the source is gone, or the shard is given up.
+    pub(super) fn run(mut self, mut reports: mpsc::Receiver<MinuteReport>) {
+        if !self.planner.has_model() {
+            write(&self.board).model.kind = "recent peaks";
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let mut workflows = JoinSet::new();
+        let names: Vec<String> = self.tunings.iter().map(|tuning| tuning.name().to_owned()).collect();
+        for tuning in self.tunings.drain(..) {
+            workflows.spawn_on(tuning.run_on_duty(self.ingest.clone()), &runtime);
+        }
+        loop {
+            let wait = self.clock.real(SILENCE);
+            let Ok(report) = runtime.block_on(async { tokio::time::timeout(wait, reports.recv()).await })
+            else {
+                self.silence();
+                continue;
+            };
+            let Some(report) = report else { break };
+            if let Some(Err(error)) = workflows.try_join_next() {
+                // Whoever watches over the process starts it again; a search goes on where it was.
+                tracing::error!(%error, "the tuning of a workflow ended");
+                break;
+            }
+            let began = Instant::now();
+            for (_, info) in &report.functions {
+                self.saw(info);
+            }
+            let plan = self.planner.plan(&report);
+            let took_ms = began.elapsed().as_secs_f64() * 1e3;
+            let wants = self.wants(&plan);
+            if self.claim(&wants) {
+                self.term.want(wants);
+            }
+            write(&self.board).minute(self.shard, &report, &plan, self.clock.now().0, took_ms);
+            self.train(report.open);
+        }
+        // A search has kept every step it finished.
+        runtime.block_on(workflows.shutdown());
+        if self.clustered {
+            names.iter().for_each(|name| drop(write(&self.board).workflows.remove(name)));
+        }
+        self.end();
+    }
+
+    pub(super) fn end(self) {
+        if self.term.end() {
+            write(&self.board).forget(self.shard);
+        }
+    }
+
+    /// Whether to act for `minute`. Where others could have taken the shard over, that is so if the log takes the claim:
+    /// then nobody else has or will.
+    fn claim(&mut self, wants: &Wants) -> bool {
+        let minute = wants.minute;
+        if !self.clustered {
+            return true;
+        }
+        if self.claimed.is_some_and(|claimed| claimed >= minute) {
+            return false;
+        }
+        let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
+        let claim = bytes(postcard::to_stdvec(&minute));
+        let claimed = if self.for_all {
+            let plan = bytes(postcard::to_stdvec(wants));
+            self.store.put_with_plan(CLAIMED, &claim, self.shard.number, plan)
+        } else {
+            self.store.put(CLAIMED, &claim)
+        };
+        match claimed {
+            Ok(()) => {
+                self.claimed = Some(minute);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(shard = self.shard.number, minute, "nothing is done for this minute: {error}");
+                false
+            }
+        }
+    }
+
+    /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, for
+    /// the present minute, so that what keeps containers warm goes on.
+    fn silence(&mut self) {
+        let minute = self.clock.now().minute().0;
+        let last = self.term.wanted();
+        if last.minute >= minute || last.functions.is_empty() {
+            return;
+        }
+        let wants = Wants { minute, functions: last.functions.clone(), share: None };
+        if !self.claim(&wants) {
+            return;
+        }
+        self.term.want(wants);
+        if let Some(planned) = write(&self.board).planned.get_mut(&self.shard.number) {
+            planned.stale = true;
+        }
+    }
+
+    fn wants(&self, plan: &PoolPlan) -> Wants {
+        let mut functions = Vec::with_capacity(plan.targets.len());
+        for (_, info, target) in self.planner.functions() {
+            let Some(target) = target else { continue };
+            functions.push(Wanted {
+                name: info.name.clone(),
+                namespace: info.namespace.clone(),
+                kind: info.kind.clone(),
+                memory_mb: info.memory_mb,
+                containers: target.containers,
+                busy: target.busy,
+                warm: target.warm,
+                cold_start_ms: info.cold_start_ms as u32,
+            });
+        }
+        Wants { minute: plan.minute.0, functions, share: None }
+    }
+
+    /// Take a finished training in, and begin one when it is time.
+    fn train(&mut self, open: Minute) {
+        if self.training.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
+            && let Some(training) = self.training.take()
+        {
+            let result = training.join().unwrap_or_else(|_| Err("the training thread panicked".to_owned()));
+            self.trained(result);
+        }
+        let now = self.clock.now();
+        let history_min = self.first.map_or(0, |first| open.0.saturating_sub(first.0));
+        let (trained, drifted) = (self.planner.has_model(), self.planner.drift().drifted());
+        let due = self.schedule.is_some_and(|s| s.is_due(now, history_min, self.last, trained, drifted));
+        if due
+            && self.training.is_none()
+            && let Ok(permit) = Arc::clone(&self.may_train).try_acquire_owned()
+        {
+            tracing::info!(history_min, drifted, "training");
+            let (store, trainer, stop) =
+                (Arc::clone(&self.store), Arc::clone(&self.trainer), Arc::clone(&self.stopping));
+            let first = train::first(open, history_min, self.history_days);
+            let upstream = self.upstream_ids();
+            let clones = self.clones();
+            self.training = Some(std::thread::spawn(move || {
+                let _permit = permit;
+                let series =
+                    select(first, open, &upstream, &clones, |take| store.for_each_window(first..open, take))
+                        .map_err(|error| error.to_string())?;
+                trainer.train(&series, &stop)
+            }));
+        }
+        let shown = &mut write(&self.board).model;
+        shown.training = self.training.is_some();
+        shown.above_q95 = self.planner.drift().share();
+    }
+
+    fn trained(&mut self, result: Result<Vec<u32>, String>) {
+        let now = self.clock.now();
+        self.last = Some(now);
+        let adopted = result.and_then(|weights| {
+            let model = Model { weights, trained: now };
+            let bytes = postcard::to_stdvec(&model).map_err(|error| error.to_string())?;
+            self.adopt(model)?;
+            self.store.put(MODEL, &bytes).map_err(|error| error.to_string())
+        });
+        let shown = &mut write(&self.board).model;
+        match adopted {
+            Ok(()) => {
+                shown.trainings += 1;
+                shown.error = None;
+                tracing::info!("a new model forecasts");
+            }
+            Err(error) => {
+                tracing::error!("training: {error}; the old forecasts go on");
+                shown.failures += 1;
+                shown.error = Some(error);
+            }
+        }
+    }
+
+    /// The clones that trials of a workflow run on: they are no functions of anybody's.
+    fn clones(&self) -> HashSet<FunctionId> {
+        self.planner.functions().filter(|(_, info, _)| is_clone(&info.name)).map(|(id, ..)| id).collect()
+    }
+
+    fn upstream_ids(&self) -> HashMap<FunctionId, FunctionId> {
+        let ids: HashMap<&str, FunctionId> =
+            self.planner.functions().map(|(id, info, _)| (info.name.as_str(), id)).collect();
+        let of = |name: &String| ids.get(name.as_str()).copied();
+        self.upstream.iter().filter_map(|(stage, before)| Some((of(stage)?, of(before)?))).collect()
+    }
+}
+
+fn plan_config(config: &Config) -> PlanConfig {
+    let pool = &config.pool;
+    let cold_start = pool.cold_start_cost as f32;
+    PlanConfig {
+        prices: Prices {
+            first_cold_start: pool.first_cold_start_cost.map_or(cold_start, |cost| cost as f32),
+            ..Prices::ratio(cold_start)
+        },
+        most: pool.most,
+        capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
+        hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
+        stale_after: Duration::from_secs_f64(pool.stale_after_s),
+        // What was used a minute longer ago is evicted before the planned minute ends.
+        idle_minutes: (config.actuator.idle_container_min as usize).saturating_sub(1).max(1),
+    }
+}
+
+/// The stage before every stage of the registered workflows, by full names.
+pub(super) fn upstream(config: &Config) -> Result<HashMap<String, String>, Fault> {
+    let mut upstream = HashMap::new();
+    for registered in &config.workflow {
+        let workflow = read_file(registered)?.workflow;
+        let full = |name: &str| format!("{}/{name}", registered.namespace);
+        for &(from, to) in &workflow.edges {
+            let (from, to) = (&workflow.functions[from], &workflow.functions[to]);
+            upstream.entry(full(&to.name)).or_insert_with(|| full(&from.name));
+        }
+    }
+    Ok(upstream)
+}
