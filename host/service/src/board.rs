@@ -1,6 +1,6 @@
 //! What the service shows of itself: the state behind `/metrics`, `/api` and the dashboard.
 //!
-//! The loops write it, HTTP reads it; nothing is decided from it but whether an approval has something to approve of.
+//! The loops write it, HTTP reads it; nothing is decided from it.
 //! Memory: 5 KB a function that did something within the last two hours, 0.4 KB for another, and its name.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -29,8 +29,6 @@ use crate::tune::{
 };
 use crate::write;
 
-/// The state of a workflow whose configuration can be approved of.
-const WAITING: &str = "waiting for approval";
 /// Whether this instance acts is looked at this often.
 const DUTY: Duration = Duration::from_millis(500);
 
@@ -289,7 +287,7 @@ impl Tuning {
         }
         if !self.registered.apply {
             let approved = self.approval.wait();
-            self.state(WAITING);
+            self.state("waiting for approval");
             approved.await;
         }
         self.state("applying");

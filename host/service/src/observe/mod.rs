@@ -1,7 +1,8 @@
 //! Events to per-minute windows of every function, exactly once: a state machine without I/O and without a clock.
 //!
 //! ```text
-//! handle_assigned, handle_gap, handle_removed, handle_activation, handle_throttled, handle_unreadable, handle_caught_up, exclude
+//! handle_assigned, handle_gap, handle_removed, handle_activation, handle_foreign, handle_throttled, handle_unreadable,
+//! handle_caught_up, exclude
 //!                 -> handle_timeout(now) -> poll_commit -> (the caller makes it durable) -> handle_committed
 //!                                        -> poll_report
 //! ```

@@ -1,8 +1,9 @@
 //! Events from Kafka's topic `events`, read by one thread.
 //!
-//! Partitions are assigned by hand, at the offsets that the store has. A second consumer joins the group: it learns whether
-//! another instance is at work ([`super::Duty`]), and shows our position to lag tools, after the store has it. A second thread asks the brokers four times a second how far each partition goes: that is
-//! what the watermark follows, so that nothing is closed while a broker cannot say that there is no more.
+//! Partitions are assigned by hand, at the offsets that the store has. Another consumer joins the group: it learns whether
+//! another instance is at work ([`super::Duty`]), and shows our position to lag tools once the store has it. Another thread
+//! asks the brokers four times a second how far each partition goes: that is what the watermark follows, so that nothing is
+//! closed while a broker cannot say that there is no more.
 //!
 //! A topic that was deleted and made anew is told by its end, which lies before what was read. If it has grown beyond that
 //! by the time it is seen, offsets cannot tell, and its first messages are not read.
