@@ -43,7 +43,7 @@ done
 diff -r -x '*.wasm' "$bindings/bg" "$bindings/simd_bg"
 
 glue=$bindings/bg
-cp npm/* README.md ../LICENSE-APACHE ../LICENSE-MIT pkg/
+cp npm/* README.md ../LICENSE-APACHE ../LICENSE-MIT playground/assets/light.weights pkg/
 for module in aquatope_wasm aquatope_study; do
     cp "$glue/web/$module.js" pkg/${module}_web.js
     cp "$glue/web/$module.d.ts" pkg/${module}_web.d.ts
@@ -53,3 +53,30 @@ cp "$glue/bundler/aquatope_wasm.d.ts" pkg/aquatope_wasm_bg.d.ts
 cp "$glue/bundler/aquatope_wasm.d.ts" pkg/nodejs.d.cts
 # Every Node since 16.4 has SIMD.
 sed 's/aquatope_wasm_bg\.wasm/aquatope_wasm_simd_bg.wasm/' "$glue/nodejs/aquatope_wasm.js" >pkg/nodejs.cjs
+
+# Words of ours where the glue would say "null pointer passed to rust" and "wasm is undefined".
+for file in pkg/aquatope_{wasm,study}_web.js pkg/aquatope_wasm_bg.js pkg/nodejs.cjs; do
+    sed -i 's/this\.__wbg_ptr = 0;/Object.defineProperty(this, "__wbg_ptr", FREED);/' "$file"
+    cat >>"$file" <<'END'
+
+const FREED = {
+    get() {
+        throw new Error(`this ${this.constructor.name} was freed; make a new one`);
+    },
+};
+END
+done
+for file in pkg/aquatope_{wasm,study}_web.js; do
+    sed -i -E 's/= wasm\.([a-z]+_(new|restore|profile))\(/= loaded().\1(/' "$file"
+    cat >>"$file" <<'END'
+
+function loaded() {
+    if (wasm === undefined) {
+        throw new Error("the module is not loaded yet; await init() before anything else");
+    }
+    return wasm;
+}
+END
+done
+# The types speak of Symbol.dispose, which a project need not have in its own library.
+sed -i '1i /// <reference lib="esnext.disposable" />' pkg/*_web.d.ts pkg/aquatope_wasm_bg.d.ts pkg/nodejs.d.cts

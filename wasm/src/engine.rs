@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::JsError;
 
 use crate::study_types::{
-    Axis, Baseline, Belief, Interval, Outcome, Recommendation, SamplerName, StudyOptions, Trial, TrialState,
-    Verdict,
+    Axis, Baseline, Belief, Interval, ModelInCharge, ModelName, Outcome, Recommendation, SamplerName,
+    StudyOptions, Trial, TrialState, Verdict,
 };
 
 /// Trials of the initial design, and the confidence, unless given: those of the command line.
@@ -39,15 +39,21 @@ pub(crate) fn begin(options: StudyOptions) -> Result<Box<dyn Engine>, JsError> {
         return crate::workflow_study::begin(options);
     }
     #[cfg(feature = "workflow")]
-    if options.model == Some(crate::study_types::ModelName::Structured) {
+    if options.model == Some(ModelName::Structured) {
         let what = "options.model: the structured model needs a workflow; give one, or choose blackbox";
         return Err(JsError::new(what));
     }
     let Some(axes) = &options.axes else {
         return Err(JsError::new("options.axes: is missing; say what can be chosen"));
     };
-    let space = SearchSpace::new(&axes.iter().map(Axis::checked).collect::<Result<Vec<_>, _>>()?)?;
-    black_box(space, &options, None, None)
+    let named = |place: String| move |error: space::SpaceError| JsError::new(&format!("{place}: {error}"));
+    if axes.len() > MAX_AXES {
+        let what = format!("options.axes: has {}; give at most {MAX_AXES}", axes.len());
+        return Err(JsError::new(&what));
+    }
+    let axis = |(i, axis): (usize, &Axis)| axis.checked().map_err(named(format!("options.axes[{i}]")));
+    let axes = axes.iter().enumerate().map(axis).collect::<Result<Vec<_>, _>>()?;
+    black_box(SearchSpace::new(&axes).map_err(named("options.axes".into()))?, &options, None, None)
 }
 
 /// A study with the black box; `qos` and `start` are those of the workflow.
@@ -62,15 +68,17 @@ pub(crate) fn black_box(
         Some(SamplerName::QLogNei) | None => Improvement::LogNei,
     };
     let model = models::black_box(effort(options), improvement);
-    study(space, options, qos, start, |_, _, _| model)
+    study(space, options, qos, start, None, |_, _, _| model)
 }
 
-/// A study with the model that `model` makes of the measured baseline.
+/// A study with the model that `model` makes of the measured baseline; its outcomes must hold the durations of so many
+/// `functions`.
 pub(crate) fn study<M: Kind + 'static>(
     space: SearchSpace<MAX_AXES>,
     options: &StudyOptions,
     qos: Option<f64>,
     start: Option<&[u16]>,
+    functions: Option<usize>,
     model: impl FnOnce(&SearchSpace<MAX_AXES>, Option<&space::Point<MAX_AXES>>, &[Checked]) -> M,
 ) -> Result<Box<dyn Engine>, JsError> {
     let Some(qos) = options.qos.or(qos) else {
@@ -81,13 +89,15 @@ pub(crate) fn study<M: Kind + 'static>(
         initial: options.initial.unwrap_or(INITIAL),
         seed: options.seed.unwrap_or(0),
     };
-    let outcomes = match &options.baseline {
-        Some(baseline) => baseline.outcomes.iter().cloned().map(checked).collect::<Result<Vec<_>, _>>()?,
-        None => Vec::new(),
+    let of = |(i, outcome): (usize, &Outcome)| {
+        checked(&format!("options.baseline.outcomes[{i}]"), outcome.clone(), functions)
     };
+    let outcomes = options.baseline.iter().flat_map(|baseline| &baseline.outcomes);
+    let outcomes = outcomes.enumerate().map(of).collect::<Result<Vec<_>, _>>()?;
     let start = baseline_point(options.baseline.as_ref(), start, &space)?;
     let model = model(&space, start.as_ref(), &outcomes);
-    let mut study = CoreStudy::new(space, config, model)?;
+    let named = |error: study::ConfigError| JsError::new(&format!("options: {error}"));
+    let mut study = CoreStudy::new(space, config, model).map_err(named)?;
     if let Some(start) = start
         && outcomes.len() >= ProfileError::NEEDED
     {
@@ -128,12 +138,27 @@ pub(crate) fn restore(structured: bool, bytes: &[u8]) -> Result<Box<dyn Engine>,
     Err(JsError::new("bytes: is a study of a workflow; restore it with the whole package"))
 }
 
-/// An outcome whose numbers can be.
+/// An outcome whose numbers can be, with the durations that a model of so many `functions` needs; `place` names it in
+/// errors.
 ///
 /// # Errors
-/// [`trial::OutcomeError`].
-pub(crate) fn checked(outcome: Outcome) -> Result<Checked, trial::OutcomeError> {
-    outcome::Outcome::from(outcome).checked()
+/// Numbers that cannot be, or durations that are missing or too many.
+pub(crate) fn checked(place: &str, outcome: Outcome, functions: Option<usize>) -> Result<Checked, JsError> {
+    let given = outcome.durations.as_ref().map(Vec::len);
+    match (functions, given) {
+        (Some(functions), None) => {
+            return Err(JsError::new(&format!(
+                "{place}.durations: is missing; the structured model needs the seconds of each of the {functions} \
+                 functions (or choose the model blackbox)"
+            )));
+        }
+        (Some(functions), Some(given)) if functions != given => {
+            let what = format!("{place}.durations: has {given} for {functions} functions; give one each");
+            return Err(JsError::new(&what));
+        }
+        _ => {}
+    }
+    outcome::Outcome::from(outcome).checked().map_err(|error| JsError::new(&format!("{place}: {error}")))
 }
 
 pub(crate) type CoreStudy<M> = study::Study<M, MAX_AXES, MAX_TRIALS, MAX_FUNCTIONS>;
@@ -152,6 +177,9 @@ pub(crate) trait Engine {
     fn recommendation(&self) -> Result<Recommendation, JsError>;
     fn posterior(&self, points: &[Vec<u16>]) -> Result<Vec<Belief>, JsError>;
     fn window_start(&self) -> TrialId;
+    /// Functions that every outcome must hold the duration of.
+    fn functions(&self) -> Option<usize>;
+    fn model(&self) -> ModelInCharge;
     /// Whether the model is the structured one, and the core's snapshot.
     fn snapshot(&self) -> Result<(bool, Vec<u8>), SnapshotError>;
 }
@@ -162,6 +190,9 @@ pub(crate) type Checked = trial::Outcome<MAX_FUNCTIONS>;
 pub(crate) trait Kind: Model<MAX_AXES, MAX_FUNCTIONS> + Serialize + DeserializeOwned {
     const STRUCTURED: bool;
     fn scratch(memory: &mut Memory) -> &mut Self::Scratch;
+    /// Functions that every outcome must hold the duration of.
+    fn functions(&self) -> Option<usize>;
+    fn in_charge(study: &CoreStudy<Self>, memory: &mut Memory) -> ModelInCharge;
 }
 
 /// Bytes that hold any snapshot: 128 trials of 32 axes and 16 durations take about 50 kB.
@@ -185,6 +216,14 @@ impl Kind for BlackBoxModel {
         return &mut memory.fallback;
         #[cfg(not(feature = "workflow"))]
         memory
+    }
+
+    fn functions(&self) -> Option<usize> {
+        None
+    }
+
+    fn in_charge(_: &CoreStudy<Self>, _: &mut Memory) -> ModelInCharge {
+        ModelInCharge { model: ModelName::BlackBox, reason: None }
     }
 }
 
@@ -261,6 +300,15 @@ impl<M: Kind> Engine for CoreStudy<M> {
 
     fn window_start(&self) -> TrialId {
         self.window_start()
+    }
+
+    fn functions(&self) -> Option<usize> {
+        self.model().functions()
+    }
+
+    fn model(&self) -> ModelInCharge {
+        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+        M::in_charge(self, &mut memory)
     }
 
     fn snapshot(&self) -> Result<(bool, Vec<u8>), SnapshotError> {

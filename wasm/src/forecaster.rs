@@ -42,13 +42,17 @@ impl Forecaster {
         #[wasm_bindgen(unchecked_optional_param_type = "ForecasterOptions")] options: &JsValue,
     ) -> Result<Self, JsError> {
         let bytes = plain::bytes("model", model)?;
-        let weights = aligned(weight_file(&bytes)?);
+        let file = weight_file(&bytes)?;
+        let weights = aligned(file);
+        let named = |error: WeightsError| JsError::new(&format!("model: {error}"));
+        // As long as it is, not as it was padded.
+        let whole = bytemuck::cast_slice::<u32, u8>(&weights).get(..file.len()).unwrap_or_default();
+        let (minutes, recipe) = Weights::parse(whole).and_then(|weights| shape(&weights)).map_err(named)?;
         let options = plain::read::<Option<ForecasterOptions>>("options", options)?.unwrap_or_default();
         let passes = options.passes.unwrap_or(PASSES);
         if passes > MAX_PASSES {
             return Err(JsError::new(&format!("options.passes: is {passes}; use at most {MAX_PASSES}")));
         }
-        let (minutes, recipe) = shape(&view(&weights)?)?;
         let profile = options.profile.map_or(Profile::UNKNOWN, Profile::from);
         let first = time::Minute(options.first_minute.unwrap_or(0));
         Ok(Self {
@@ -168,7 +172,7 @@ fn weight_file(bytes: &[u8]) -> Result<&[u8], JsError> {
     file.ok_or_else(|| JsError::new("model: the file is cut short; copy it again"))
 }
 
-/// The bytes at an address divisible by 4; a length that is not is noticed when they are parsed.
+/// The bytes at an address divisible by 4, the last ones padded with zeros.
 fn aligned(bytes: &[u8]) -> Vec<u32> {
     let word = |word: &[u8]| {
         let mut padded = [0; 4];

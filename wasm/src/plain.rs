@@ -166,13 +166,19 @@ impl Error for Fault {
 
     // Serde's own wording would bring the tables of all printable characters with it.
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        // JavaScript knows no integers by name.
+        let expected = expected.to_string();
+        let expected = match expected.as_str() {
+            "u16" => "a whole number from 0 to 65535",
+            "u32" | "usize" => "a whole number from 0 to 4294967295",
+            "u64" => "a whole number from 0 to 2^53",
+            other => other,
+        };
         match found {
             Unexpected::Other(found) => Self::custom(format_args!("is {found}; must be {expected}")),
-            Unexpected::Signed(found) => Self::custom(format_args!("is {found}; must be a whole {expected}")),
-            Unexpected::Unsigned(found) => {
-                Self::custom(format_args!("is {found}; must be a whole {expected}"))
-            }
-            Unexpected::Float(found) => Self::custom(format_args!("is {found}; must be a whole {expected}")),
+            Unexpected::Signed(found) => Self::custom(format_args!("is {found}; must be {expected}")),
+            Unexpected::Unsigned(found) => Self::custom(format_args!("is {found}; must be {expected}")),
+            Unexpected::Float(found) => Self::custom(format_args!("is {found}; must be {expected}")),
             _ => Self::custom(format_args!("must be {expected}")),
         }
     }

@@ -7,7 +7,7 @@ use aquatope_workflow::models;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
-use crate::engine::{self, Checked, Engine, SNAPSHOT, checked};
+use crate::engine::{self, Checked, Engine, SNAPSHOT};
 use crate::plain;
 use crate::study_types::StudyOptions;
 
@@ -58,13 +58,14 @@ impl Study {
     /// Tells the outcome of a pending trial.
     ///
     /// # Errors
-    /// A trial that is not pending, or numbers that cannot be; the study is then unchanged.
+    /// A trial that is not pending, numbers that cannot be, or, with the structured model, not one duration per function;
+    /// the study is then unchanged.
     pub fn tell(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "number")] id: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Outcome")] outcome: &JsValue,
     ) -> Result<(), JsError> {
-        self.engine.tell(read_id(id)?, read_outcome(outcome)?)
+        self.engine.tell(read_id(id)?, self.read_outcome(outcome)?)
     }
 
     /// What the verdict on a pending trial's outcome would be, were it told now. Changes nothing.
@@ -77,7 +78,8 @@ impl Study {
         #[wasm_bindgen(unchecked_param_type = "number")] id: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Outcome")] outcome: &JsValue,
     ) -> Result<JsValue, JsError> {
-        plain::show(&self.engine.screen(read_id(id)?, &read_outcome(outcome)?)?)
+        let outcome = self.read_outcome(outcome)?;
+        plain::show(&self.engine.screen(read_id(id)?, &outcome)?)
     }
 
     /// Rules a pending or complete trial out: its outcome is kept, but no model sees it.
@@ -89,7 +91,7 @@ impl Study {
         #[wasm_bindgen(unchecked_param_type = "number")] id: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Outcome")] outcome: &JsValue,
     ) -> Result<(), JsError> {
-        self.engine.reject(read_id(id)?, read_outcome(outcome)?)
+        self.engine.reject(read_id(id)?, self.read_outcome(outcome)?)
     }
 
     /// The evaluation of a pending trial failed; nothing was measured.
@@ -148,6 +150,15 @@ impl Study {
         self.engine.window_start().0
     }
 
+    /// Which model proposes and recommends now, and why if it is not the one asked for.
+    ///
+    /// # Errors
+    /// None in practice.
+    #[wasm_bindgen(unchecked_return_type = "ModelInCharge")]
+    pub fn model(&self) -> Result<JsValue, JsError> {
+        plain::show(&self.engine.model())
+    }
+
     /// The study as bytes, versioned and with a checksum.
     ///
     /// # Errors
@@ -173,6 +184,12 @@ impl Study {
     }
 }
 
+impl Study {
+    fn read_outcome(&self, value: &JsValue) -> Result<Checked, JsError> {
+        engine::checked("outcome", plain::read("outcome", value)?, self.engine.functions())
+    }
+}
+
 /// What a snapshot holds: that of the core, and what the core does not know.
 #[derive(Serialize, Deserialize)]
 struct Saved {
@@ -185,8 +202,4 @@ const SAVED: Format = Format { magic: *b"AQWS", version: snapshot::STUDY.version
 
 fn read_id(id: &JsValue) -> Result<TrialId, JsError> {
     Ok(TrialId(plain::read("id", id)?))
-}
-
-fn read_outcome(value: &JsValue) -> Result<Checked, JsError> {
-    Ok(checked(plain::read("outcome", value)?)?)
 }

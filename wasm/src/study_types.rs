@@ -59,11 +59,11 @@ pub(crate) struct StudyOptions {
 }
 
 /// The model of a study.
-#[cfg(feature = "workflow")]
-#[derive(Clone, Copy, PartialEq, Deserialize, Tsify)]
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ModelName {
     /// A model per function, joined through the workflow's graph; needs the durations of all functions.
+    #[cfg(feature = "workflow")]
     Structured,
     /// Cost and latency as functions of all axes together.
     BlackBox,
@@ -110,7 +110,7 @@ pub(crate) struct Baseline {
     #[serde(default)]
     #[tsify(optional)]
     pub levels: Option<Vec<u16>>,
-    /// Its outcomes; fewer than 5 tell nothing.
+    /// Its outcomes, 5 or more: fewer tell nothing.
     pub outcomes: Vec<Outcome>,
 }
 
@@ -258,8 +258,21 @@ pub(crate) struct Recommendation {
     pub latency: Interval,
     /// The probability that it meets the QoS.
     pub feasible: f64,
-    /// Whether that probability reaches the confidence asked for; if not, this is the nearest to it.
+    /// Whether it meets the QoS at the confidence asked for, and by a margin: 2.5 standard deviations and 1 % with the
+    /// black box, 4 and 0.5 % with the structured model. If not, this is the nearest to it: ask for more trials.
     pub qualified: bool,
+}
+
+/// Which model proposes and recommends.
+#[derive(Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ModelInCharge {
+    /// The model; a structured study hands over to the black box where the trials contradict its structure.
+    pub model: ModelName,
+    /// What contradicts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[tsify(optional)]
+    pub reason: Option<String>,
 }
 
 /// What is believed of a configuration, without noise.

@@ -1,11 +1,12 @@
 //! Studies of workflows: the structured model, and the black box on the axes of a workflow.
 
 use aquatope_core::bo::space::{Point, SearchSpace};
+use aquatope_core::structured::Status;
 use aquatope_workflow::models::{self, Structured, StructuredMemory};
 use wasm_bindgen::prelude::JsError;
 
-use crate::engine::{self, Checked, Engine, Kind, Memory};
-use crate::study_types::{ModelName, StudyOptions};
+use crate::engine::{self, Checked, CoreStudy, Engine, Kind, Memory};
+use crate::study_types::{ModelInCharge, ModelName, StudyOptions};
 use crate::workflow;
 
 /// A study of `options.workflow`.
@@ -28,12 +29,24 @@ pub(crate) fn begin(options: StudyOptions) -> Result<Box<dyn Engine>, JsError> {
         }
         model
     };
-    engine::study(space, &options, qos, start, learn)
+    let functions = file.workflow.functions.len();
+    engine::study(space, &options, qos, start, Some(functions), learn)
 }
 
 impl Kind for Structured {
     const STRUCTURED: bool = true;
     fn scratch(memory: &mut Memory) -> &mut StructuredMemory {
         memory
+    }
+
+    fn functions(&self) -> Option<usize> {
+        Some(self.workflow().len())
+    }
+
+    fn in_charge(study: &CoreStudy<Self>, memory: &mut Memory) -> ModelInCharge {
+        match study.model().status(&study.evidence(), memory) {
+            Status::Structured => ModelInCharge { model: ModelName::Structured, reason: None },
+            misfit => ModelInCharge { model: ModelName::BlackBox, reason: Some(misfit.to_string()) },
+        }
     }
 }

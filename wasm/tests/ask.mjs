@@ -4,8 +4,8 @@
 /** Asks after which an engine has compiled well what they run: it starts with code that is made fast and runs slowly. */
 const WARM_UP = 40;
 
-/** Times of the first asks after loading (`early`, their median), and of as many after the warm-up. */
-export function timeAsk({ Study }, repetitions = 15, clock = () => performance.now()) {
+/** The study that asks, as a snapshot: made elsewhere, so that what is timed has not run before. */
+export function prepared({ Study }) {
     const axis = { min: 0.1, max: 4, step: 0.1, log: true };
     const study = new Study({ axes: Array(8).fill(axis), qos: 10, seed: 1 });
     while (study.trials().length < 30) {
@@ -16,6 +16,11 @@ export function timeAsk({ Study }, repetitions = 15, clock = () => performance.n
     }
     const saved = study.snapshot();
     study.free();
+    return saved;
+}
+
+/** Times of the first asks of a module (`early`, their median), and of as many after the warm-up. */
+export function timeAsk({ Study }, saved, repetitions = 15, clock = () => performance.now()) {
     const ask = () => {
         const copy = Study.restore(saved);
         const before = clock();

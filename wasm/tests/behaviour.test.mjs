@@ -50,26 +50,31 @@ for (const name of Object.keys(modules)) {
         const table = [
             [() => new Study({ axes: axes(1) }), /options\.qos: is missing/],
             [() => new Study({ axes: axes(1), qos: NaN }), /options\.qos: is NaN/],
-            [() => new Study({ axes: axes(1), qos: -1 }), /latency limit/],
+            [() => new Study({ axes: axes(1), qos: -1 }), /options: the latency limit/],
             [() => new Study({ axes: axes(1), qos: 1, qoss: 2 }), /options\.qoss: unknown field `qoss`/],
             [() => new Study({ axes: [{ min: 1, max: 2, step: 0.1, steps: 3 }], qos: 1 }), /axes\[0\]\.steps: unknown field/],
             [() => new Study({ axes: [{ min: "1", max: 2, step: 0.1 }], qos: 1 }), /options\.axes\[0\]\.min: is a text; must be a number/],
-            [() => new Study({ axes: axes(33), qos: 1 }), /more than 32 axes/],
+            [() => new Study({ axes: axes(33), qos: 1 }), /options\.axes: has 33; give at most 32/],
+            [() => new Study({ axes: [], qos: 1 }), /options\.axes: the search space has no axis/],
+            [() => new Study({ axes: [...axes(1), { min: 4, max: 1, step: 1 }], qos: 1 }), /options\.axes\[1\]: min 4 is above max 1/],
+            [() => new Study({ axes: [{ min: 0, max: 1, step: 0.1, log: true }], qos: 1 }), /options\.axes\[0\]: a logarithmic axis/],
+            [() => new Study({ axes: axes(1), qos: 1, initial: 70000 }), /options\.initial: is 70000; must be a whole number from 0 to 65535/],
+            [() => new Study({ axes: axes(1), qos: 1, baseline: { levels: [0], outcomes: [{ cost: 1, latency: 0 }] } }), /options\.baseline\.outcomes\[0\]: latency is 0/],
             [() => new Study({ axes: axes(1), qos: 1, model: "structured" }), /options\.model/],
-            [() => new Study({ axes: axes(1), qos: 1, seed: -1 }), /options\.seed/],
-            [() => new Study({ axes: axes(1), qos: 1, confidence: 1 }), /confidence/],
+            [() => new Study({ axes: axes(1), qos: 1, seed: -1 }), /options\.seed: is -1; must be a whole number from 0 to 2\^53/],
+            [() => new Study({ axes: axes(1), qos: 1, confidence: 1 }), /options: the confidence/],
             [() => new Study({ workflow: cyclic }), /nested too deeply/],
             [() => new Study(), /options/],
             [() => new Study("x"), /options: is a text; must be an object/],
             [() => study.ask(0), /count: is 0/],
             [() => study.ask(17), /count: is 17/],
             [() => study.ask("3"), /count: is a text; must be a number/],
-            [() => study.tell(0, { cost: 0, latency: 1 }), /cost is 0/],
+            [() => study.tell(0, { cost: 0, latency: 1 }), /outcome: cost is 0/],
             [() => study.tell(0, { cost: 1, latency: Infinity }), /outcome\.latency: is inf/],
             [() => study.tell(0, { cost: 1, latency: 1, durations: [1, NaN] }), /outcome\.durations\[1\]: is NaN/],
             [() => study.tell(0, { cost: 1 }), /missing field `latency`/],
             [() => study.tell(9, { cost: 1, latency: 1 }), /trial 9/],
-            [() => study.tell(-1, { cost: 1, latency: 1 }), /id: is -1; must be a whole u32/],
+            [() => study.tell(-1, { cost: 1, latency: 1 }), /id: is -1; must be a whole number from 0 to 4294967295/],
             [() => study.tell({}, { cost: 1, latency: 1 }), /id: is an object; must be a number/],
             [() => study.posterior([[0]]), /points\[0\]/],
             [() => study.recommendation(), /complete trials/],
@@ -81,7 +86,8 @@ for (const name of Object.keys(modules)) {
             [() => new Workflow({ schema: "other" }), /workflow: schema/],
             [() => new Workflow(workflowText("chain3")).simulate([0]), /levels:/],
             [() => new Workflow(workflowText("chain3")).criticalPath([1, 2]), /2 durations for 3/],
-            [() => new Forecaster(new Uint8Array(100)), /not a weight file/],
+            [() => new Forecaster(new Uint8Array(100)), /model: not a weight file/],
+            [() => new Forecaster(new Uint8Array(10)), /model: .* of 10 bytes/],
             [() => Forecaster.profile(3), /peaks: is a number; must be an array/],
             [() => Forecaster.profile([1, 1.5]), /peaks\[1\]: is 1\.5; must be a whole/],
             [() => new PoolPlanner({ memoryMb: 256 }), /missing field `coldStart`/],
@@ -100,8 +106,39 @@ for (const name of Object.keys(modules)) {
     test(`${name}: a call after free is an Error, and others go on`, () => {
         const [gone, here] = [0, 1].map(() => new Study({ axes: axes(1), qos: 1 }));
         gone.free();
-        assert.throws(() => gone.ask(1), (error) => error instanceof Error && !(error instanceof WebAssembly.RuntimeError));
+        for (const call of [() => gone.ask(1), () => gone.windowStart, () => gone.free()]) {
+            assert.throws(call, { name: "Error", message: "this Study was freed; make a new one" });
+        }
         assert.equal(here.ask(1).length, 1);
+    });
+
+    test(`${name}: a structured study refuses outcomes without the durations of all functions`, () => {
+        const study = new Study({ workflow: workflowText("chain3") });
+        const [{ id }] = study.ask(1);
+        const before = study.snapshot();
+        for (const call of ["tell", "screen", "reject"]) {
+            assert.throws(() => study[call](id, { cost: 1, latency: 1 }), /outcome\.durations: is missing; .* 3 functions/);
+            assert.throws(() => study[call](id, { cost: 1, latency: 1, durations: [1] }), /outcome\.durations: has 1 for 3/);
+        }
+        const baseline = { outcomes: [{ cost: 1, latency: 1 }] };
+        assert.throws(() => new Study({ workflow: workflowText("chain3"), baseline }), /options\.baseline\.outcomes\[0\]\.durations/);
+        assert.deepEqual(study.snapshot(), before);
+        const blackbox = new Study({ workflow: workflowText("chain3"), model: "blackbox" });
+        blackbox.tell(blackbox.ask(1)[0].id, { cost: 1, latency: 1 });
+        assert.deepEqual(blackbox.model(), { model: "blackbox" });
+    });
+
+    test(`${name}: a study says when its structure does not hold`, () => {
+        const workflow = new Workflow(workflowText("chain3"));
+        const study = new Study({ workflow: workflowText("chain3") });
+        assert.deepEqual(study.model(), { model: "structured" });
+        for (const { id, levels } of study.ask(5)) {
+            const { outcome } = workflow.simulate(levels);
+            study.tell(id, { ...outcome, latency: 2 * outcome.latency });
+        }
+        const { model, reason } = study.model();
+        assert.equal(model, "blackbox");
+        assert.match(reason, /latencies are 2\.00 times what the durations compose to/);
     });
 
     test(`${name}: an argument that throws is an Error, and leaves the study usable`, () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -24,10 +24,12 @@ symlinkSync(join(here, "node_modules/@types/node"), join(project, "node_modules/
 
 const node = (...args) => execFileSync(process.execPath, args, { cwd: project, encoding: "utf8" });
 
+const NODE = ["--types", "node"];
+
 /** Type-checks files of the project, as a strict project with ES modules does. */
 function check(options, ...names) {
     const tsc = join(here, "node_modules/typescript/bin/tsc");
-    const base = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--types", "node"];
+    const base = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext"];
     try {
         node(tsc, ...base, ...options, ...names);
     } catch (error) {
@@ -55,6 +57,7 @@ test("the package holds what it needs and nothing else", () => {
         "aquatope_wasm_web.js",
         "bundler.d.ts",
         "bundler.js",
+        "light.weights",
         "nodejs.cjs",
         "nodejs.d.cts",
         "package.json",
@@ -93,14 +96,30 @@ test("all targets load", () => {
     node("--experimental-wasm-modules", "--no-warnings", "bundler.mjs");
 });
 
+test("what a page would do without init() is an Error that says so", async () => {
+    for (const name of ["web", "study"]) {
+        const api = await import(join(project, `node_modules/aquatope-wasm/${name}.js`));
+        const calls = [() => new api.Study({}), () => api.Study.restore(new Uint8Array(9))];
+        if (name === "web") calls.push(() => new api.Workflow("{}"), () => new api.PoolPlanner({}), () => api.Forecaster.profile([]));
+        for (const call of calls) assert.throws(call, { name: "Error", message: /await init\(\)/ });
+    }
+});
+
+test("the types are enough for a project that knows the browser alone", () => {
+    const use = (path) => `import init, { Study } from "${path}"; await init(); new Study({ axes: [], qos: 1 }).free();\n`;
+    for (const name of ["web", "study"]) {
+        writeFileSync(join(project, `browser-${name}.mts`), use(`aquatope-wasm/${name}`));
+        check(["--typeRoots", "none", "--lib", "es2022,dom"], `browser-${name}.mts`);
+    }
+});
+
 test("the examples of the README type-check and run", () => {
     assert.ok(examples.length >= 3);
-    copyFileSync(join(here, "playground/assets/light.weights"), join(project, "light.weights"));
     const names = examples.map((example, i) => {
         writeFileSync(join(project, `example${i}.mjs`), example);
         return `example${i}.mjs`;
     });
-    check(["--allowJs", "--checkJs", "--noImplicitAny", "false"], ...names);
+    check([...NODE, "--allowJs", "--checkJs", "--noImplicitAny", "false"], ...names);
     for (const name of names) node(name);
 });
 
@@ -118,7 +137,7 @@ test("the types are those of the values", async () => {
     const effort = { mcSamples: 32, restarts: 4, rawSamples: 16 };
     const baseline = { levels: trials[0].levels, outcomes: [told] };
     const common = { qos: 1, model: "blackbox", sampler: "qnei", confidence: 0.9, initial: 5, seed: 1, effort };
-    const [ofWorkflow, ofAxes] = [{ ...common, workflow: JSON.parse(file), baseline }, { ...common, axes: [axis], baseline: { levels: [0], outcomes: [told] } }];
+    const [ofWorkflow, ofAxes] = [{ ...common, workflow: JSON.parse(file), baseline }, { ...common, sampler: "qlognei", axes: [axis], baseline: { levels: [0], outcomes: [told] } }];
     const studies = [ofWorkflow, ofAxes].map((options) => new Study(options));
     studies[1].tell(studies[1].ask(1)[0].id, told);
     const profile = Forecaster.profile([1, 3, 1, 3]);
@@ -133,7 +152,7 @@ test("the types are those of the values", async () => {
         "Trial[]": study.trials(), "Verdict[]": study.verdicts(), Recommendation: study.recommendation(),
         "Belief[]": study.posterior([trials[0].levels]), WorkflowDescription: workflow.describe(),
         "FunctionResources[]": workflow.resources(trials[0].levels), CriticalPath: workflow.criticalPath([1, 2, 3]),
-        Simulated: workflow.simulate(trials[0].levels), Optimum: workflow.optimum(), FunctionProfile: profile, Forecast: forecast,
+        ModelInCharge: study.model(), Simulated: workflow.simulate(trials[0].levels), Optimum: workflow.optimum(), FunctionProfile: profile, Forecast: forecast,
         'Required<Omit<StudyOptions, "axes">>': ofWorkflow, 'Required<Omit<StudyOptions, "workflow">>': ofAxes,
         "Required<Axis>": axis, "Required<Baseline>": baseline, "Required<Effort>": effort, "Required<Outcome>": told,
         "Required<ScenarioOptions>": scenario, "Required<ForecasterOptions>": forecasting, "Required<Minute>": minute,
@@ -144,8 +163,8 @@ test("the types are those of the values", async () => {
     const files = ["single1", "chain3", "ml4", "api4", "fan5", "video5", "social10"];
     const literals = files.map((name, i) => `const f${i} = ${workflowText(name).trim()} satisfies WorkflowFile & Record<string, unknown>;`);
     writeFileSync(join(project, "types.mts"), `import type { ${types.join(", ")}, WorkflowFile } from "aquatope-wasm";\n${[...samples, ...literals].join("\n")}\n`);
-    check([], "types.mts");
+    check(NODE, "types.mts");
     // And the check can fail.
     writeFileSync(join(project, "wrong.mts"), `import type { Interval } from "aquatope-wasm";\nconst v: Interval = { median: 1, low: 0 };\n`);
-    assert.throws(() => check([], "wrong.mts"), /high/);
+    assert.throws(() => check(NODE, "wrong.mts"), /high/);
 });

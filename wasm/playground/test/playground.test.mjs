@@ -115,34 +115,17 @@ withPage("a run can be paused, gone on with and begun anew", async (page) => {
   await done(page, "tune");
 });
 
-withPage("frames keep coming while the optimiser works", async (page) => {
+// `make wasm-figures` counts the frames; here is what does not depend on how busy the machine is.
+withPage("the page's own thread stays free while the optimiser works", async (page) => {
   await open(page, "#tune?workflow=ml4&trials=40");
   const session = await page.context().newCDPSession(page);
-  // The time the page's own thread computes, whatever else the machine is busy with.
   await session.send("Performance.enable", { timeDomain: "threadTicks" });
   const computed = async () => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value;
-  const frames = (ms) =>
-    page.evaluate((ms) => new Promise((finish) => {
-      let count = 0;
-      const end = performance.now() + ms;
-      const frame = (now) => (now < end ? (count++, requestAnimationFrame(frame)) : finish(count));
-      requestAnimationFrame(frame);
-    }), ms);
-  let best = 0;
-  // The best of ten counts, against the frames of the page at rest.
-  for (let attempt = 0; attempt < 10 && best < 0.9; attempt++) {
-    const resting = await frames(1000);
-    const [before, began] = [await computed(), performance.now()];
-    await page.click("#run");
-    const working = await frames(1000);
-    assert.doesNotMatch(await page.locator("#tune-status").textContent(), /^Done/);
-    await done(page, "tune");
-    const share = (1000 * ((await computed()) - before)) / (performance.now() - began);
-    assert.ok(share < 0.6, `the page's thread computes ${(100 * share).toFixed(0)} % of the time`);
-    best = Math.max(best, working / resting);
-  }
-  // A machine with more to do than it has cores drops some of them.
-  assert.ok(best >= 0.6, `${(100 * best).toFixed(0)} % of the frames of the page at rest`);
+  const [before, began] = [await computed(), performance.now()];
+  await page.click("#run");
+  await done(page, "tune");
+  const share = (1000 * ((await computed()) - before)) / (performance.now() - began);
+  assert.ok(share < 0.6, `the page's thread computes ${(100 * share).toFixed(0)} % of the time`);
 });
 
 withPage("forecasts and cold starts are those of the command line", async (page) => {
@@ -436,15 +419,7 @@ async function check(page) {
   assert.ok(beyond <= 0, `${beyond} px wider than the window`);
 }
 
-withPage("the first paint comes within a second, and the scripts are small", async (page) => {
-  let first = Infinity;
-  for (let attempt = 0; attempt < 10 && first >= 1000; attempt++) {
-    await page.goto("about:blank");
-    await open(page);
-    await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
-    first = Math.min(first, await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
-  }
-  assert.ok(first < 1000, `${first} ms`);
+test("the scripts are small", () => {
   const folder = here("../dist/assets");
   const scripts = readdirSync(folder).filter((name) => name.endsWith(".js"));
   const size = scripts.reduce((sum, name) => sum + gzipSync(readFileSync(`${folder}/${name}`)).length, 0);
