@@ -118,7 +118,7 @@ impl Buffer {
 
 /// The median; 0 of none. Sorts the values, NaN behind all others; n operations for every value that is out of place.
 pub fn median(values: &mut [f64]) -> f64 {
-    sort::by_insertion(values, |a, b| a.total_cmp(b).is_lt());
+    sort::by_insertion(values, |a, b| a < b || (b.is_nan() && !a.is_nan()));
     let half = values.len() / 2;
     match values.len() {
         0 => 0.0,
@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(&mut [5.0, f64::NAN, 1.0, f64::NAN, 3.0]), 5.0);
+        assert_eq!(median(&mut [-f64::NAN, 1.0, 3.0, -f64::NAN, 5.0]), 5.0);
         assert!(median(&mut [f64::NAN, 1.0, f64::NAN]).is_nan());
     }
 }

@@ -33,8 +33,8 @@ pub(super) const MAX_CHANGES: usize = 3;
 const THRESHOLD: f64 = 30.0;
 /// The fewest trials since the change, and before it.
 const MIN_TRIALS: usize = 2;
-/// ln likelihood ratio above which all functions have changed: what 70 trials without a change do not reach, with noise of
-/// 0.05 to 0.4 and up to a quarter of them disturbed (the test `no_change_is_seen_where_there_is_none`).
+/// ln likelihood ratio above which all functions have changed: what 70 trials without a change hardly ever reach, with noise
+/// of 0.05 to 0.4 and up to a quarter of them disturbed (the test `no_change_is_seen_where_there_is_none` has 15 studies).
 const COMMON_THRESHOLD: f64 = 8.0;
 /// The fewest trials since such a change, so that two disturbed ones are no majority; and before it.
 const MIN_COMMON_TRIALS: usize = 5;

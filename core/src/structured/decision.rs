@@ -19,8 +19,7 @@ use heapless::Vec;
 use rand_core::Rng;
 
 /// A recommendation meets the QoS at least at this many posterior standard deviations, whatever confidence is asked
-/// for: of many configurations the cheapest seems better than it is, and the posterior is too sure of itself by about
-/// half.
+/// for: of many configurations the cheapest seems better than it is, and the posterior is too sure of itself.
 const SAFETY_DEVIATIONS: f64 = 4.0;
 /// And it stays below the QoS by this share, for what smooth surfaces miss at kinks.
 const SAFETY_MARGIN: f64 = 0.005;

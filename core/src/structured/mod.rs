@@ -193,8 +193,8 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         &self.workflow
     }
 
-    /// Whether the trials agree with the structure, or why the black box is in charge. Computes the posterior and, after
-    /// new trials, what a proposal would learn from them: about the work of a proposal.
+    /// Whether the trials agree with the structure, or why the black box is in charge: what the next proposal would find,
+    /// at about its work. Decided anew from all trials every time; a hand-over can be taken back.
     pub fn status<const D: usize, S>(
         &self,
         evidence: &Evidence<'_, D, F>,
@@ -205,15 +205,11 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         if status != Status::Structured || !misfit::is_testable(data) {
             return status;
         }
-        // Tested is what a proposal would learn now, so that the same trials always give the same status.
-        if self.noise.samples != self.base_noise.samples + data.trials.len() as f64 {
-            let (mut kernel, mut noise) = (self.kernel, self.noise.clone());
-            self.refit(data, &mut kernel, &mut noise, joint);
-            let status = self.check_posterior(data, &noise, joint);
-            joint.infer(data, &self.kernel, &self.noise);
-            return status;
-        }
-        self.check_posterior(data, &self.noise, joint)
+        let (mut kernel, mut noise) = (self.kernel, self.noise.clone());
+        self.refit(data, &mut kernel, &mut noise, joint);
+        let status = self.check_posterior(data, &noise, joint);
+        joint.infer(data, &self.kernel, &self.noise);
+        status
     }
 
     /// Reads the evidence and computes the posterior, which is not tested yet.

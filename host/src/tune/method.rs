@@ -5,7 +5,7 @@ use aquatope_core::bo::acquisition::Improvement;
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::space::Axis;
 use aquatope_core::bo::surrogates::Surrogates;
-use aquatope_core::structured::StructuredScratch;
+use aquatope_core::structured::{Status, StructuredScratch};
 use aquatope_workflow::models;
 
 use crate::error::{Error, Result};
@@ -131,5 +131,12 @@ fn structured(problem: &Problem, workflow: &Workflow) -> Result<Box<dyn Sampler>
     let profile = problem.profile.iter().map(convert).collect::<Result<Vec<_>>>()?;
     // Without durations, or with too few measurements, it learns nothing from them, and says so by returning false.
     model.learn_baseline(&space, &core_point(&space, &problem.start)?, &profile);
-    Ok(Box::new(Modelled::new(problem, model, Box::new(StructuredScratch::new(Surrogates::new())))?))
+    let scratch = Box::new(StructuredScratch::new(Surrogates::new()));
+    let sampler = Modelled::new(problem, model, scratch)?;
+    Ok(Box::new(sampler.with_misfit(
+        |study, scratch| match study.model().status(&study.evidence(), scratch) {
+            Status::Structured => None,
+            misfit => Some(misfit.to_string()),
+        },
+    )))
 }

@@ -25,9 +25,14 @@ pub struct Modelled<M: Model<MAX_AXES, MAX_FUNCTIONS>>
 where
     M::Scratch: Sized,
 {
-    study: Box<Study<M, MAX_AXES, MAX_TRIALS, MAX_FUNCTIONS>>,
+    study: Box<CoreStudy<M>>,
     scratch: Box<M::Scratch>,
+    misfit: Misfit<M>,
 }
+
+/// Why another model took over from `M`, if so.
+type Misfit<M> = fn(&CoreStudy<M>, &mut <M as Model<MAX_AXES, MAX_FUNCTIONS>>::Scratch) -> Option<String>;
+type CoreStudy<M> = Study<M, MAX_AXES, MAX_TRIALS, MAX_FUNCTIONS>;
 
 impl<M: Model<MAX_AXES, MAX_FUNCTIONS>> Modelled<M>
 where
@@ -48,7 +53,12 @@ where
             let profile = Profile::measure(&outcomes).map_err(|error| refused(&error))?;
             study.set_baseline(start, profile).map_err(|error| refused(&error))?;
         }
-        Ok(Self { study, scratch })
+        Ok(Self { study, scratch, misfit: |_, _| None })
+    }
+
+    /// The same with a model that may hand over to another one.
+    pub fn with_misfit(self, misfit: Misfit<M>) -> Self {
+        Self { misfit, ..self }
     }
 }
 
@@ -120,6 +130,10 @@ where
 
     fn window_start(&self) -> usize {
         self.study.window_start().0 as usize
+    }
+
+    fn misfit(&mut self) -> Option<String> {
+        (self.misfit)(&self.study, &mut self.scratch)
     }
 
     fn save(&mut self) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use crate::report::page::Page;
 
 use super::compare::{self, Figure};
 use super::sensitivity::curves;
-use super::summary::{Summary, Truth};
+use super::summary::{Summary, Truth, percentage};
 use super::trial::{Outcome, TrialState};
 use super::workflow::Resource;
 
@@ -31,6 +31,14 @@ pub fn run(summary: &Summary) -> String {
 }
 
 fn lead(summary: &Summary) -> String {
+    let prediction = summary.run.recommendation.prediction;
+    if let Some(prediction) = prediction.filter(|prediction| !prediction.qualified) {
+        return format!(
+            "No configuration is sure enough to meet the QoS yet: the one nearest to it meets it with probability {}. \
+             Measure more, or allow more time.",
+            percentage(prediction.feasible)
+        );
+    }
     let mut text = match (summary.saving(), summary.expected_cost()) {
         (Some(saving), Some(cost)) if saving >= 0.0 => {
             format!(
@@ -41,11 +49,8 @@ fn lead(summary: &Summary) -> String {
         (_, Some(cost)) => format!("The recommended configuration costs {cost:.4} a run."),
         _ => String::from("A configuration is recommended, but its cost is not known yet."),
     };
-    if let Some(prediction) = summary.run.recommendation.prediction {
-        text += &format!(" It meets the QoS with probability {:.1} %.", 100.0 * prediction.feasible);
-        if !prediction.qualified {
-            text += " That is below the confidence asked for: measure more before using it.";
-        }
+    if let Some(prediction) = prediction {
+        text += &format!(" It meets the QoS with probability {}.", percentage(prediction.feasible));
     }
     text
 }

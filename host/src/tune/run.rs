@@ -38,6 +38,8 @@ pub struct Finished {
     pub anomalous: Vec<bool>,
     /// The first trial that still counts: above 0 when the behaviour of the workflow changed.
     pub window_start: usize,
+    /// Why the model that was chosen handed over to another one, if it did.
+    pub misfit: Option<String>,
     /// The configuration to use.
     pub recommendation: Recommendation,
     /// The recommendation after every batch, with the number of trials asked until then; empty before a restart.
@@ -191,6 +193,7 @@ impl Run<'_> {
         Ok(Finished {
             anomalous: study.anomalous(),
             window_start: study.window_start(),
+            misfit: study.misfit(),
             trials: study.trials().to_vec(),
             spent: Spent { cost: cost + charged.cost, time_s: time_s + charged.time_s },
             problem,

@@ -40,6 +40,11 @@ pub trait Sampler {
         0
     }
 
+    /// Why the model that was chosen does not fit the trials and another one took over, if so.
+    fn misfit(&mut self) -> Option<String> {
+        None
+    }
+
     /// What must survive a restart besides the trials.
     fn save(&mut self) -> Result<Vec<u8>> {
         Ok(Vec::new())
@@ -70,7 +75,7 @@ pub struct Prediction {
     pub latency_s: Interval,
     /// Probability that the latency meets the QoS.
     pub feasible: f64,
-    /// Whether that probability reaches the confidence asked for.
+    /// Whether it meets the QoS at the confidence asked for and by the model's margin of safety.
     pub qualified: bool,
 }
 

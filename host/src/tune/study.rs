@@ -107,6 +107,11 @@ impl Study {
         self.sampler.window_start()
     }
 
+    /// Why the model that was chosen does not fit the trials and another one took over, if so.
+    pub fn misfit(&mut self) -> Option<String> {
+        self.sampler.misfit()
+    }
+
     /// Fails unless trial `id` waits for an outcome.
     pub fn expect_running(&self, id: usize) -> Result<()> {
         let (what, mend) = match self.record.trials.get(id).map(|trial| &trial.state) {

@@ -118,11 +118,12 @@ impl Summary<'_> {
             let doubt = if qualified {
                 ""
             } else {
-                "  (below the confidence asked for: measure more before using it)"
+                "  (not sure enough: measure more before using it, or allow more time)"
             };
-            row(out, "meets the QoS", format!("with probability {:.1} %{doubt}", 100.0 * feasible))?;
+            row(out, "meets the QoS", format!("with probability {}{doubt}", percentage(feasible)))?;
         }
-        if let (Some(saving), Some((cost, latency))) = (self.saving(), self.start()) {
+        let usable = run.recommendation.prediction.is_none_or(|prediction| prediction.qualified);
+        if let (true, Some(saving), Some((cost, latency))) = (usable, self.saving(), self.start()) {
             row(out, "saving", format!("{:.1} % of today's {cost:.4} (at {latency:.3} s)", 100.0 * saving))?;
         }
         let count =
@@ -138,6 +139,9 @@ impl Summary<'_> {
                 "behaviour changed",
                 format!("at trial {}; earlier ones no longer count", run.window_start),
             )?;
+        }
+        if let Some(misfit) = &run.misfit {
+            row(out, "model", format!("the black box: {misfit}"))?;
         }
         row(out, "spent", format!("cost {:.3}, time {:.1} s", run.spent.cost, run.spent.time_s))?;
         if let Some(Truth { cost, latency_s, regret }) = self.truth() {
@@ -185,6 +189,7 @@ impl Summary<'_> {
             "spent": { "trials": run.trials.len(), "cost": run.spent.cost, "time_s": run.spent.time_s },
             "ended_by": run.ended_by,
             "window_start": run.window_start,
+            "misfit": run.misfit,
             "truth": self.truth().map(|truth| json!({
                 "cost": truth.cost,
                 "latency_s": truth.latency_s,
@@ -213,6 +218,15 @@ impl Summary<'_> {
                 "anomalous": anomalous,
             }),
         }
+    }
+}
+
+/// A probability in per cent, which is never quite 0 or 100.
+pub(super) fn percentage(probability: f64) -> String {
+    match 100.0 * probability {
+        sure if sure > 99.9 => "above 99.9 %".into(),
+        hopeless if hopeless < 0.1 => "below 0.1 %".into(),
+        between => format!("{between:.1} %"),
     }
 }
 

@@ -60,6 +60,19 @@ fn a_refused_configuration_is_a_failed_trial() {
     );
 }
 
+/// The prices of the file do not make the costs told: the black box goes on, and the user is told why.
+#[test]
+fn a_model_that_does_not_fit_is_named() {
+    let (_, command) = program("a_model_that_does_not_fit_is_named", ANSWER);
+    let options = ["--trials", "12", "--evaluator", &command];
+    let misfit = &tune_json("chain3", &options)["misfit"];
+    assert!(misfit.as_str().unwrap().contains("are the prices right?"), "{misfit}");
+    let table = tune("chain3", &options).output().unwrap().stdout;
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.contains("the black box: costs are"), "{table}");
+    assert_eq!(tune_json("chain3", &["--trials", "12"])["misfit"], Value::Null);
+}
+
 /// Dies once in the middle: started again, nothing is lost.
 #[test]
 fn a_program_that_dies_once_is_started_again() {

@@ -1,4 +1,4 @@
-//! Worlds that are not as the model assumes, and those that are: what is given up, why, and that it stays so.
+//! Worlds that are not as the model assumes, and those that are: what is given up, and why.
 
 use super::*;
 
