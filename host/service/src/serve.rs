@@ -177,15 +177,15 @@ impl Service {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stopping.store(true, Ordering::Relaxed);
-        // The reader of events ends first: with its reports the planner ends, and with the plans the actuator.
+        // The actuator ends first, so that the ids of its last calls are stored; with the reader of events the planner ends.
+        self.share.close();
+        if !self.runner.is_finished() {
+            let _ = tokio::time::timeout(GRACE, self.runner).await;
+        }
         let (ingest, follower) = (self.ingest, self.follower);
         let _ = tokio::task::spawn_blocking(move || drop((ingest, follower))).await;
         if let Some(planner) = self.planner.filter(|planner| !planner.is_finished()) {
             let _ = tokio::time::timeout(GRACE, planner).await;
-        }
-        self.share.close();
-        if !self.runner.is_finished() {
-            let _ = tokio::time::timeout(GRACE, self.runner).await;
         }
         let _ = self.stop.send(true);
         if !self.server.is_finished() {

@@ -123,10 +123,14 @@ impl Share {
         self.wants.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Tell the actuator what the functions of the shards held should have.
+    /// Tell the actuator what the functions of the shards held should have. Without a shard that is for others to say:
+    /// an empty plan would take from the platform what it has.
     fn tell(&self, held: &mut Held) {
         if self.for_all.is_some() {
             return self.settle(held);
+        }
+        if held.shards.is_empty() {
+            return;
         }
         let share = held.shards.values().next().map(|one| (held.shards.len() as u32, one.of));
         self.send(held.shards.values().map(|one| &*one.wants), share);
@@ -139,9 +143,10 @@ impl Share {
         if minute <= held.settled || since > FRESH {
             return;
         }
-        let newest = |shard: u32| match held.shards.get(&shard) {
-            Some(one) => Some(&one.wants),
-            None => held.heard.get(&shard),
+        // A shard that was just taken over counts with the last plan of whoever had it, until it is planned here.
+        let newest = |shard: u32| {
+            let ours = held.shards.get(&shard).map(|one| &one.wants);
+            ours.into_iter().chain(held.heard.get(&shard)).max_by_key(|wants| wants.minute)
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
@@ -241,6 +246,8 @@ mod tests {
         assert_eq!(told(&mut wanted), Some((9, vec!["a".into(), "new".into()])));
         assert!(later.end());
         assert_eq!(told(&mut wanted), Some((7, vec!["a".into()])));
+        assert!(zero.end());
+        assert_eq!(told(&mut wanted), None, "nothing is held: the platform keeps what it has");
     }
 
     #[test]
@@ -259,6 +266,19 @@ mod tests {
         share.hear(2, wants(9, "c"));
         share.look();
         assert_eq!(told(&mut wanted), None, "once a minute");
+    }
+
+    #[test]
+    fn a_shard_that_was_just_taken_over_counts_with_its_last_plan() {
+        let (share, mut wanted) = Share::new(Some(Duration::ZERO));
+        let zero = begin(&share, 0);
+        share.hear(1, wants(7, "b"));
+        let one = begin(&share, 1);
+        zero.want(wants(8, "a"));
+        assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
+        one.want(wants(9, "ours"));
+        zero.want(wants(9, "a"));
+        assert_eq!(told(&mut wanted), Some((9, vec!["a".into(), "ours".into()])));
     }
 
     #[test]

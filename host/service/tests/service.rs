@@ -2,16 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use aquatope_core::activation::FunctionId;
 use aquatope_core::forecast::features::Profile;
 use aquatope_core::forecast::light::{header, network_len};
 use aquatope_core::time::{Minute, Timestamp};
+use aquatope_core::window::Window;
 use aquatope_service::clock::Clock;
 use aquatope_service::config::{self, Config, Secrets};
-use aquatope_service::serve::{Events, Service};
+use aquatope_service::observe::{Commit, FunctionInfo};
+use aquatope_service::serve::{Events, STORE, Service};
 use aquatope_service::store::Store;
 use aquatope_service::train::{Series, Trainer};
 use aquatope_standin::config::{Action, Model};
@@ -298,9 +302,8 @@ async fn a_restart_forgets_nothing_and_the_model_stays() {
     service.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stem_cells_follow_the_targets() {
-    let folder = TempDir::new().unwrap();
+/// The file in `folder` that stem cells are written to, and the settings for that.
+fn stem_cells(folder: &TempDir) -> (PathBuf, String) {
     let manifest = folder.path().join("runtimes.json");
     let text = r#"{"runtimes":{"python":[{"kind":"python:3","default":true,"stemCells":[{"initialCount":1,"memory":"256 MB"}]}]}}"#;
     std::fs::write(&manifest, text).unwrap();
@@ -308,6 +311,54 @@ async fn stem_cells_follow_the_targets() {
     let text = format!(
         "[actuator]\nkind = \"manifest-file\"\nmanifest = {manifest:?}\noutput = {output:?}\ninvokers = 2\nidle_container_min = 2.0\nmin_interval_s = 0.0\n"
     );
+    (output, text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_leaves_the_platform_what_it_has() {
+    let folder = TempDir::new().unwrap();
+    let (output, text) = stem_cells(&folder);
+    let standin = Standin::start(Default::default(), 1.0, 0, |_| {}).await.unwrap();
+    let (config, secrets) = configure(&folder, &standin, &text);
+    // Two hours of bursts are known, and the clock runs as every clock does: nothing changes for an hour to come.
+    let now = Minute(29_000_000);
+    let window = |minute| {
+        let window =
+            Window { minute: Minute(minute), invocations: 6, peak: 6, busy_ms: 6_000, ..Window::default() };
+        (FunctionId(0), window)
+    };
+    let burst = FunctionInfo {
+        name: "guest/burst".into(),
+        kind: "python:3".into(),
+        namespace: "guest".into(),
+        memory_mb: 256,
+        first: Minute(now.0 - 120),
+        ..FunctionInfo::default()
+    };
+    let commit = Commit {
+        open: Some(Minute(now.0 - 1)),
+        windows: (now.0 - 120..now.0 - 1).step_by(3).map(window).collect(),
+        functions: vec![(FunctionId(0), burst)],
+        offsets: Vec::new(),
+        exclusions: None,
+    };
+    std::fs::create_dir_all(&config.state.directory).unwrap();
+    let store = Store::open(&config.state.directory.join(STORE), 15).unwrap();
+    store.commit(&config.kafka.topic, &commit, &[]).unwrap();
+    drop(store);
+    let clock = Clock::fast(Timestamp(now.start().0 + 10_000), 1.0);
+    let service =
+        Service::start(&config, &secrets, Arc::new(Constant), clock, Events::InProcess).await.unwrap();
+    let spares = || std::fs::read_to_string(&output).is_ok_and(|text| text.contains("\"initialCount\":3"));
+    until(spares).await;
+    service.stop().await;
+    assert!(spares(), "{}", std::fs::read_to_string(&output).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stem_cells_follow_the_targets() {
+    let folder = TempDir::new().unwrap();
+    let (output, text) = stem_cells(&folder);
     let both = Both::start(burst_action(), &text).await;
     both.standin.drive(bursts(12)).await;
     // Six containers on two invokers, when none is warm any more.

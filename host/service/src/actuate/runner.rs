@@ -63,7 +63,7 @@ impl Runner {
                 pause = Some(FIRST_PAUSE);
                 continue;
             }
-            let applied = self.back_end.apply(&wants).await;
+            let applied = self.back_end.apply(&wants, self.clock.now().minute()).await;
             let board = &mut write(&self.board).actuator;
             for remark in applied.remarks {
                 tracing::warn!(back_end = board.kind, "{remark}");

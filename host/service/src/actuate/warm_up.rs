@@ -2,12 +2,14 @@
 //!
 //! `n` invocations at the same time leave `n` initialised containers behind, which the platform keeps for a while. The
 //! action has to play along: with our argument it waits and does nothing. The activation ids come back, so that our own
-//! runs are not taken for load. The largest lack goes first; what the rate limit leaves undone may be done a minute later.
+//! runs are not taken for load. The largest lack goes first, after it what failed last; what the rate limit leaves undone
+//! may be done a minute later. The limit goes by the clock, however fast plans follow each other.
 //! Containers belong to the namespace that invokes: functions that other namespaces than the key's own invoke cannot be
 //! warmed from here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use aquatope_core::time::Minute;
 use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::rest::{Client, Invoked, Wait};
 use aquatope_workflow::fault::Fault;
@@ -44,11 +46,11 @@ impl WarmUp {
 
     /// What fails for one function does not keep the others cold; the failures are told together. A limit of the platform
     /// ends it until the next minute: requests that are turned away count too.
-    pub(super) async fn apply(&mut self, wants: &Wants) -> Result<Applied, String> {
+    pub(super) async fn apply(&mut self, wants: &Wants, now: Minute) -> Result<Applied, String> {
         let mut applied = Applied::default();
         let mut failures: Vec<String> = Vec::new();
         let wants = self.ours(wants, &mut applied.remarks).await?;
-        let (rounds, short) = self.ledger.rounds(&wants);
+        let (rounds, short) = self.ledger.rounds(&wants, now);
         if short > 0 {
             applied.remarks.push(format!(
                 "{short} warm-up invocations exceed actuator.warm_up_per_minute and are left out"
@@ -59,7 +61,9 @@ impl WarmUp {
                 self.invoke(&function, invocations, wait_ms).await;
             applied.calls += accepted;
             if accepted > 0 {
-                self.ledger.done(wants.minute, &function.name, function.busy + accepted);
+                self.ledger.done(&function.name, function.busy + accepted);
+            } else if unsent == 0 && throttled.is_none() {
+                self.ledger.failed(&function.name);
             }
             self.ledger.give_back(unsent);
             match failure {
@@ -160,6 +164,8 @@ struct Round {
 const OVERLAP_MS: u32 = 500;
 /// The longest wait.
 const LONGEST_MS: u32 = 10_000;
+/// Minutes. What was planned for one longer ago is read from a backlog, and not what is wanted now.
+const OLD: u32 = 5;
 
 /// What we have touched when, and what the rate limit still allows.
 #[derive(Debug)]
@@ -169,6 +175,9 @@ struct Ledger {
     warm_minutes: u32,
     /// Minute, and containers that were touched then, by function.
     touched: HashMap<String, (u32, u32)>,
+    /// Functions whose last invocations failed, all of them.
+    failing: HashSet<String>,
+    /// The present minute, by the clock, and what is left of it.
     minute: u32,
     left: u32,
 }
@@ -176,40 +185,50 @@ struct Ledger {
 impl Ledger {
     fn new(per_minute: u32, idle_container_min: f64) -> Self {
         let warm_minutes = (idle_container_min as u32).saturating_sub(1).max(1);
-        Self { per_minute, warm_minutes, touched: HashMap::new(), minute: 0, left: per_minute }
+        let (touched, failing) = (HashMap::new(), HashSet::new());
+        Self { per_minute, warm_minutes, touched, failing, minute: 0, left: per_minute }
     }
 
-    /// What to invoke now, the largest lack first, and how many invocations there is no room for.
-    fn rounds(&mut self, wants: &Wants) -> (Vec<Round>, u32) {
-        if self.minute != wants.minute {
-            self.minute = wants.minute;
+    /// What to invoke in minute `now`, the largest lack first, and how many invocations there is no room for.
+    fn rounds(&mut self, wants: &Wants, now: Minute) -> (Vec<Round>, u32) {
+        let now = now.0;
+        if self.minute != now {
+            self.minute = now;
             let (held, of) = wants.share.unwrap_or((1, 1));
             self.left = (u64::from(self.per_minute) * u64::from(held) / u64::from(of.max(1))) as u32;
         }
+        if wants.minute.saturating_add(OLD) < now {
+            return (Vec::new(), 0);
+        }
+        if !self.failing.is_empty() {
+            let names: HashSet<&str> =
+                wants.functions.iter().map(|function| function.name.as_str()).collect();
+            self.failing.retain(|name| names.contains(name.as_str()));
+        }
         let keep = self.warm_minutes;
         // A minute later they are still there, but would be gone before the next one ends.
-        self.touched.retain(|_, (at, _)| wants.minute.saturating_sub(*at) <= keep);
-        let mut lacking: Vec<(u32, u32, &Wanted)> = wants
+        self.touched.retain(|_, (at, _)| now.saturating_sub(*at) <= keep);
+        let mut lacking: Vec<(bool, u32, u32, &Wanted)> = wants
             .functions
             .iter()
             .filter_map(|function| {
-                let fresh = self
-                    .touched
-                    .get(&function.name)
-                    .filter(|(at, _)| wants.minute.saturating_sub(*at) < keep);
-                let ours = fresh.map_or(0, |&(_, containers)| containers);
+                let ours = self.fresh(&function.name).map_or(0, |(_, containers)| containers);
                 let warm = function.warm.max(ours);
                 let lack = function.containers.saturating_sub(warm);
-                (lack > 0).then_some((lack, warm, function))
+                (lack > 0).then(|| (self.failing.contains(&function.name), lack, warm, function))
             })
             .collect();
-        lacking.sort_by_key(|&(lack, ..)| std::cmp::Reverse(lack));
+        lacking.sort_by_key(|&(failing, lack, ..)| (failing, std::cmp::Reverse(lack)));
         let (mut rounds, mut short) = (Vec::new(), 0);
-        for (_, warm, function) in lacking {
+        for (failing, _, warm, function) in lacking {
             // The idle ones among the warm take part, or they would be taken in place of new ones.
-            let invocations = function.containers.saturating_sub(function.busy);
+            let mut invocations = function.containers.saturating_sub(function.busy);
+            if failing {
+                // One tells whether it works again.
+                invocations = invocations.min(1);
+            }
             let mut granted = invocations.min(self.left);
-            if function.busy.saturating_add(granted) <= warm {
+            if function.busy.saturating_add(granted) <= warm && !failing {
                 // All of them would land on what is warm.
                 granted = 0;
             }
@@ -239,8 +258,22 @@ impl Ledger {
         self.left = 0;
     }
 
-    fn done(&mut self, minute: u32, name: &str, containers: u32) {
-        self.touched.insert(name.to_owned(), (minute, containers));
+    /// What was touched and will not be evicted within a minute.
+    fn fresh(&self, name: &str) -> Option<(u32, u32)> {
+        self.touched.get(name).copied().filter(|(at, _)| self.minute.saturating_sub(*at) < self.warm_minutes)
+    }
+
+    /// So many containers of the function were touched; more of them that were before are still there.
+    fn done(&mut self, name: &str, containers: u32) {
+        self.failing.remove(name);
+        if self.fresh(name).is_none_or(|(_, before)| before <= containers) {
+            self.touched.insert(name.to_owned(), (self.minute, containers));
+        }
+    }
+
+    /// None of its invocations was accepted.
+    fn failed(&mut self, name: &str) {
+        self.failing.insert(name.to_owned());
     }
 }
 
@@ -260,9 +293,14 @@ mod tests {
 
     fn invoked(ledger: &mut Ledger, minute: u32, functions: &[Wanted]) -> Vec<(String, u32)> {
         let wants = Wants { minute, functions: functions.to_vec(), share: None };
-        let (rounds, _) = ledger.rounds(&wants);
+        accepted(ledger, &wants, Minute(minute))
+    }
+
+    /// What is invoked by `wants`, all of which is accepted.
+    fn accepted(ledger: &mut Ledger, wants: &Wants, now: Minute) -> Vec<(String, u32)> {
+        let (rounds, _) = ledger.rounds(wants, now);
         for round in &rounds {
-            ledger.done(minute, &round.function.name, round.function.busy + round.invocations);
+            ledger.done(&round.function.name, round.function.busy + round.invocations);
         }
         rounds.into_iter().map(|round| (round.function.name, round.invocations)).collect()
     }
@@ -298,10 +336,72 @@ mod tests {
         assert_eq!(invoked(&mut ledger, 1, &functions), [("a/f".to_owned(), 60)]);
         // 60 more would find the 60 idle ones. They are left to those who gain by them.
         assert_eq!(invoked(&mut ledger, 2, &functions), [("a/g".to_owned(), 3)]);
-        let (rounds, short) = ledger.rounds(&Wants { minute: 3, functions: functions.to_vec(), share: None });
+        let (rounds, short) =
+            ledger.rounds(&Wants { minute: 3, functions: functions.to_vec(), share: None }, Minute(3));
         assert_eq!((rounds, short), (vec![], 80), "and it is told");
         // Before they are evicted they are touched again.
         assert_eq!(invoked(&mut ledger, 10, &functions), [("a/f".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn the_limit_goes_by_the_clock_and_minutes_long_gone_are_left_out() {
+        let mut ledger = Ledger::new(60, 10.0);
+        let wants = |minute: u32, of: u32| {
+            let functions = (0..10).map(|id| wanted(&format!("a/{of}-{id}"), 4, 0, 0)).collect();
+            Wants { minute, functions, share: None }
+        };
+        // Two hours are read in one minute of the clock, and then the plan of before comes again.
+        let mut invoked = 0;
+        for minute in (4_880..=5_000).chain([4_998]) {
+            let calls: u32 =
+                accepted(&mut ledger, &wants(minute, minute), Minute(5_000)).iter().map(|r| r.1).sum();
+            assert!(minute >= 4_995 || calls == 0, "minute {minute}");
+            invoked += calls;
+        }
+        assert_eq!(invoked, 60);
+        let calls =
+            |ledger: &mut Ledger, minute, now| accepted(ledger, &wants(minute, now), Minute(now)).len();
+        assert_eq!(calls(&mut ledger, 5_001, 5_001), 10);
+        // What the platform turns away is not offered again for the rest of the minute, whatever is planned.
+        ledger.exhaust();
+        assert_eq!([calls(&mut ledger, 5_000, 5_001), calls(&mut ledger, 5_002, 5_001)], [0, 0]);
+        assert_eq!(calls(&mut ledger, 5_002, 5_002), 10);
+    }
+
+    #[test]
+    fn what_fails_leaves_the_limit_to_the_others_and_is_tried_with_one() {
+        let mut ledger = Ledger::new(60, 10.0);
+        let functions = [wanted("a/broken", 60, 0, 3), wanted("a/f", 5, 0, 0)];
+        let mut salvo = |minute: u32, works: bool| {
+            let wants = Wants { minute, functions: functions.to_vec(), share: None };
+            let (rounds, short) = ledger.rounds(&wants, Minute(minute));
+            for Round { function, invocations, .. } in &rounds {
+                match works || function.name == "a/f" {
+                    true => ledger.done(&function.name, *invocations),
+                    false => ledger.failed(&function.name),
+                }
+            }
+            let of = |round: Round| (round.function.name, round.invocations);
+            (rounds.into_iter().map(of).collect::<Vec<_>>(), short)
+        };
+        let (f, broken) = ("a/f".to_owned(), "a/broken".to_owned());
+        assert_eq!(salvo(1, false), (vec![(broken.clone(), 60)], 5));
+        assert_eq!(salvo(2, false), (vec![(f, 5), (broken.clone(), 1)], 0));
+        assert_eq!(salvo(3, true), (vec![(broken.clone(), 1)], 0));
+        assert_eq!(salvo(4, true), (vec![(broken, 60)], 0));
+    }
+
+    #[test]
+    fn a_round_that_mostly_failed_does_not_hide_what_is_warm() {
+        let mut ledger = Ledger::new(100, 10.0);
+        assert_eq!(invoked(&mut ledger, 1, &[wanted("a/f", 60, 0, 0)]), [("a/f".to_owned(), 60)]);
+        let eighty = [wanted("a/f", 80, 0, 0)];
+        let wants = |minute| Wants { minute, functions: eighty.to_vec(), share: None };
+        assert_eq!(ledger.rounds(&wants(5), Minute(5)).0[0].invocations, 80);
+        ledger.done("a/f", 1);
+        assert_eq!(invoked(&mut ledger, 6, &[wanted("a/f", 60, 0, 0)]), [], "they are still warm");
+        // Not for longer than they are kept.
+        assert_eq!(invoked(&mut ledger, 10, &[wanted("a/f", 60, 0, 0)]), [("a/f".to_owned(), 60)]);
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
@@ -336,30 +436,30 @@ mod tests {
         let (standin, mut warm_up) = start(60).await;
         standin.set_faults(Faults { throttled: true, ..Faults::default() });
         let functions = [("guest/f", 5), ("guest/g", 3)];
-        let applied = warm_up.apply(&guests(1, &functions)).await.unwrap();
+        let applied = warm_up.apply(&guests(1, &functions), Minute(1)).await.unwrap();
         assert_eq!((applied.calls, &applied.failure), (0, &None), "nothing to be tried again at once");
         assert!(applied.remarks[0].contains("lower actuator.warm_up_per_minute"), "{applied:?}");
         assert_eq!(standin.with(|platform| platform.counts().throttled), 5, "one salvo");
-        let again = warm_up.apply(&guests(1, &functions)).await.unwrap();
+        let again = warm_up.apply(&guests(1, &functions), Minute(1)).await.unwrap();
         assert_eq!((again.calls, standin.with(|platform| platform.counts().throttled)), (0, 5));
         standin.set_faults(Faults::default());
-        assert_eq!(warm_up.apply(&guests(2, &functions)).await.unwrap().calls, 8);
+        assert_eq!(warm_up.apply(&guests(2, &functions), Minute(2)).await.unwrap().calls, 8);
     }
 
     #[tokio::test]
     async fn only_calls_without_a_connection_are_given_back() {
         let (standin, mut warm_up) = start(8).await;
-        assert_eq!(warm_up.apply(&guests(1, &[("guest/f", 1)])).await.unwrap().calls, 1);
+        assert_eq!(warm_up.apply(&guests(1, &[("guest/f", 1)]), Minute(1)).await.unwrap().calls, 1);
         let failing = vec![Refused { method: "POST", path: "g".into(), status: 500 }];
         standin.set_faults(Faults { refused: failing, ..Faults::default() });
-        let applied = warm_up.apply(&guests(2, &[("guest/f", 2), ("guest/g", 5)])).await.unwrap();
+        let applied = warm_up.apply(&guests(2, &[("guest/f", 2), ("guest/g", 5)]), Minute(2)).await.unwrap();
         assert_eq!(applied.calls, 2, "the other function's calls count in spite of the failure");
         assert!(applied.failure.unwrap().contains("refused with 500"));
         assert_eq!(warm_up.ledger.left, 1);
         let (standin, mut warm_up) = start(8).await;
         warm_up.namespaces = Some(vec!["guest".into()]);
         standin.stop();
-        let applied = warm_up.apply(&guests(3, &[("guest/g", 5)])).await.unwrap();
+        let applied = warm_up.apply(&guests(3, &[("guest/g", 5)]), Minute(3)).await.unwrap();
         assert!(applied.failure.is_some());
         assert_eq!(warm_up.ledger.left, 8);
     }
@@ -369,7 +469,7 @@ mod tests {
         let (_standin, mut warm_up) = start(60).await;
         let mut wants = guests(1, &[("guest/f", 2), ("shared/h", 1)]);
         wants.functions.push(wanted("a/x", 4, 0, 0));
-        let applied = warm_up.apply(&wants).await.unwrap();
+        let applied = warm_up.apply(&wants, Minute(1)).await.unwrap();
         assert_eq!(
             (applied.calls, &applied.failure),
             (2, &None),
@@ -378,7 +478,7 @@ mod tests {
         let remarks = applied.remarks.join("\n");
         assert!(remarks.contains("1 functions are invoked by other namespaces than guest"), "{remarks}");
         assert!(remarks.contains("refused with 403"), "{remarks}");
-        let applied = warm_up.apply(&Wants { minute: 2, ..wants }).await.unwrap();
+        let applied = warm_up.apply(&Wants { minute: 2, ..wants }, Minute(2)).await.unwrap();
         assert!(!applied.remarks.join("\n").contains("other namespaces"), "{applied:?}");
     }
 }

@@ -30,11 +30,46 @@ struct Group(Mutex<Word>);
 
 #[derive(Debug)]
 struct Word {
+    /// Whether the partitions are shared out, and everybody acts for what is theirs; else whoever has partition 0 acts.
+    shared: bool,
     duty: Duty,
     /// The partitions that are ours, where they are shared.
     shards: BTreeSet<i32>,
     /// Whether it has spoken at all.
     spoken: bool,
+}
+
+impl Word {
+    fn new(shared: bool) -> Self {
+        let duty = if shared { Duty::Alone } else { Duty::Unknown };
+        Self { shared, duty, shards: BTreeSet::new(), spoken: false }
+    }
+
+    /// These partitions are ours too.
+    fn handle_assigned(&mut self, added: &[i32]) {
+        self.duty = match self.shared {
+            true => Duty::Alone,
+            false if added.contains(&0) => Duty::Ours,
+            false => Duty::Another,
+        };
+        self.shards.extend(added);
+        self.spoken = true;
+    }
+
+    /// What is taken away may come back at once, and without a broker nobody else can get it: as to the duty, the last
+    /// word stands until the group has spoken anew. Shards are another matter: their logs would refuse us.
+    fn handle_revoked(&mut self, removed: &[i32]) {
+        self.shards.retain(|shard| !removed.contains(shard));
+    }
+
+    /// The group does not let us in, for now.
+    fn handle_refused(&mut self, code: RDKafkaErrorCode) {
+        match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed => self.duty = Duty::NotKnowable,
+            RDKafkaErrorCode::InconsistentGroupProtocol => self.duty = Duty::Another,
+            _ => {}
+        }
+    }
 }
 
 /// A member that is not heard of for so long is taken for dead.
@@ -51,9 +86,9 @@ impl Member {
     ) -> Result<Self, KafkaError> {
         let session = cluster.map_or(SESSION, |cluster| Duration::from_secs_f64(cluster.session_timeout_s));
         // Members of one kind refuse the other: the group agrees on one way of sharing.
-        let (strategy, duty, topic) = match cluster {
-            None => ("range", Duty::Unknown, &config.topic),
-            Some(cluster) => ("cooperative-sticky", Duty::Alone, &cluster.topic),
+        let (strategy, topic) = match cluster {
+            None => ("range", &config.topic),
+            Some(cluster) => ("cooperative-sticky", &cluster.topic),
         };
         let mut client = client_config(config, password);
         client
@@ -64,8 +99,8 @@ impl Member {
             // That others have gone is told in the answers to these.
             .set("heartbeat.interval.ms", HEARTBEAT.as_millis().to_string())
             .set("auto.offset.reset", "latest");
-        let word = Word { duty, shards: BTreeSet::new(), spoken: false };
-        let consumer: BaseConsumer<Group> = client.create_with_context(Group(Mutex::new(word)))?;
+        let word = Mutex::new(Word::new(cluster.is_some()));
+        let consumer: BaseConsumer<Group> = client.create_with_context(Group(word))?;
         consumer.subscribe(&[topic])?;
         Ok(Self { consumer })
     }
@@ -73,18 +108,11 @@ impl Member {
     /// Take part in what the group agrees on, without waiting.
     pub(super) fn poll(&self) {
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
-            let code = event.err().and_then(|error| error.rdkafka_error_code());
-            let duty = match code {
-                Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Duty::NotKnowable,
-                Some(RDKafkaErrorCode::InconsistentGroupProtocol) => {
-                    tracing::error!(
-                        "instances with cluster.enabled and without it cannot be of one kafka.group"
-                    );
-                    Duty::Another
-                }
-                _ => continue,
-            };
-            self.consumer.context().word().duty = duty;
+            let Some(code) = event.err().and_then(|error| error.rdkafka_error_code()) else { continue };
+            if code == RDKafkaErrorCode::InconsistentGroupProtocol {
+                tracing::error!("instances with cluster.enabled and without it cannot be of one kafka.group");
+            }
+            self.consumer.context().word().handle_refused(code);
         }
     }
 
@@ -134,20 +162,46 @@ impl ConsumerContext for Group {
                 if let Err(error) = consumer.pause(partitions) {
                     tracing::debug!(%error, "pausing");
                 }
-                let (mut word, added) = (self.word(), numbers(partitions));
-                if word.duty != Duty::Alone {
-                    word.duty = if added.contains(&0) { Duty::Ours } else { Duty::Another };
-                }
-                word.shards.extend(added);
-                word.spoken = true;
+                self.word().handle_assigned(&numbers(partitions));
             }
-            // What is taken away may come back at once, and without a broker nobody else can get it: as to the duty, the
-            // last word stands until the group has spoken anew. Shards are another matter: their logs would refuse us.
-            Rebalance::Revoke(partitions) => {
-                let removed = numbers(partitions);
-                self.word().shards.retain(|shard| !removed.contains(shard));
-            }
+            Rebalance::Revoke(partitions) => self.word().handle_revoked(&numbers(partitions)),
             Rebalance::Error(error) => tracing::debug!(%error, "rebalancing"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_the_first_partition_acts_and_in_a_cluster_everybody_does() {
+        let mut one = Word::new(false);
+        assert_eq!(one.duty, Duty::Unknown);
+        one.handle_assigned(&[0, 1]);
+        assert_eq!(one.duty, Duty::Ours);
+        one.handle_revoked(&[0, 1]);
+        assert_eq!(one.duty, Duty::Ours, "until the group has spoken anew");
+        one.handle_assigned(&[1]);
+        assert_eq!(one.duty, Duty::Another);
+        let mut shared = Word::new(true);
+        shared.handle_assigned(&[4, 5]);
+        shared.handle_assigned(&[6]);
+        shared.handle_revoked(&[4]);
+        assert_eq!((shared.duty, shared.shards), (Duty::Alone, BTreeSet::from([5, 6])));
+    }
+
+    #[test]
+    fn an_instance_that_the_group_refused_acts_once_it_is_let_in() {
+        for refusal in
+            [RDKafkaErrorCode::InconsistentGroupProtocol, RDKafkaErrorCode::GroupAuthorizationFailed]
+        {
+            let mut word = Word::new(true);
+            word.handle_refused(refusal);
+            assert!(!word.spoken && word.duty != Duty::Alone);
+            // The one without cluster.enabled has ended; what is given out has not the first partition in it.
+            word.handle_assigned(&[4, 5]);
+            assert_eq!(word.duty, Duty::Alone);
         }
     }
 }
