@@ -2,8 +2,8 @@
 //!
 //! [`event`] decodes the topic `events`. [`rest::Client`] speaks the public REST interface. [`controller`] and [`invoker`]
 //! are the operators' side: the runtimes endpoint of pull request 4790, stem cells and the pools of the
-//! function-pulling engine. [`manifest`] edits a runtimes manifest. [`subjects`] sets limits in CouchDB. Nothing here decides anything, keeps state or reads
-//! a clock.
+//! function-pulling engine. [`manifest`] edits a runtimes manifest. [`subjects`] sets limits in CouchDB. [`fnv`] makes
+//! numbers of names. Nothing here decides anything, keeps state or reads a clock.
 //!
 //! Secrets are held in [`credentials::Secret`], which no `Debug` or error text shows.
 
@@ -13,6 +13,7 @@ pub mod controller;
 pub mod credentials;
 pub mod error;
 pub mod event;
+pub mod fnv;
 mod http;
 pub mod invoker;
 pub mod manifest;

@@ -15,11 +15,11 @@ pub mod log;
 pub mod plans;
 pub mod topic;
 
+use aquatope_openwhisk::fnv::fnv1a_64;
+
 /// The shard of a function, by its name: FNV-1a, mixed as in MurmurHash3. Every version has to keep it.
 pub fn shard_of(name: &str, shards: i32) -> i32 {
-    let mut hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let mut hash = fnv1a_64(name.bytes());
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
     }

@@ -3,6 +3,7 @@
 use aquatope_core::activation::ActivationId;
 use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::event::{Activation, Status};
+use aquatope_openwhisk::fnv::fnv1a_64;
 
 use crate::observe::Finished;
 
@@ -28,10 +29,7 @@ pub fn finished<'a>(event: &'a Activation<'_>, delay_ms: u64) -> Finished<'a> {
 pub fn activation_id(text: &str) -> ActivationId {
     let digits = text.get(..16).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
     let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-    ActivationId(number.unwrap_or_else(|| {
-        text.bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-    }))
+    ActivationId(number.unwrap_or_else(|| fnv1a_64(text.bytes())))
 }
 
 pub(super) fn unsigned(ms: i64) -> u64 {

@@ -1,6 +1,7 @@
 //! What is to be tuned, as the platform can be configured.
 
 use aquatope_core::bo::space::Axis;
+use aquatope_openwhisk::fnv::fnv1a_128;
 use aquatope_openwhisk::records::Limits;
 use aquatope_workflow::fault::{Fault, Result};
 use aquatope_workflow::models::{Effort, MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS};
@@ -183,11 +184,7 @@ impl Problem {
             "{} {:?} {} {} {samples} {profile} {confidence} {seed} {cpu_limits}",
             self.name, self.workflow, self.qos_s, self.input
         );
-        // FNV-1a of 128 bits (RFC 9923).
-        let hash = text.bytes().fold(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d, |hash: u128, byte| {
-            (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-        });
-        format!("{hash:032x}")
+        format!("{:032x}", fnv1a_128(text.bytes()))
     }
 }
 

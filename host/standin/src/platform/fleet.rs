@@ -9,6 +9,7 @@
 //! A stem cell that is taken is replaced at once while the invoker has memory. For room, idle containers of other actions
 //! are removed, the longest idle first; stem cells are not.
 
+use aquatope_openwhisk::fnv::fnv1a_64;
 use std::collections::{BTreeSet, HashMap};
 
 /// What a run needs of its container.
@@ -332,12 +333,9 @@ impl Fleet {
     }
 }
 
-/// The invoker an action is tried on first (FNV-1a of its name).
+/// The invoker an action is tried on first.
 fn home(path: &str, invokers: usize) -> usize {
-    let hash = path
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash % invokers.max(1) as u64) as usize
+    (fnv1a_64(path.bytes()) % invokers.max(1) as u64) as usize
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::f64::consts::TAU;
 
 use aquatope_openwhisk::event::Status;
+use aquatope_openwhisk::fnv::fnv1a_64;
 use aquatope_openwhisk::manifest::Manifest;
 use rand_core::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -539,11 +540,7 @@ impl Platform {
     fn dice(&mut self, path: &str) -> Xoshiro256PlusPlus {
         let run = self.runs.entry(path.to_owned()).or_default();
         *run += 1;
-        // FNV-1a.
-        let bytes = path.bytes().chain(run.to_le_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = fnv1a_64(path.bytes().chain(run.to_le_bytes()));
         Xoshiro256PlusPlus::seed_from_u64(self.config.seed ^ hash)
     }
 }
