@@ -59,7 +59,7 @@ pub enum Origin {
 /// How many messages there were of each kind since the start. Messages read again after a restart count once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Counters {
-    /// Runs of functions that were counted.
+    /// Runs of functions that were counted; those that turned out to be our own afterwards are among `own` too.
     pub activations: u64,
     /// Sequences and compositions.
     pub sequences: u64,

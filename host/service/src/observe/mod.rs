@@ -250,7 +250,7 @@ impl Observer {
         self.exclusions.insert(id, self.now);
         let function = self.ids.get(name).and_then(|id| self.functions.get_mut(id.0 as usize));
         if function.is_some_and(|function| function.runs.remove(id)) {
-            self.counters.activations -= u64::from(self.counters.activations > 0);
+            // It stays among the activations: a counter that falls is taken for one that began anew.
             self.counters.own += 1;
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::Command;
 use super::event::{finished, unsigned};
-use super::status::SharedStatus;
+use super::status::{IngestStatus, SharedStatus};
 use super::steady::Steady;
 use crate::clock::Clock;
 use crate::observe::{MinuteReport, Observer, ObserverConfig, Origin, PartitionOffsets, Place};
@@ -47,7 +47,8 @@ pub struct Ingest {
     excluded: Option<Instant>,
     /// Not before this is the store tried again after a failure, or asked for less than a closed minute.
     pause: Option<Instant>,
-    failed: bool,
+    /// How often it has failed since it last did not.
+    failed: u32,
     last_status: Option<Instant>,
     commits: u64,
 }
@@ -65,6 +66,8 @@ pub(super) enum Ticked {
 
 /// After a transaction, before another one that failed or closes no minute.
 const PAUSE: Duration = Duration::from_secs(1);
+/// It doubles with every further failure: an attempt may take long, and nothing is read meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The ids of our own calls are written together, all of them: they wait for a closed minute, or as long as this.
 const EXCLUDED: Duration = Duration::from_secs(10);
@@ -94,7 +97,7 @@ impl Ingest {
             checkpoint: false,
             excluded: None,
             pause: None,
-            failed: false,
+            failed: 0,
             last_status: None,
             commits: 0,
         })
@@ -200,11 +203,18 @@ impl Ingest {
         true
     }
 
-    /// Before it is dropped: what was read since the last transaction need not be read again.
-    pub(super) fn finish(&mut self) {
+    /// Before it is dropped: what was read since the last transaction need not be read again. Whether that was stored.
+    pub(super) fn finish(&mut self) -> bool {
         self.checkpoint = true;
         self.pause = None;
         self.store();
+        self.failed == 0
+    }
+
+    /// What there is to be shown, at this moment.
+    pub(super) fn last_status(&mut self) -> IngestStatus {
+        self.tell_status();
+        self.status.get()
     }
 
     /// Whether another instance has taken over.
@@ -249,7 +259,7 @@ impl Ingest {
         let paused = self.pause.is_some_and(|until| Instant::now() < until);
         let due = self.observer.is_commit_due();
         // A gap that is not filled yet has to be found again after a restart.
-        if (paused && (self.failed || !due)) || self.observer.is_held() {
+        if (paused && (self.failed > 0 || !due)) || self.observer.is_held() {
             return None;
         }
         let closing = self.observer.poll_commit();
@@ -259,10 +269,12 @@ impl Ingest {
         }
         let commit = closing.unwrap_or_else(|| self.observer.poll_checkpoint());
         let stored = self.store.commit(&self.config.topic, &commit, self.unreadable.make_contiguous());
-        self.pause = Some(Instant::now() + PAUSE);
-        self.failed = stored.is_err();
+        self.failed = if stored.is_err() { self.failed.saturating_add(1) } else { 0 };
+        let pause = PAUSE.saturating_mul(1 << self.failed.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
+        self.pause = Some(Instant::now() + pause);
         if let Err(error) = stored {
-            tracing::error!(%error, "windows were not stored; they are kept and tried again");
+            let again_in_s = pause.as_secs();
+            tracing::error!(%error, again_in_s, "windows were not stored; they are kept and tried again");
             self.status.update(|status| status.store_error = Some(error.to_string()));
             return None;
         }

@@ -30,6 +30,7 @@ use super::ingest::{STATUS_EVERY, Ticked};
 use super::membership::Member;
 use super::shards::{Shard, Shards};
 use super::status::ClusterStatus;
+use super::turns::Turns;
 use super::{Command, Duty, Ingest, IngestHandle, PartitionStatus, Records, SharedStatus};
 use crate::clock::Clock;
 use crate::config::{self, Cluster, Kafka, Security};
@@ -47,7 +48,7 @@ pub fn spawn(
 ) -> Result<IngestHandle, KafkaError> {
     let (status, clock) = (ingest.status().clone(), ingest.clock());
     status.update(|status| status.duty = Duty::Unknown);
-    let shards = Shards { of: 1, held: vec![Shard::new(0, ingest)] };
+    let shards = Shards::new(1, vec![Shard::new(0, ingest)]);
     start(config, password, Start { shards, status, clock, records, cluster: None })
 }
 
@@ -75,7 +76,7 @@ pub fn spawn_shards(
     let status = SharedStatus::default();
     let of = cluster.shards;
     status.update(|status| status.cluster = Some(ClusterStatus { of, ..ClusterStatus::default() }));
-    let shards = Shards { of, held: Vec::new() };
+    let shards = Shards::new(of, Vec::new());
     let cluster = Some((cluster.clone(), opener));
     start(config, password, Start { shards, status, clock, records, cluster })
 }
@@ -229,15 +230,13 @@ struct Reader {
 /// The shards that are being opened.
 struct Opening {
     opener: Arc<dyn Opener>,
-    under_way: BTreeSet<i32>,
-    /// Not before this after a failure.
-    pause: Option<Instant>,
+    turns: Turns,
     told: Option<Instant>,
 }
 
 impl Opening {
     fn new(opener: Arc<dyn Opener>) -> Self {
-        Self { opener, under_way: BTreeSet::new(), pause: None, told: None }
+        Self { opener, turns: Turns::default(), told: None }
     }
 }
 
@@ -274,9 +273,6 @@ impl Partition {
 /// Messages taken between two looks at the clock and the channels.
 const BATCH: usize = 10_000;
 const BATCH_TIME: Duration = Duration::from_millis(50);
-
-/// After a shard could not be opened.
-const REOPEN: Duration = Duration::from_secs(1);
 
 /// A new leader may know of less than was read for a moment. Longer than this, and the topic was made anew.
 const SHORT: Duration = Duration::from_secs(10);
@@ -315,30 +311,19 @@ impl Reader {
     fn follow_group(&mut self) {
         let (Some(opening), Some(member)) = (&mut self.opening, self.member.get()) else { return };
         let Some(ours) = member.shards() else { return };
-        self.shards.held.retain_mut(|shard| {
-            let lost = shard.ingest.is_lost();
-            if ours.contains(&shard.id) && !lost {
-                return true;
-            }
-            tracing::info!(shard = shard.id, lost, "shard given up");
-            if !lost {
-                shard.ingest.finish();
-            }
-            false
-        });
+        let now = Instant::now();
+        for shard in self.shards.give_up(&ours) {
+            // Somebody else opened it: we may not have heard the group's latest word, and would shut out its rightful owner.
+            opening.turns.handle_failed(shard, None, now);
+        }
         let mut held: Vec<i32> = self.shards.held.iter().map(|shard| shard.id).collect();
         held.sort_unstable();
-        if opening.pause.is_none_or(|until| Instant::now() >= until) {
-            for &shard in ours.iter().filter(|shard| !held.contains(shard)) {
-                if opening.under_way.insert(shard) {
-                    let (opener, commands) = (opening.opener.clone(), self.commands.clone());
-                    // When the reader is gone meanwhile, so is the shard.
-                    let open =
-                        move || drop(commands.send(Command::Opened(shard, Box::new(opener.open(shard)))));
-                    let thread = thread::Builder::new().name(format!("shard-{shard}")).spawn(open);
-                    drop(thread.expect("the system has room for one more thread"));
-                }
-            }
+        for shard in opening.turns.due(&ours, &held, now) {
+            let (opener, commands) = (opening.opener.clone(), self.commands.clone());
+            // When the reader is gone meanwhile, so is the shard.
+            let open = move || drop(commands.send(Command::Opened(shard, Box::new(opener.open(shard)))));
+            let thread = thread::Builder::new().name(format!("shard-{shard}")).spawn(open);
+            drop(thread.expect("the system has room for one more thread"));
         }
         if opening.told.is_none_or(|told| told.elapsed() >= STATUS_EVERY) {
             opening.told = Some(Instant::now());
@@ -348,6 +333,7 @@ impl Reader {
                     cluster.joined = true;
                     cluster.assigned = ours.into_iter().collect();
                     cluster.held = held;
+                    cluster.error = opening.turns.error();
                 }
             });
         }
@@ -355,24 +341,17 @@ impl Reader {
 
     fn handle_opened(&mut self, shard: i32, opened: Result<Ingest, String>) {
         let Some(opening) = &mut self.opening else { return };
-        opening.under_way.remove(&shard);
-        let error = match opened {
+        match opened {
             Ok(ingest) => {
                 tracing::info!(shard, "shard taken over");
+                opening.turns.handle_opened(shard);
                 self.shards.held.push(Shard::new(shard, ingest));
-                None
             }
             Err(error) => {
                 tracing::error!(shard, "not taken over: {error}");
-                opening.pause = Some(Instant::now() + REOPEN);
-                Some(error)
+                opening.turns.handle_failed(shard, Some(error), Instant::now());
             }
-        };
-        self.status.update(|status| {
-            if let Some(cluster) = &mut status.cluster {
-                cluster.error = error;
-            }
-        });
+        }
     }
 
     /// Take what is there, for at most [`BATCH_TIME`].

@@ -16,6 +16,7 @@ mod membership;
 mod shards;
 mod status;
 mod steady;
+mod turns;
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -25,7 +26,7 @@ use aquatope_core::activation::ActivationId;
 pub use backfill::{PlatformRecords, RecordError, Records};
 pub use event::{activation_id, finished};
 pub use ingest::{Ingest, IngestConfig};
-pub use status::{Duty, IngestStatus, PartitionStatus, SharedStatus};
+pub use status::{ClusterStatus, Duty, IngestStatus, PartitionStatus, SharedStatus};
 
 /// The reading thread, from outside. Dropping it stops the thread and waits for it.
 #[derive(Debug)]

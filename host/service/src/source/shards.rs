@@ -2,6 +2,7 @@
 //! function's shard. Every shard sees the place and time of every message, so each has a position and a watermark of its
 //! own.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use aquatope_core::time::Timestamp;
@@ -18,6 +19,14 @@ use crate::observe::{Counters, Place};
 pub(super) struct Shards {
     pub(super) of: i32,
     pub(super) held: Vec<Shard>,
+    /// What the shards counted that are no longer held: sums over all of them never fall.
+    past: Past,
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    counters: Counters,
+    commits: u64,
 }
 
 /// One shard.
@@ -40,6 +49,34 @@ impl Shard {
 }
 
 impl Shards {
+    pub(super) fn new(of: i32, held: Vec<Shard>) -> Self {
+        Self { of, held, past: Past::default() }
+    }
+
+    /// Let go of the shards that are not `ours`, and of those that somebody else has taken over, which are given back.
+    pub(super) fn give_up(&mut self, ours: &BTreeSet<i32>) -> Vec<i32> {
+        let (mut all_lost, mut stored) = (Vec::new(), true);
+        let Self { held, past, .. } = self;
+        held.retain_mut(|shard| {
+            let lost = shard.ingest.is_lost();
+            if ours.contains(&shard.id) && !lost {
+                return true;
+            }
+            tracing::info!(shard = shard.id, lost, "shard given up");
+            if lost {
+                all_lost.push(shard.id);
+            } else if stored {
+                // What cannot be stored is read again; where the first cannot, the others would keep us waiting.
+                stored = shard.ingest.finish();
+            }
+            let status = shard.ingest.last_status();
+            past.counters = past.counters.plus(&status.counters);
+            past.commits += status.commits;
+            false
+        });
+        all_lost
+    }
+
     /// One message.
     pub(super) fn handle_message(&mut self, place: Place, message: &[u8]) {
         let decoded = decode(message);
@@ -71,7 +108,8 @@ impl Shards {
             }
             Command::Opened(..) => return true,
             Command::Stop => {
-                self.held.iter_mut().for_each(|shard| shard.ingest.finish());
+                // The same.
+                let _ = self.held.iter_mut().all(|shard| shard.ingest.finish());
                 return false;
             }
         };
@@ -103,14 +141,66 @@ impl Shards {
     pub(super) fn tell_status(&self, all: &SharedStatus) {
         let statuses: Vec<_> = self.held.iter().map(|shard| shard.ingest.status().get()).collect();
         all.update(|all| {
-            all.counters = statuses.iter().fold(Counters::default(), |sum, of| sum.plus(&of.counters));
+            all.counters = statuses.iter().fold(self.past.counters, |sum, of| sum.plus(&of.counters));
             all.functions = statuses.iter().map(|of| of.functions).sum();
             all.sampled = statuses.iter().map(|of| of.sampled).sum();
-            all.commits = statuses.iter().map(|of| of.commits).sum();
+            all.commits = self.past.commits + statuses.iter().map(|of| of.commits).sum::<u64>();
             all.watermark = statuses.iter().map(|of| of.watermark).min().unwrap_or_default();
             all.behind_ms = statuses.iter().map(|of| of.behind_ms).max().unwrap_or_default();
             all.open = statuses.iter().map(|of| of.open).min().flatten();
             all.store_error = statuses.iter().find_map(|of| of.store_error.clone());
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::observe::ObserverConfig;
+    use crate::source::IngestConfig;
+    use crate::store::Store;
+
+    fn shard(id: i32) -> Shard {
+        let config = IngestConfig {
+            topic: "events".into(),
+            observer: ObserverConfig::default(),
+            event_delay: Duration::ZERO,
+        };
+        let (reports, received) = tokio::sync::mpsc::channel(1);
+        std::mem::forget(received);
+        let store = Arc::new(Store::in_memory().unwrap());
+        let mut ingest = Ingest::new(config, store, reports, Clock::system()).unwrap();
+        ingest.handle_assigned(0, 0);
+        Shard::new(id, ingest)
+    }
+
+    #[test]
+    fn what_was_counted_stays_counted_when_a_shard_is_given_up() {
+        let mut shards = Shards::new(2, vec![shard(0), shard(1)]);
+        let status = SharedStatus::default();
+        let now = Clock::system().now().0;
+        for offset in 0..20 {
+            let message = format!(
+                r#"{{"timestamp":{now},"namespace":"ns","body":{{"name":"ns/f{offset}","kind":"k:1","duration":5}}}}"#
+            );
+            shards.handle_message(Place { partition: 0, offset }, message.as_bytes());
+        }
+        shards.tick();
+        shards.tell_status(&status);
+        let before = status.get();
+        assert_eq!((before.counters.activations, before.functions), (20, 20));
+        assert_eq!(shards.give_up(&BTreeSet::from([1])), [0; 0]);
+        shards.tell_status(&status);
+        let after = status.get();
+        assert_eq!(after.counters, before.counters);
+        assert!(after.functions < 20 && after.commits > before.commits, "it was stored once more");
+        // It comes back, with what it counts from then on.
+        shards.held.push(shard(0));
+        shards.tell_status(&status);
+        assert_eq!(status.get().counters, before.counters);
     }
 }
