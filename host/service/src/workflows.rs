@@ -15,6 +15,7 @@ pub(crate) use approval::Approval;
 use aquatope_workflow::fault::Fault;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
@@ -22,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform::{self, fault};
 use crate::source::{Duty, SharedStatus};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::tune::{
     Change, Finished, Guard, Keep, Pace, Patient, Problem, Progress, Promise, RolledBack, Settings,
     TuneError, Verdict, tune,
@@ -40,6 +41,8 @@ pub(crate) struct Tuning {
     problem: Arc<Problem>,
     platform: Patient,
     store: Arc<Store>,
+    /// Held while the store is asked, one after the other, even when nobody waits for the answer any more.
+    turn: Arc<Mutex<()>>,
     board: Arc<RwLock<Board>>,
     clock: Clock,
     /// Somebody approves of what was found.
@@ -98,6 +101,7 @@ impl Tuning {
                 problem,
                 platform: Patient { client, pace: pace(clock, registered.per_minute) },
                 store: Arc::clone(store),
+                turn: Arc::default(),
                 board: Arc::clone(board),
                 clock,
                 approval: Arc::default(),
@@ -326,7 +330,7 @@ impl Tuning {
         let mut wait = self.platform.pace.retry;
         loop {
             self.state("searching");
-            let saved = match self.store.get(&self.key("search")) {
+            let saved = match self.get("search").await {
                 Ok(saved) => saved,
                 Err(error) => {
                     self.trouble(&error, &mut wait).await;
@@ -376,7 +380,7 @@ impl Tuning {
     async fn stored(&self) -> Option<Stored> {
         let mut wait = self.platform.pace.retry;
         let bytes = loop {
-            match self.store.get(&self.key("phase")) {
+            match self.get("phase").await {
                 Ok(bytes) => break bytes?,
                 Err(error) => self.trouble(&error, &mut wait).await,
             }
@@ -401,11 +405,31 @@ impl Tuning {
         let stored = Stored { of, phase: phase.clone() };
         let bytes = serde_json::to_vec(&stored).map_err(|error| error.to_string())?;
         let mut wait = self.platform.pace.retry;
-        while let Err(error) = self.store.put(&self.key("phase"), &bytes) {
+        loop {
+            let (key, bytes) = (self.key("phase"), bytes.clone());
+            let Err(error) = self.with_store(move |store| store.put(&key, &bytes)).await else { break };
             self.trouble(&error, &mut wait).await;
         }
         self.recovered();
         Ok(())
+    }
+
+    async fn get(&self, what: &str) -> Result<Option<Vec<u8>>, String> {
+        let key = self.key(what);
+        self.with_store(move |store| store.get(&key)).await
+    }
+
+    /// In a thread of its own: the store of a cluster waits for the brokers.
+    async fn with_store<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        let (store, turn) = (Arc::clone(&self.store), Arc::clone(&self.turn).lock_owned().await);
+        let asked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            ask(&store).map_err(|error| error.to_string())
+        });
+        asked.await.map_err(|error| error.to_string())?
     }
 
     /// What must be equal for a phase to be gone on with.
