@@ -1,4 +1,8 @@
 //! `aquatope doctor`: whether everything the service needs is there, and what to change if it is not.
+//!
+//! Nothing is changed, but for one thing: with `[cluster]` a transactional id of its own, the topic's name and `-doctor`, is
+//! registered with the brokers, because they tell in no other way whether they allow transactions. They forget it again
+//! (`transactional.id.expiration.ms`, a week by default).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -57,7 +61,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Messages looked at for the kinds of events.
 const LOOKED_AT: i64 = 200;
 
-/// Look at everything; nothing is changed.
+/// Look at everything; nothing is changed but what the module's header says.
 pub async fn examine(config: &Config, secrets: &Secrets, clock: Clock) -> Vec<Finding> {
     let mut report = Report::default();
     report.state(config);
