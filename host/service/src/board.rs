@@ -1,7 +1,8 @@
 //! What the service shows of itself: the state behind `/metrics`, `/api` and the dashboard.
 //!
 //! The loops write it, HTTP reads it; nothing is decided from it.
-//! Memory: 5 KB a function that did something within the last two hours, 0.4 KB for another, and its name.
+//! Memory: 5 KB a function that did something within the last two hours, 0.4 KB for another, and its name; of the shards
+//! that are held.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,12 +25,12 @@ pub struct Board {
     pub started_ms: u64,
     /// The last minute planned, by shard.
     pub planned: BTreeMap<u32, Planned>,
-    /// By id among those of all shards ([`Shard::global`]).
-    pub functions: Vec<Function>,
+    /// By shard, then by id.
+    pub(crate) functions: BTreeMap<u32, Vec<Function>>,
     /// Functions that were idle for longer, minutes, are left out of lists and metrics.
     pub idle_min: u32,
-    /// Training and forecasting.
-    pub model: Model,
+    /// Training and forecasting, by shard; of a shard that is no longer held the counts stay.
+    pub(crate) models: BTreeMap<u32, Model>,
     /// Carrying targets out.
     pub actuator: Actuator,
     /// The workflows by name.
@@ -162,18 +163,18 @@ impl Board {
     /// Take in a report of a shard and the plan that followed.
     pub fn minute(&mut self, shard: Shard, report: &MinuteReport, plan: &PoolPlan, at_ms: u64, took_ms: f64) {
         for (id, info) in &report.functions {
-            let function = self.function(shard.global(*id));
+            let function = self.function(shard, *id);
             function.info = info.clone();
             function.busy = function.busy.max(info.first);
         }
         for (id, window) in &report.finals {
-            let function = self.function(shard.global(*id));
+            let function = self.function(shard, *id);
             function.invocations += u64::from(window.invocations);
             function.cold_starts += u64::from(window.cold_starts);
             function.observed(window);
         }
         for (id, window) in &report.provisional {
-            self.function(shard.global(*id)).observed(window);
+            self.function(shard, *id).observed(window);
         }
         for (name, new) in &report.sequences {
             let sequence = of_name(&mut self.sequences, name);
@@ -184,7 +185,7 @@ impl Board {
             *of_name(&mut self.throttled, namespace) += requests;
         }
         for target in &plan.targets {
-            self.function(shard.global(target.function)).planned(plan.minute, target);
+            self.function(shard, target.function).planned(plan.minute, target);
         }
         let planned = Planned {
             minute: plan.minute.0,
@@ -214,24 +215,53 @@ impl Board {
     /// Another instance shows this shard now.
     pub fn forget(&mut self, shard: Shard) {
         self.planned.remove(&shard.number);
-        let of_shard =
-            self.functions.iter_mut().skip(shard.number as usize).step_by(shard.of.max(1) as usize);
-        of_shard.for_each(|function| *function = Function::default());
+        self.functions.remove(&shard.number);
+        if let Some(model) = self.models.get_mut(&shard.number) {
+            let Model { trainings, failures, .. } = *model;
+            *model = Model { trainings, failures, ..Model::default() };
+        }
+    }
+
+    /// All functions known.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values().flatten().filter(|function| !function.info.name.is_empty())
+    }
+
+    /// Of all shards, in one: the best kind of forecasts, the oldest model, the worst share.
+    pub fn model(&self) -> Model {
+        let all = self.models.values();
+        let best = all.clone().find(|model| model.trained_ms.is_some());
+        Model {
+            kind: best
+                .or_else(|| all.clone().find(|model| !model.kind.is_empty()))
+                .map_or("", |model| model.kind),
+            trained_ms: all.clone().filter_map(|model| model.trained_ms).min(),
+            trainings: all.clone().map(|model| model.trainings).sum(),
+            failures: all.clone().map(|model| model.failures).sum(),
+            error: all.clone().find_map(|model| model.error.clone()),
+            training: all.clone().any(|model| model.training),
+            above_q95: all.filter_map(|model| model.above_q95).max_by(f64::total_cmp),
+        }
+    }
+
+    /// That of one shard.
+    pub(crate) fn model_of(&mut self, shard: Shard) -> &mut Model {
+        self.models.entry(shard.number).or_default()
     }
 
     /// The functions known but for those long idle.
     pub fn listed(&self) -> impl Iterator<Item = &Function> {
         let now = self.planned().map_or(0, |planned| planned.minute);
         let since = now.saturating_sub(self.idle_min);
-        self.functions.iter().filter(move |f| !f.info.name.is_empty() && f.busy.0 >= since)
+        self.functions().filter(move |f| f.busy.0 >= since)
     }
 
-    pub(crate) fn function(&mut self, id: FunctionId) -> &mut Function {
-        let index = id.0 as usize;
-        if index >= self.functions.len() {
-            self.functions.resize_with(index + 1, Function::default);
+    pub(crate) fn function(&mut self, shard: Shard, id: FunctionId) -> &mut Function {
+        let (functions, index) = (self.functions.entry(shard.number).or_default(), id.0 as usize);
+        if index >= functions.len() {
+            functions.resize_with(index + 1, Function::default);
         }
-        &mut self.functions[index]
+        &mut functions[index]
     }
 }
 
@@ -316,5 +346,46 @@ mod tests {
         assert_eq!(listed(&board), ["guest/f1"]);
         board.minute(Shard::ALL, &report(7_001, 0), &plan(7_002), 0, 0.0);
         assert_eq!(listed(&board).len(), 2, "it is back");
+    }
+
+    #[test]
+    fn shards_take_no_room_for_each_other() {
+        let mut board = Board { idle_min: 1440, ..Board::default() };
+        let shard = Shard { number: 200, of: 256 };
+        board.minute(shard, &report(5_000, 0), &plan(5_001), 0, 0.0);
+        board.minute(Shard { number: 3, of: 256 }, &report(5_000, 1), &plan(5_001), 0, 0.0);
+        assert_eq!((board.functions().count(), board.listed().count()), (4, 2), "the others were not busy");
+        assert_eq!(board.functions.values().map(Vec::len).sum::<usize>(), 4);
+        board.forget(shard);
+        assert_eq!((board.functions().count(), board.planned.len()), (2, 1));
+    }
+
+    #[test]
+    fn models_of_shards_in_one() {
+        let mut board = Board::default();
+        let [a, b] = [0, 1].map(|number| Shard { number, of: 2 });
+        *board.model_of(a) = Model {
+            kind: "light",
+            trained_ms: Some(9),
+            trainings: 2,
+            above_q95: Some(0.1),
+            ..Model::default()
+        };
+        *board.model_of(b) = Model {
+            kind: "recent peaks",
+            failures: 1,
+            error: Some("no series".into()),
+            training: true,
+            above_q95: Some(0.2),
+            ..Model::default()
+        };
+        let all = board.model();
+        assert_eq!((all.kind, all.trained_ms, all.trainings, all.failures), ("light", Some(9), 2, 1));
+        assert_eq!((all.error.as_deref(), all.training, all.above_q95), (Some("no series"), true, Some(0.2)));
+        // Counts do not fall when a shard is given up.
+        [a, b].into_iter().for_each(|shard| board.forget(shard));
+        let all = board.model();
+        assert_eq!((all.kind, all.trained_ms, all.trainings, all.failures), ("", None, 2, 1));
+        assert_eq!((all.error, all.above_q95), (None, None));
     }
 }

@@ -41,6 +41,12 @@ impl Clock {
         }
     }
 
+    /// How much of this clock's time has passed since `instant`, whatever it was set to meanwhile.
+    pub fn passed(&self, instant: Instant) -> Duration {
+        let real = instant.elapsed();
+        self.fast.map_or(real, |fast| real.mul_f64(fast.speed))
+    }
+
     /// How long to sleep for `duration` of this clock.
     pub fn real(&self, duration: Duration) -> Duration {
         self.fast.map_or(duration, |fast| duration.div_f64(fast.speed))

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aquatope_core::activation::FunctionId;
 use tokio::sync::watch;
 
 use crate::actuate::Wants;
@@ -27,11 +26,6 @@ pub struct Shard {
 impl Shard {
     /// The only one.
     pub const ALL: Self = Self { number: 0, of: 1 };
-
-    /// The id of the shard's function `id` among those of all shards.
-    pub fn global(self, id: FunctionId) -> FunctionId {
-        FunctionId(id.0.saturating_mul(self.of).saturating_add(self.number))
-    }
 }
 
 /// See the module's header.
@@ -96,9 +90,9 @@ impl Share {
         Term { shard, number: term, share: Arc::clone(self) }
     }
 
-    /// The stores, by shard.
-    pub(crate) fn stores(&self) -> Vec<Arc<Store>> {
-        self.held().shards.values().map(|one| Arc::clone(&one.store)).collect()
+    /// The store of shard 0, if it is held.
+    pub(crate) fn first_store(&self) -> Option<Arc<Store>> {
+        self.held().shards.get(&0).map(|one| Arc::clone(&one.store))
     }
 
     /// What approves of the workflow's configuration, if it is tuned here.

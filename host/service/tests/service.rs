@@ -140,7 +140,7 @@ async fn cold_starts(actuator: &str) -> u64 {
     let both = Both::beside(config, SLOW, &text).await;
     let learnt = Timestamp(both.standin.now_ms() as u64 + 8 * 60_000).minute();
     both.standin.drive(bursts(24)).await;
-    let all_final = || both.service.board().read().unwrap().functions.iter().any(|f| f.invocations >= 48);
+    let all_final = || both.service.board().read().unwrap().functions().any(|f| f.invocations >= 48);
     until(all_final).await;
     both.service.stop().await;
     let store = Store::open(both.folder.path().join("state/aquatope.redb"), 15).unwrap();
@@ -169,13 +169,7 @@ async fn what_is_shown_is_what_is_planned() {
     assert_eq!(both.get("/healthz").await, (200, "ok\n".into()));
     both.standin.drive(bursts(10)).await;
     until(|| {
-        both.service
-            .board()
-            .read()
-            .unwrap()
-            .functions
-            .iter()
-            .any(|f| f.target.is_some_and(|t| t.containers > 0))
+        both.service.board().read().unwrap().functions().any(|f| f.target.is_some_and(|t| t.containers > 0))
     })
     .await;
     // At this speed five minutes are one second: on a busy machine it may be not ready for a moment.
@@ -288,16 +282,16 @@ async fn a_restart_forgets_nothing_and_the_model_stays() {
     *sink.lock().unwrap() = service.events();
     let ten = Arrival { at_ms: 0, action: "burst".into(), run_ms: None };
     standin.drive((0..40).map(|minute| Arrival { at_ms: minute * 60_000, ..ten.clone() })).await;
-    until(|| service.board().read().unwrap().model.trainings > 0).await;
-    assert_eq!(service.board().read().unwrap().model.kind, "light");
+    until(|| service.board().read().unwrap().model().trainings > 0).await;
+    assert_eq!(service.board().read().unwrap().model().kind, "light");
     *sink.lock().unwrap() = None;
     service.stop().await;
 
     let service = start(&config, &secrets, &standin, SPEED).await;
     {
         let board = service.board().read().unwrap();
-        assert_eq!(board.functions[0].info.name, "guest/burst");
-        assert_eq!((board.model.kind, board.model.trainings), ("light", 0), "the stored one");
+        assert_eq!(board.functions().next().unwrap().info.name, "guest/burst");
+        assert_eq!((board.model().kind, board.model().trainings), ("light", 0), "the stored one");
     }
     service.stop().await;
 }
@@ -343,7 +337,7 @@ async fn a_stop_leaves_the_platform_what_it_has() {
         exclusions: None,
     };
     std::fs::create_dir_all(&config.state.directory).unwrap();
-    let store = Store::open(&config.state.directory.join(STORE), 15).unwrap();
+    let store = Store::open(config.state.directory.join(STORE), 15).unwrap();
     store.commit(&config.kafka.topic, &commit, &[]).unwrap();
     drop(store);
     let clock = Clock::fast(Timestamp(now.start().0 + 10_000), 1.0);
@@ -416,8 +410,7 @@ async fn a_workflow_is_tuned_and_applied_when_somebody_approves() {
         .board()
         .read()
         .unwrap()
-        .functions
-        .iter()
+        .functions()
         .any(|f| f.info.name.contains("__aquatope_") && f.target.is_some());
     assert!(!clones);
     both.service.stop().await;

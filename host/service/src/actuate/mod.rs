@@ -57,6 +57,24 @@ pub struct Wants {
     pub share: Option<(u32, u32)>,
 }
 
+impl Wants {
+    /// What they should have when nothing is planned: the same, for a later minute, `passed` after the plan for minute
+    /// `planned`; nothing if it is wanted already. Containers stay warm for `idle_minutes` without a user: after that
+    /// nobody knows of any.
+    pub(crate) fn held(&self, planned: u32, passed: Duration, idle_minutes: u32) -> Option<Self> {
+        let later = u32::try_from(passed.as_secs() / 60).unwrap_or(u32::MAX);
+        let minute = planned.saturating_add(later);
+        if minute <= self.minute || self.functions.is_empty() {
+            return None;
+        }
+        let mut held = Self { minute, share: None, ..self.clone() };
+        if later >= idle_minutes {
+            held.functions.iter_mut().for_each(|function| (function.busy, function.warm) = (0, 0));
+        }
+        Some(held)
+    }
+}
+
 /// What a back-end can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {

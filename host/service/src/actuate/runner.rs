@@ -25,6 +25,8 @@ pub struct Runner {
     board: Arc<RwLock<Board>>,
     clock: Clock,
     ingest: SharedStatus,
+    /// The remarks of the last application: those that come again are not logged again.
+    remarks: Vec<String>,
 }
 
 impl Runner {
@@ -40,7 +42,7 @@ impl Runner {
             shown.kind = back_end.name();
             shown.capabilities = back_end.capabilities().to_string();
         }
-        Self { back_end, plans, board, clock, ingest }
+        Self { back_end, plans, board, clock, ingest, remarks: Vec::new() }
     }
 
     /// Until the planner is gone.
@@ -64,10 +66,9 @@ impl Runner {
                 continue;
             }
             let applied = self.back_end.apply(&wants, self.clock.now().minute()).await;
+            let name = self.back_end.name();
+            self.new_remarks(applied.remarks).for_each(|remark| tracing::warn!(back_end = name, "{remark}"));
             let board = &mut write(&self.board).actuator;
-            for remark in applied.remarks {
-                tracing::warn!(back_end = board.kind, "{remark}");
-            }
             if applied.calls > 0 {
                 board.calls += u64::from(applied.calls);
                 board.changed_ms = Some(self.clock.now().0);
@@ -85,6 +86,14 @@ impl Runner {
             board.error = Some(failure);
             pause = Some(next);
         }
+    }
+}
+
+impl Runner {
+    /// What was not remarked on in the last application.
+    fn new_remarks(&mut self, remarks: Vec<String>) -> impl Iterator<Item = &String> {
+        let before = std::mem::replace(&mut self.remarks, remarks);
+        self.remarks.iter().filter(move |remark| !before.contains(remark))
     }
 }
 
@@ -159,6 +168,21 @@ mod tests {
         }
         drop(plans);
         runner.await.unwrap();
+    }
+
+    #[test]
+    fn what_was_remarked_on_is_not_told_at_every_plan() {
+        let (_, planned) = watch::channel(Arc::new(Wants::default()));
+        let (back_end, board) = (BackEnd::Scripted(Script::default()), Arc::default());
+        let mut runner = Runner::new(back_end, planned, board, Clock::system(), SharedStatus::default());
+        let mut told = |remarks: &[&str]| {
+            let remarks = remarks.iter().map(|&remark| remark.to_owned()).collect();
+            runner.new_remarks(remarks).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["a", "b"]), ["a", "b"]);
+        assert_eq!(told(&["b", "c"]), ["c"]);
+        assert_eq!(told(&[]), [""; 0]);
+        assert_eq!(told(&["b"]), ["b"], "it had passed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -279,6 +279,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aquatope_openwhisk::credentials::Secret;
     use aquatope_standin::Standin;
     use aquatope_standin::config::{Action, Model};
@@ -402,6 +404,24 @@ mod tests {
         assert_eq!(invoked(&mut ledger, 6, &[wanted("a/f", 60, 0, 0)]), [], "they are still warm");
         // Not for longer than they are kept.
         assert_eq!(invoked(&mut ledger, 10, &[wanted("a/f", 60, 0, 0)]), [("a/f".to_owned(), 60)]);
+    }
+
+    #[test]
+    fn targets_that_are_held_are_kept_warm_once_users_may_have_gone() {
+        let mut ledger = Ledger::new(60, 10.0);
+        let mut wants = Wants { minute: 100, functions: vec![wanted("a/f", 5, 2, 5)], share: None };
+        let mut salvos = Vec::new();
+        // Nothing has been planned for minute 101 and all that follow.
+        for minute in 100..=130_u32 {
+            let passed = Duration::from_secs(u64::from(minute - 100) * 60 + 15);
+            wants = wants.held(100, passed, 9).unwrap_or(wants);
+            assert_eq!((wants.minute, wants.functions[0].containers), (minute, 5));
+            assert_eq!(wants.held(100, passed, 9), None, "once a minute");
+            let calls = accepted(&mut ledger, &wants, Minute(minute));
+            salvos.extend(calls.into_iter().map(|(_, calls)| (minute, calls)));
+        }
+        assert_eq!(salvos, [(109, 5), (118, 5), (127, 5)]);
+        assert_eq!(Wants::default().held(100, Duration::from_secs(600), 9), None, "nothing was ever wanted");
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {

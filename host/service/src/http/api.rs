@@ -17,10 +17,10 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_ms": board.started_ms,
-        "functions": board.functions.iter().filter(|f| !f.info.name.is_empty()).count(),
+        "functions": board.functions().count(),
         "planned": board.planned(),
         "shards_planned": board.planned.len(),
-        "model": board.model,
+        "model": board.model(),
         "actuator": board.actuator,
         "events": shared.ingest.get(),
         "behind_s": shared.behind_s(),
@@ -110,7 +110,7 @@ pub(super) async fn function(
     Query(one): Query<One>,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let board = read(&shared.board);
-    let Some(function) = board.functions.iter().find(|function| function.info.name == one.name) else {
+    let Some(function) = board.functions().find(|function| function.info.name == one.name) else {
         let text = format!("no function {:?} has been seen; GET /api/functions lists them\n", one.name);
         return Err((StatusCode::NOT_FOUND, text));
     };
@@ -118,12 +118,10 @@ pub(super) async fn function(
     Ok(Json(json!({ "function": Row::of(function), "minutes": minutes })))
 }
 
-/// `GET /api/unreadable`: where the messages that were kept aside lie, and why, the last first.
+/// `GET /api/unreadable`: where the messages that were kept aside lie, and why, the last first. Shard 0 keeps them all.
 pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Value>, (StatusCode, String)> {
     let read = move || -> Result<Vec<Unreadable>, StoreError> {
-        let stores = shared.share.stores();
-        let kept: Result<Vec<_>, _> = stores.iter().map(|store| store.unreadable()).collect();
-        Ok(kept?.concat())
+        shared.share.first_store().map_or(Ok(Vec::new()), |store| store.unreadable())
     };
     let kept = tokio::task::spawn_blocking(read).await;
     let kept =

@@ -159,7 +159,7 @@ impl Collector for Scrape {
             )?),
             None => Ok(()),
         };
-        let planned = board.planned();
+        let (planned, model) = (board.planned(), board.model());
         gauge("kafka_connected", "1 when a broker answers", Some(f64::from(u8::from(ingest.connected))))?;
         gauge(
             "on_duty",
@@ -200,15 +200,15 @@ impl Collector for Scrape {
         gauge(
             "forecast_above_q95_share",
             "Share of peaks above the forecast's 95 % quantile",
-            board.model.above_q95,
+            model.above_q95,
         )?;
         gauge(
             "actuator_failing",
             "Failures since the last call that went well",
             Some(f64::from(board.actuator.failing)),
         )?;
-        let model = u8::from(board.model.trained_ms.is_some());
-        gauge("model_trained", "1 when a trained model forecasts", Some(f64::from(model)))?;
+        let trained = u8::from(model.trained_ms.is_some());
+        gauge("model_trained", "1 when a trained model forecasts", Some(f64::from(trained)))?;
         gauge("functions", "Functions told apart", Some(ingest.functions as f64))?;
         let counters = [
             ("store_commits", "Transactions of the state", ingest.commits),
@@ -216,8 +216,8 @@ impl Collector for Scrape {
             ("gaps_filled", "Of these, filled from the platform's records", ingest.gaps_filled),
             ("actuator_calls", "Calls of the back-end that went well", board.actuator.calls),
             ("actuator_failures", "Calls of the back-end that failed", board.actuator.failures),
-            ("trainings", "Trainings finished", board.model.trainings),
-            ("training_failures", "Trainings that failed", board.model.failures),
+            ("trainings", "Trainings finished", model.trainings),
+            ("training_failures", "Trainings that failed", model.failures),
         ];
         for (name, help, value) in counters {
             ConstCounter::new(value).encode(encoder.encode_descriptor(

@@ -24,7 +24,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::board::{Board, Planned};
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::share::Share;
 use crate::source::{IngestStatus, SharedStatus};
@@ -137,8 +137,8 @@ async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (S
     {
         return (StatusCode::OK, "ready; all shards are with other instances\n".to_owned());
     }
-    let planned = crate::read(&shared.board).planned();
-    match unready(&ingest, planned, shared.clock.now()) {
+    let unready = unready(&ingest, &crate::read(&shared.board), shared.clock.now());
+    match unready {
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
         None => (StatusCode::OK, "ready\n".to_owned()),
     }
@@ -146,7 +146,7 @@ async fn ready(axum::extract::State(shared): axum::extract::State<Shared>) -> (S
 
 /// Ready: this is the instance that acts, events are being read, not far behind, and minutes are being planned. Why not,
 /// `now`; a thread that hangs does not say so itself.
-fn unready(ingest: &IngestStatus, planned: Option<Planned>, now: Timestamp) -> Option<String> {
+fn unready(ingest: &IngestStatus, board: &Board, now: Timestamp) -> Option<String> {
     if let Some(reason) = ingest.duty.reason() {
         return Some(ingest.group_error.as_deref().unwrap_or(reason).to_owned());
     }
@@ -157,8 +157,12 @@ fn unready(ingest: &IngestStatus, planned: Option<Planned>, now: Timestamp) -> O
         if cluster.assigned != cluster.held {
             return Some("shards are being taken over".to_owned());
         }
+        let is_planned = |shard: &&i32| board.planned.contains_key(&shard.unsigned_abs());
+        if let Some(shard) = cluster.held.iter().find(|shard| !is_planned(shard)) {
+            return Some(format!("shard {shard} has not been planned yet"));
+        }
     }
-    let Some(planned) = planned else { return Some("no minute has been planned yet".to_owned()) };
+    let Some(planned) = board.planned() else { return Some("no minute has been planned yet".to_owned()) };
     let behind_s = since_s(ingest.watermark, now);
     if behind_s > READY_BEHIND.as_secs_f64() {
         return Some(format!("events are {behind_s:.0} s behind"));
@@ -186,6 +190,8 @@ pub async fn bind(listen: std::net::SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::Planned;
+    use crate::source::ClusterStatus;
 
     #[test]
     fn threads_that_hang_are_seen() {
@@ -195,16 +201,26 @@ mod tests {
         let planned = |minute: u32| {
             let (minute, at_ms) = (noon.0 + minute, noon.start().0);
             let (took_ms, behind_s, granted_mb, wanted_mb) = (1.0, 0.0, 0.0, 0.0);
-            Some(Planned { minute, at_ms, took_ms, behind_s, stale: false, granted_mb, wanted_mb })
+            let planned = Planned { minute, at_ms, took_ms, behind_s, stale: false, granted_mb, wanted_mb };
+            Board { planned: [(0, planned)].into(), ..Board::default() }
         };
         // What the reader said last does not change any more.
         let read = |minutes: u64| IngestStatus { watermark: at(minutes), ..IngestStatus::default() };
-        assert_eq!(unready(&read(0), None, at(0)).unwrap(), "no minute has been planned yet");
-        assert_eq!(unready(&read(0), planned(0), at(5)), None);
-        assert_eq!(unready(&read(0), planned(6), at(6)).unwrap(), "events are 360 s behind");
-        assert_eq!(unready(&read(6), planned(0), at(6)), None);
-        assert_eq!(unready(&read(7), planned(0), at(7)).unwrap(), "the minute planned last ended 360 s ago");
+        assert_eq!(unready(&read(0), &Board::default(), at(0)).unwrap(), "no minute has been planned yet");
+        assert_eq!(unready(&read(0), &planned(0), at(5)), None);
+        assert_eq!(unready(&read(0), &planned(6), at(6)).unwrap(), "events are 360 s behind");
+        assert_eq!(unready(&read(6), &planned(0), at(6)), None);
+        assert_eq!(unready(&read(7), &planned(0), at(7)).unwrap(), "the minute planned last ended 360 s ago");
         let another = IngestStatus { duty: crate::source::Duty::Another, ..read(0) };
-        assert!(unready(&another, planned(0), at(0)).unwrap().contains("another instance"));
+        assert!(unready(&another, &planned(0), at(0)).unwrap().contains("another instance"));
+        // Of two shards one was planned.
+        let both = ClusterStatus { of: 2, joined: true, assigned: vec![0, 1], held: vec![0, 1], error: None };
+        let cluster = |held: &[i32]| {
+            let both = ClusterStatus { assigned: held.to_vec(), held: held.to_vec(), ..both.clone() };
+            IngestStatus { cluster: Some(both), ..read(0) }
+        };
+        assert_eq!(unready(&cluster(&[0]), &planned(0), at(0)), None);
+        let reason = unready(&cluster(&[0, 1]), &planned(0), at(0));
+        assert_eq!(reason.unwrap(), "shard 1 has not been planned yet");
     }
 }

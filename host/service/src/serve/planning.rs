@@ -41,8 +41,12 @@ pub(super) struct Planning {
     clock: Clock,
     shard: Shard,
     term: Term,
-    /// The last minute that this shard was planned for, by us or whoever had it before; where others could take it over.
-    claimed: Option<u32>,
+    /// The minute of the last plan, and when it was made.
+    planned: Option<(u32, Instant)>,
+    /// Minutes for which containers stay warm without a user.
+    idle_minutes: u32,
+    /// Where others could take the shard over.
+    claims: Claims,
     clustered: bool,
     /// Whether whoever has shard 0 acts for all.
     for_all: bool,
@@ -61,6 +65,20 @@ pub(super) struct Planning {
     upstream: HashMap<String, String>,
     /// Days that windows are kept.
     history_days: u32,
+}
+
+/// The minutes of a shard that were acted for, by us or whoever had it before.
+#[derive(Debug, Default)]
+struct Claims {
+    last: Option<u32>,
+    /// Whether that was done by us, with targets held from an earlier minute: a plan that comes after all replaces them.
+    held: bool,
+}
+
+impl Claims {
+    fn may(&self, minute: u32, held: bool) -> bool {
+        self.last.is_none_or(|last| last < minute || (last == minute && self.held && !held))
+    }
 }
 
 impl Planning {
@@ -93,7 +111,9 @@ impl Planning {
             board: Arc::clone(&shards.board),
             clock: shards.clock,
             shard,
-            claimed: None,
+            planned: None,
+            idle_minutes: idle_minutes(config) as u32,
+            claims: Claims::default(),
             clustered: config.cluster.enabled,
             stopping: Arc::clone(&shards.stopping),
             schedule,
@@ -115,11 +135,11 @@ impl Planning {
             self.saw(&info);
             self.planner.add(id, info.clone());
             let mut board = write(&self.board);
-            let shown = board.function(self.shard.global(id));
+            let shown = board.function(self.shard, id);
             (shown.info, shown.busy) = (info, restored.open.unwrap_or_default());
         }
         let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
-        self.claimed = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        self.claims.last = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
         let Some(open) = restored.open else { return Ok(()) };
         let reach = aquatope_core::forecast::features::FULL_HISTORY as u32;
         let minutes = Minute(open.0.saturating_sub(reach))..open;
@@ -154,7 +174,8 @@ impl Planning {
         self.planner
             .set_model(model.weights, |peaks| trainer.profile(peaks))
             .map_err(|error| error.to_string())?;
-        let shown = &mut write(&self.board).model;
+        let mut board = write(&self.board);
+        let shown = board.model_of(self.shard);
         (shown.kind, shown.trained_ms) = ("light", Some(model.trained.0));
         Ok(())
     }
@@ -162,7 +183,7 @@ impl Planning {
     /// Until the source is gone, or the shard is given up.
     pub(super) fn run(mut self, mut reports: mpsc::Receiver<MinuteReport>) {
         if !self.planner.has_model() {
-            write(&self.board).model.kind = "recent peaks";
+            write(&self.board).model_of(self.shard).kind = "recent peaks";
         }
         let runtime = tokio::runtime::Handle::current();
         let mut workflows = JoinSet::new();
@@ -189,8 +210,9 @@ impl Planning {
             }
             let plan = self.planner.plan(&report);
             let took_ms = began.elapsed().as_secs_f64() * 1e3;
+            self.planned = Some((plan.minute.0, Instant::now()));
             let wants = self.wants(&plan);
-            if self.claim(&wants) {
+            if self.claim(&wants, false) {
                 self.term.want(wants);
             }
             write(&self.board).minute(self.shard, &report, &plan, self.clock.now().0, took_ms);
@@ -210,14 +232,15 @@ impl Planning {
         }
     }
 
-    /// Whether to act for `minute`. Where others could have taken the shard over, that is so if the log takes the claim:
-    /// then nobody else has or will.
-    fn claim(&mut self, wants: &Wants) -> bool {
+    /// Whether to act for the minute of `wants`, which are `held` from an earlier one or new. Where others could have taken
+    /// the shard over, that is so if the log takes the claim: then nobody else has or will.
+    fn claim(&mut self, wants: &Wants, held: bool) -> bool {
         let minute = wants.minute;
         if !self.clustered {
             return true;
         }
-        if self.claimed.is_some_and(|claimed| claimed >= minute) {
+        if !self.claims.may(minute, held) {
+            tracing::info!(shard = self.shard.number, minute, last = self.claims.last, "acted for before");
             return false;
         }
         let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
@@ -230,7 +253,7 @@ impl Planning {
         };
         match claimed {
             Ok(()) => {
-                self.claimed = Some(minute);
+                self.claims = Claims { last: Some(minute), held };
                 true
             }
             Err(error) => {
@@ -240,16 +263,14 @@ impl Planning {
         }
     }
 
-    /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, for
-    /// the present minute, so that what keeps containers warm goes on.
+    /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, so
+    /// that what keeps containers warm goes on. Minutes are counted on from the last plan: a claim stays, and the system's
+    /// clock may be wrong.
     fn silence(&mut self) {
-        let minute = self.clock.now().minute().0;
-        let last = self.term.wanted();
-        if last.minute >= minute || last.functions.is_empty() {
-            return;
-        }
-        let wants = Wants { minute, functions: last.functions.clone(), share: None };
-        if !self.claim(&wants) {
+        let Some((planned, at)) = self.planned else { return };
+        let passed = self.clock.passed(at);
+        let Some(wants) = self.term.wanted().held(planned, passed, self.idle_minutes) else { return };
+        if !self.claim(&wants, true) {
             return;
         }
         self.term.want(wants);
@@ -306,7 +327,8 @@ impl Planning {
                 trainer.train(&series, &stop)
             }));
         }
-        let shown = &mut write(&self.board).model;
+        let mut board = write(&self.board);
+        let shown = board.model_of(self.shard);
         shown.training = self.training.is_some();
         shown.above_q95 = self.planner.drift().share();
     }
@@ -314,17 +336,27 @@ impl Planning {
     fn trained(&mut self, result: Result<Vec<u32>, String>) {
         let now = self.clock.now();
         self.last = Some(now);
-        let adopted = result.and_then(|weights| {
-            let model = Model { weights, trained: now };
+        let model = result.map(|weights| Model { weights, trained: now });
+        let adopted = model.and_then(|model| {
             let bytes = postcard::to_stdvec(&model).map_err(|error| error.to_string())?;
-            self.adopt(model)?;
-            self.store.put(MODEL, &bytes).map_err(|error| error.to_string())
+            self.adopt(model).map(|()| bytes)
         });
-        let shown = &mut write(&self.board).model;
+        let stored = match &adopted {
+            Ok(bytes) => self.store.put(MODEL, bytes).map_err(|error| {
+                let error = format!(
+                    "the model that forecasts is not stored, a restart goes back to the one before: {error}"
+                );
+                tracing::error!("{error}");
+                error
+            }),
+            Err(_) => Ok(()),
+        };
+        let mut board = write(&self.board);
+        let shown = board.model_of(self.shard);
         match adopted {
-            Ok(()) => {
+            Ok(_) => {
                 shown.trainings += 1;
-                shown.error = None;
+                shown.error = stored.err();
                 tracing::info!("a new model forecasts");
             }
             Err(error) => {
@@ -360,9 +392,13 @@ fn plan_config(config: &Config) -> PlanConfig {
         capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
         hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
         stale_after: Duration::from_secs_f64(pool.stale_after_s),
-        // What was used a minute longer ago is evicted before the planned minute ends.
-        idle_minutes: (config.actuator.idle_container_min as usize).saturating_sub(1).max(1),
+        idle_minutes: idle_minutes(config),
     }
+}
+
+/// What was used a minute longer ago is evicted before the planned minute ends.
+fn idle_minutes(config: &Config) -> usize {
+    (config.actuator.idle_container_min as usize).saturating_sub(1).max(1)
 }
 
 /// The stage before every stage of the registered workflows, by full names.
@@ -377,4 +413,19 @@ pub(super) fn upstream(config: &Config) -> Result<HashMap<String, String>, Fault
         }
     }
     Ok(upstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_is_acted_for_once_and_a_late_plan_replaces_what_was_held() {
+        assert!(Claims::default().may(7, true));
+        let planned = Claims { last: Some(7), held: false };
+        assert_eq!([planned.may(6, false), planned.may(7, false), planned.may(7, true)], [false; 3]);
+        assert_eq!([planned.may(8, false), planned.may(8, true)], [true; 2]);
+        let held = Claims { last: Some(7), held: true };
+        assert_eq!([held.may(6, false), held.may(7, true), held.may(7, false)], [false, false, true]);
+    }
 }

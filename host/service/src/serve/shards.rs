@@ -67,11 +67,14 @@ impl Shards {
         let damaged = |error: String| fault(&at, error, "restore it, or move it away to begin anew");
         let store = Arc::new(store);
         let windows = &self.config.windows;
+        let ObserverConfig { functions, .. } = ObserverConfig::default();
         let ingest = IngestConfig {
             topic: self.config.kafka.topic.clone(),
             observer: ObserverConfig {
                 lateness: Duration::from_secs_f64(windows.lateness_s),
                 final_after: Duration::from_secs_f64(windows.final_after_s),
+                // So many in all shards: whoever can write events can choose names, and shards.
+                functions: functions.div_ceil(shard.of.max(1) as usize),
                 ..ObserverConfig::default()
             },
             event_delay: Duration::from_secs_f64(windows.event_delay_s),
