@@ -29,6 +29,8 @@ use crate::write;
 
 /// The name of the minute that was claimed last, in the store of a shard.
 const CLAIMED: &str = "claimed";
+/// The name of the last minute that was claimed with held targets and then planned after all.
+const REPLACED: &str = "replaced";
 /// Without a report for this long, the last targets are asked for again.
 const SILENCE: Duration = Duration::from_secs(75);
 
@@ -245,11 +247,12 @@ impl Planning {
         }
         let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
         let claim = bytes(postcard::to_stdvec(&minute));
+        let name = if self.claims.last == Some(minute) { REPLACED } else { CLAIMED };
         let claimed = if self.for_all {
             let plan = bytes(postcard::to_stdvec(wants));
-            self.store.put_with_plan(CLAIMED, &claim, self.shard.number, plan)
+            self.store.put_with_plan(name, &claim, self.shard.number, plan)
         } else {
-            self.store.put(CLAIMED, &claim)
+            self.store.put(name, &claim)
         };
         match claimed {
             Ok(()) => {
