@@ -134,6 +134,8 @@ pub struct Actuator {
     pub error: Option<String>,
     /// When something was last changed, ms since the epoch.
     pub changed_ms: Option<u64>,
+    /// The minute of the plan that was carried out last, well or not.
+    pub applied: Option<u32>,
 }
 
 /// One registered workflow.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ impl Trainer for Constant {
 struct Both {
     standin: Standin,
     service: Service,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 type Sink = Arc<Mutex<Option<mpsc::Sender<Vec<u8>>>>>;
@@ -75,7 +75,7 @@ impl Both {
         let (config, secrets) = configure(&folder, &standin, text);
         let service = start(&config, &secrets, &standin, speed).await;
         *sink.lock().unwrap() = service.events();
-        Self { standin, service, folder }
+        Self { standin, service, _folder: folder }
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
@@ -129,30 +129,74 @@ fn burst_action() -> Vec<Action> {
     )]
 }
 
-/// Cold starts of five bursts of six, after three to learn from.
+/// Cold starts of five bursts of six, after three to learn from. Time goes on when everybody has done what there was to do:
+/// however slow the machine is, the outcome is the same.
 async fn cold_starts(actuator: &str) -> u64 {
-    // A tenth of a real second for six calls to overlap in, however busy the machine.
-    const SLOW: f64 = 100.0;
+    let begin = Minute(29_000_000);
     let model = Model { fixed_ms: 300.0, init_ms: 4000, create_ms: 5000, ..Model::default() };
-    let actions = vec![Action::new("burst", "python:3", model)];
-    let config = aquatope_standin::config::Config { idle_timeout_ms: 120_000, actions, ..Default::default() };
+    let config = aquatope_standin::config::Config {
+        begin_ms: Some(begin.start().0 as i64),
+        idle_timeout_ms: 120_000,
+        per_minute: 100_000,
+        concurrent: 1000,
+        actions: vec![Action::new("burst", "python:3", model)],
+        ..Default::default()
+    };
+    let (sink, sent) = (Sink::default(), Arc::new(AtomicU64::new(0)));
+    let (heard, count) = (Arc::clone(&sink), Arc::clone(&sent));
+    let standin = Standin::start(config, 0.0, 0, move |event| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let _ = heard.lock().unwrap().as_ref().unwrap().send(event);
+    })
+    .await
+    .unwrap();
+    let folder = TempDir::new().unwrap();
     let text = format!("[pool]\ncold_start_cost = 30.0\n[actuator]\n{actuator}");
-    let both = Both::beside(config, SLOW, &text).await;
-    let learnt = Timestamp(both.standin.now_ms() as u64 + 8 * 60_000).minute();
-    both.standin.drive(bursts(24)).await;
-    let all_final = || both.service.board().read().unwrap().functions().any(|f| f.invocations >= 48);
-    until(all_final).await;
-    both.service.stop().await;
-    let store = Store::open(both.folder.path().join("state/aquatope.redb"), 15).unwrap();
+    let (config, secrets) = configure(&folder, &standin, &text);
+    // A minute is planned when two seconds of it have passed.
+    const PLANNED_MS: u64 = 3_000;
+    let now: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(begin.start().0 + PLANNED_MS)));
+    standin.step(PLANNED_MS as i64);
+    let service =
+        Service::start(&config, &secrets, Arc::new(Constant), Clock::stepped(now), Events::InProcess).await;
+    let service = service.unwrap();
+    *sink.lock().unwrap() = service.events();
+    for minute in 0..40 {
+        until(|| service.board().read().unwrap().actuator.applied == Some(begin.0 + minute)).await;
+        standin.step(30_000 - PLANNED_MS as i64);
+        if minute < 24 && minute % 3 == 0 {
+            standin.with(|platform| (0..6).for_each(|_| drop(platform.load("burst", None).unwrap())));
+        }
+        standin.step(30_000 + PLANNED_MS as i64);
+        let sent = sent.load(Ordering::Relaxed);
+        let read = async {
+            while read(&service).await < sent {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("all is read");
+        now.store(Minute(begin.0 + minute + 1).start().0 + PLANNED_MS, Ordering::Relaxed);
+    }
+    service.stop().await;
+    let store = Store::open(folder.path().join("state/aquatope.redb"), 15).unwrap();
     let (mut invocations, mut cold) = (0, 0);
     store
-        .for_each_window(learnt..Minute(u32::MAX), |_, window| {
+        .for_each_window(Minute(begin.0 + 8)..Minute(u32::MAX), |_, window| {
             invocations += window.invocations;
             cold += u64::from(window.cold_starts);
         })
         .unwrap();
     assert_eq!(invocations, 30);
     cold
+}
+
+/// How many messages the service has read.
+async fn read(service: &Service) -> u64 {
+    let (_, text) = get(service.address(), "/api/status").await;
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let counters = status["events"]["counters"].as_object().unwrap();
+    // Those that were partly late are among the others.
+    counters.iter().filter(|(kind, _)| *kind != "partly").map(|(_, count)| count.as_u64().unwrap()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

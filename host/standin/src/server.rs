@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,7 +42,7 @@ pub struct Arrival {
 
 impl Standin {
     /// Starts a platform on `port` of loopback (0 for any that is free). Virtual time passes `speed` times as fast as real
-    /// time. `sink` gets every event as soon as it is sent; it must not block.
+    /// time; with 0 it stands still but for [`Self::step`]. `sink` gets every event as soon as it is sent; it must not block.
     ///
     /// # Errors
     /// When the port cannot be had.
@@ -53,9 +54,9 @@ impl Standin {
         let address = listener.local_addr()?;
         let present = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
         let began_ms = config.begin_ms.unwrap_or_else(present);
-        let clock = Clock { began: Instant::now(), began_ms, speed };
+        let clock = Clock { began: Instant::now(), began_ms, speed, stepped_ms: Arc::default() };
         let inner = Inner {
-            platform: Platform::new(config, clock.began_ms),
+            platform: Platform::new(config, began_ms),
             waiters: HashMap::new(),
             sink: Box::new(sink),
         };
@@ -90,6 +91,12 @@ impl Standin {
         self.shared.clock.now_ms()
     }
 
+    /// Virtual time goes on by `ms` at once; what happens meanwhile happens in its order.
+    pub fn step(&self, ms: i64) {
+        self.shared.clock.stepped_ms.fetch_add(ms, Ordering::Relaxed);
+        self.with(|_| {});
+    }
+
     /// Changes what goes wrong.
     pub fn set_faults(&self, faults: Faults) {
         self.with(|platform| platform.set_faults(faults));
@@ -109,7 +116,7 @@ impl Standin {
         while let Some(&Arrival { at_ms, .. }) = arrivals.peek() {
             let due_ms = from_ms + at_ms;
             if due_ms > shared.clock.now_ms() {
-                tokio::time::sleep_until(shared.clock.instant(due_ms)).await;
+                shared.clock.sleep_until(due_ms).await;
             }
             // At the time it should have come, as far as that has not passed: a late timer bunches no arrivals.
             taken += shared.act_at(due_ms, |platform| {
@@ -191,7 +198,7 @@ impl Shared {
 
     /// How long a virtual time is in reality.
     pub(crate) fn real(&self, time: Duration) -> Duration {
-        time.div_f64(self.clock.speed)
+        if self.clock.speed > 0.0 { time.div_f64(self.clock.speed) } else { Duration::MAX }
     }
 }
 
@@ -212,21 +219,32 @@ impl Inner {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Clock {
     began: Instant,
     began_ms: i64,
     speed: f64,
+    stepped_ms: Arc<AtomicI64>,
 }
 
 impl Clock {
-    fn now_ms(&self) -> i64 {
-        self.began_ms + (self.began.elapsed().as_secs_f64() * 1000.0 * self.speed) as i64
+    /// What it showed when it began, had the steps been taken by then.
+    fn origin_ms(&self) -> i64 {
+        self.began_ms + self.stepped_ms.load(Ordering::Relaxed)
     }
 
-    fn instant(&self, at_ms: i64) -> Instant {
-        let since_ms = (at_ms - self.began_ms).max(0) as f64;
-        self.began + Duration::from_secs_f64(since_ms / 1000.0 / self.speed)
+    fn now_ms(&self) -> i64 {
+        self.origin_ms() + (self.began.elapsed().as_secs_f64() * 1000.0 * self.speed) as i64
+    }
+
+    /// If nobody steps meanwhile.
+    async fn sleep_until(&self, at_ms: i64) {
+        let since_ms = (at_ms - self.origin_ms()).max(0) as f64;
+        match Duration::try_from_secs_f64(since_ms / 1000.0 / self.speed) {
+            Ok(since) => tokio::time::sleep_until(self.began + since).await,
+            // Time stands still.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
@@ -236,7 +254,7 @@ async fn tick(shared: Shared) {
         let due_ms = shared.lock().platform.next_due_ms();
         let due = async {
             match due_ms {
-                Some(due_ms) => tokio::time::sleep_until(shared.clock.instant(due_ms)).await,
+                Some(due_ms) => shared.clock.sleep_until(due_ms).await,
                 None => std::future::pending().await,
             }
         };

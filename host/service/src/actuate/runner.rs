@@ -69,6 +69,7 @@ impl Runner {
             let name = self.back_end.name();
             self.new_remarks(applied.remarks).for_each(|remark| tracing::warn!(back_end = name, "{remark}"));
             let board = &mut write(&self.board).actuator;
+            board.applied = Some(wants.minute);
             if applied.calls > 0 {
                 board.calls += u64::from(applied.calls);
                 board.changed_ms = Some(self.clock.now().0);
