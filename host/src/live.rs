@@ -245,7 +245,7 @@ async fn side(setup: Setup, load: &Load<'_>, model: &Trained) -> Result<Side> {
     let held_mb_ms = standin.with(|platform| platform.held_mb_ms());
     let counted = || -> u64 {
         let board = service.board().read();
-        board.map_or(0, |board| board.functions.iter().map(|function| function.invocations).sum())
+        board.map_or(0, |board| board.functions().map(|function| function.invocations).sum())
     };
     let waiting = Instant::now();
     while counted() < taken && waiting.elapsed() < PATIENCE {
