@@ -116,12 +116,13 @@ fn bad_requests_end_with_code_2_and_one_line() {
     fs::write(&file, "in the way").expect("a writable temporary folder");
     let blocked = file.join("report");
     let blocked = blocked.to_str().expect("a UTF-8 path");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--split", "0,400"], "the training part is empty"),
         (&["--split", "300,300"], "the validation part [300, 300) is empty"),
         (&["--split", "300,700"], "the test part [700, 600) is empty"),
         (&["--train-days", "3"], "--train-days 3: the test part"),
         (&["--cold-cost", "0"], "--cold-cost: is not a positive number, or too large"),
+        (&["--cold-cost", "-1"], "--cold-cost: is not a positive number, or too large"),
         (&["--report", blocked], "give a folder that can be written"),
     ];
     for (arguments, expected) in cases {

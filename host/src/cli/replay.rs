@@ -19,6 +19,7 @@ use crate::trace::{self, ReadOptions, Split, Trace, Unit};
 
 /// Replay a trace: train on its first part, then forecast, plan and simulate the rest minute by minute.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct Arguments {
     /// A trace: a folder or file in the Azure Functions 2019 schema, or in the long form `minute,func,cnt,act`
     #[arg(long, value_name = "DIR_OR_FILE")]

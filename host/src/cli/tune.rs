@@ -352,6 +352,9 @@ impl Arguments {
             None => None,
             Some(path) => {
                 let (store, record) = Store::open(path)?;
+                if let Some(record) = &record {
+                    note(&format!("{state}: continues after {} trials", record.trials.len()));
+                }
                 Some((store, record, state.as_str()))
             }
         };

@@ -57,7 +57,7 @@ impl Observer for Progress {
             study.iter().filter(|trial| trial.point == *point).find_map(|trial| Some(trial.outcome()?.cost))
         };
         let best = predicted.map(|prediction| prediction.cost.median).or_else(measured);
-        let best = best.map_or("best -".to_string(), |cost| format!("best {cost:.4}"));
+        let best = best.map_or(String::new(), |cost| format!("recommended now: cost {cost:.4}"));
         for &id in batch {
             let Some(outcome) = study[id].outcome() else { continue };
             let verdict = if outcome.latency_s <= self.qos_s { "meets the QoS " } else { "misses the QoS" };
