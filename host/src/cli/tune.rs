@@ -353,7 +353,7 @@ impl Arguments {
             Some(path) => {
                 let (store, record) = Store::open(path)?;
                 if let Some(record) = &record {
-                    note(&format!("{state}: continues after {} trials", record.trials.len()));
+                    note(format!("{state}: continues after {} trials", record.trials.len()));
                 }
                 Some((store, record, state.as_str()))
             }
