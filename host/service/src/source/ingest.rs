@@ -270,7 +270,7 @@ impl Ingest {
         let commit = closing.unwrap_or_else(|| self.observer.poll_checkpoint());
         let stored = self.store.commit(&self.config.topic, &commit, self.unreadable.make_contiguous());
         self.failed = if stored.is_err() { self.failed.saturating_add(1) } else { 0 };
-        let pause = PAUSE.saturating_mul(1 << self.failed.saturating_sub(1).min(6)).min(LONGEST_PAUSE);
+        let pause = pause_after(self.failed);
         self.pause = Some(Instant::now() + pause);
         if let Err(error) = stored {
             let again_in_s = pause.as_secs();
@@ -303,6 +303,11 @@ impl Ingest {
     }
 }
 
+/// Before the next transaction, after so many failures in a row.
+fn pause_after(failures: u32) -> Duration {
+    PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(LONGEST_PAUSE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +323,12 @@ mod tests {
         let mut ingest = Ingest::new(config, store.clone(), reports, Clock::system()).unwrap();
         ingest.handle_assigned(0, 0);
         ingest
+    }
+
+    #[test]
+    fn a_store_that_fails_is_tried_less_and_less_often() {
+        let pauses = [0, 1, 2, 3, 6, 7, 8, u32::MAX].map(|failures| pause_after(failures).as_secs());
+        assert_eq!(pauses, [1, 1, 2, 4, 32, 60, 60, 60]);
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Shards {
             Command::Opened(..) => return true,
             Command::Stop => {
                 // The same.
-                let _ = self.held.iter_mut().all(|shard| shard.ingest.finish());
+                let _ = self.held.iter_mut().all(|shard| shard.ingest.finish() || shard.ingest.is_lost());
                 return false;
             }
         };
@@ -156,15 +156,20 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     use super::*;
     use crate::clock::Clock;
     use crate::observe::ObserverConfig;
     use crate::source::IngestConfig;
-    use crate::store::Store;
+    use crate::store::{Change, Changelog, LogError, Store};
 
     fn shard(id: i32) -> Shard {
+        shard_of_store(id, Store::in_memory().unwrap())
+    }
+
+    fn shard_of_store(id: i32, store: Store) -> Shard {
         let config = IngestConfig {
             topic: "events".into(),
             observer: ObserverConfig::default(),
@@ -172,8 +177,7 @@ mod tests {
         };
         let (reports, received) = tokio::sync::mpsc::channel(1);
         std::mem::forget(received);
-        let store = Arc::new(Store::in_memory().unwrap());
-        let mut ingest = Ingest::new(config, store, reports, Clock::system()).unwrap();
+        let mut ingest = Ingest::new(config, Arc::new(store), reports, Clock::system()).unwrap();
         ingest.handle_assigned(0, 0);
         Shard::new(id, ingest)
     }
@@ -202,5 +206,40 @@ mod tests {
         shards.held.push(shard(0));
         shards.tell_status(&status);
         assert_eq!(status.get().counters, before.counters);
+    }
+
+    /// A log that takes what makes it a log of ours, and counts what it does not take.
+    #[derive(Clone, Default)]
+    struct Refusing(Arc<AtomicU32>);
+
+    impl Changelog for Refusing {
+        fn read(&mut self, _: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn write(&mut self, _: &[Change]) -> Result<(), LogError> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => Ok(()),
+                _ => Err(LogError::Unavailable("no leader".into())),
+            }
+        }
+    }
+
+    #[test]
+    fn where_one_shard_cannot_be_stored_the_others_are_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs: Vec<Refusing> = (0..3).map(|_| Refusing::default()).collect();
+        let opened = |id: i32| {
+            let path = folder.path().join(id.to_string());
+            shard_of_store(id, Store::from_log(path, 15, Box::new(logs[id as usize].clone())).unwrap())
+        };
+        let refused = || logs.iter().map(|log| log.0.load(Ordering::Relaxed) - 1).collect::<Vec<_>>();
+        let mut shards = Shards::new(3, (0..3).map(opened).collect());
+        assert_eq!(shards.give_up(&BTreeSet::from([2])), [0; 0]);
+        assert_eq!((shards.held.len(), refused()), (1, vec![1, 0, 0]));
+        logs.iter().for_each(|log| log.0.store(0, Ordering::Relaxed));
+        let mut shards = Shards::new(3, (0..3).map(opened).collect());
+        assert!(!shards.handle_command(Command::Stop));
+        assert_eq!(refused(), [1, 0, 0]);
     }
 }

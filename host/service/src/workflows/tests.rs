@@ -1,5 +1,6 @@
 //! Every phase against a platform that runs.
 
+use std::sync::mpsc;
 use std::time::Instant;
 
 use aquatope_core::time::Timestamp;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::read;
+use crate::store::{self, Changelog, LogError};
 use crate::tune::ActionChange;
 
 /// Virtual seconds in a real one.
@@ -21,7 +23,7 @@ const SPEED: f64 = 1000.0;
 struct Both {
     standin: Standin,
     tuning: Tuning,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Both {
@@ -64,7 +66,7 @@ impl Both {
         let store = Arc::new(Store::open(folder.path().join("store.redb"), 15).unwrap());
         let clock = Clock::fast(Timestamp(standin.now_ms() as u64), SPEED);
         let tuning = Tuning::all(&config, &secrets, &store, &Arc::default(), clock).unwrap().remove(0);
-        Self { standin, tuning, _folder: folder }
+        Self { standin, tuning, folder }
     }
 
     fn memory(&self) -> [u64; 2] {
@@ -133,6 +135,52 @@ fn refuse(method: &'static str, path: &str, status: u16) -> Faults {
     Faults { refused: vec![Refused { method, path: path.into(), status }], ..Faults::default() }
 }
 
+/// A log whose second write waits until somebody lets it.
+struct Waiting {
+    writes: u32,
+    free: mpsc::Receiver<()>,
+}
+
+impl Changelog for Waiting {
+    fn read(&mut self, _: &mut dyn FnMut(store::Change) -> Result<(), LogError>) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn write(&mut self, _: &[store::Change]) -> Result<(), LogError> {
+        self.writes += 1;
+        match self.writes {
+            2 => self.free.recv_timeout(PATIENCE).map_err(|error| LogError::Unavailable(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_waiting_keeps_no_other_task_waiting() {
+    let mut both = Both::start(10.0).await;
+    let (freed, free) = mpsc::channel();
+    let path = both.folder.path().join("copy.redb");
+    let store = Store::from_log(path, 15, Box::new(Waiting { writes: 0, free })).unwrap();
+    both.tuning.store = Arc::new(store);
+    let over = Phase::Over("found".into());
+    {
+        let keep = both.tuning.keep(&over);
+        tokio::pin!(keep);
+        // The only thread there is for tasks comes back, and the phase is let go of half-way.
+        tokio::select! {
+            biased;
+            _ = &mut keep => panic!("it is still being written"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    freed.send(()).unwrap();
+    assert_eq!(
+        both.tuning.stored().await.map(|stored| stored.phase),
+        Some(over),
+        "what follows waits its turn"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_is_refused_half_way_is_taken_back() {
     let both = Both::start(60.0).await;
@@ -195,7 +243,7 @@ async fn a_revoked_key_is_shown_and_tried_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn off_duty_a_workflow_is_left_alone() {
-    let Both { standin, tuning, _folder } = Both::start(3.0).await;
+    let Both { standin, tuning, folder: _folder } = Both::start(3.0).await;
     // So that the search does not end.
     standin.set_faults(refuse("", "", 401));
     let (board, status) = (tuning.board.clone(), SharedStatus::default());
