@@ -3,7 +3,7 @@
 use crate::number::Number;
 use aquatope_core::bo::model::{Model, Objective};
 use aquatope_core::bo::profile::Profile;
-use aquatope_core::bo::space::{Axis, SearchSpace};
+use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{Study, StudyConfig};
 use aquatope_core::bo::trial::{Outcome, Trial, TrialId};
 use aquatope_core::random::SplitMix64;
@@ -47,8 +47,8 @@ pub enum Operation {
     Reject(u8, Measured),
     /// `fail`.
     Fail(u8),
-    /// `record` at these levels.
-    Record(Vec<u16>, Measured),
+    /// `record` at these levels, each taken modulo those there are.
+    Record([u16; 3], Measured),
     /// `set_baseline` at the largest levels, of the same outcome, slightly varied.
     Profile(Measured),
     /// `verdicts`.
@@ -85,14 +85,29 @@ pub enum Measured {
 }
 
 impl Measured {
+    /// Numbers from 1/8 to 32.
+    pub fn eighths(bytes: [u8; 2]) -> [f64; 2] {
+        bytes.map(|x| f64::from(x) / 8.0 + 0.125)
+    }
+
+    /// Durations of two functions, and nothing else: whoever tells them works out latency and cost.
+    pub fn durations(&self) -> [f64; 2] {
+        match *self {
+            Self::Everyday { cost, latency, durations } => {
+                Self::eighths(durations.unwrap_or([cost, latency]))
+            }
+            Self::Any { cost, latency, .. } => [cost, latency].map(Number::positive),
+        }
+    }
+
     /// The outcome, if it is one.
     pub fn outcome<const F: usize>(&self) -> Option<Outcome<F>> {
         match self {
             Self::Everyday { cost, latency, durations } => {
-                let eighths = |x: u8| f64::from(x) / 8.0 + 0.125;
-                let outcome = Outcome::new(eighths(*cost), eighths(*latency)).ok()?;
+                let [cost, latency] = Self::eighths([*cost, *latency]);
+                let outcome = Outcome::new(cost, latency).ok()?;
                 match durations {
-                    Some(durations) => outcome.with_durations(&durations.map(eighths)).ok(),
+                    Some(durations) => outcome.with_durations(&Self::eighths(*durations)).ok(),
                     None => Some(outcome),
                 }
             }
@@ -160,22 +175,31 @@ pub fn check_axis(axis: &Axis) {
     assert_eq!(axis.decode(f64::NAN), 0);
 }
 
-/// Applies `operations` and checks the study after each.
-pub fn drive<M, const D: usize, const N: usize, const F: usize>(
+/// Applies `operations` and checks the study after each. `outcome` is what was measured at a point.
+pub fn drive<'o, M, const D: usize, const N: usize, const F: usize>(
     mut study: Study<M, D, N, F>,
-    operations: &[Operation],
+    operations: impl IntoIterator<Item = &'o Operation>,
     scratch: &mut M::Scratch,
+    outcome: impl Fn(&Measured, &Point<D>) -> Option<Outcome<F>>,
 ) where
     M: Model<D, F> + Serialize + DeserializeOwned + PartialEq + Clone + core::fmt::Debug,
 {
     let mut rng = SplitMix64(1);
     let mut buffer = vec![0; 64 + 4 * size_of::<Study<M, D, N, F>>()];
+    let top: Vec<u16> = study.space().axes().iter().map(|axis| axis.levels() - 1).collect();
+    let top = study.space().point(&top).expect("a level of every axis");
+    // Of a trial that there is not, anything may be told.
+    let outcome_of = |study: &Study<M, D, N, F>, id: u8, measured: &Measured| {
+        outcome(measured, study.trial(trial_id(id)).map_or(&top, |trial| &trial.point))
+    };
     for operation in operations {
         match operation {
             Operation::Round(measured) => {
-                let asked = study.ask(1, &mut rng, scratch);
-                for (id, outcome) in asked.into_iter().flatten().zip(measured.outcome()) {
-                    study.tell(id, outcome).expect("it was asked for");
+                for id in study.ask(1, &mut rng, scratch).into_iter().flatten() {
+                    let point = &study.trial(id).expect("an asked trial is kept").point;
+                    if let Some(outcome) = outcome(measured, point) {
+                        study.tell(id, outcome).expect("it was asked for");
+                    }
                 }
             }
             Operation::Ask(count) => {
@@ -186,13 +210,13 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
                 }
             }
             Operation::Tell(id, measured) => {
-                let Some(outcome) = measured.outcome() else { continue };
+                let Some(outcome) = outcome_of(&study, *id, measured) else { continue };
                 if study.tell(trial_id(*id), outcome.clone()).is_ok() {
                     assert!(study.tell(trial_id(*id), outcome).is_err(), "told twice");
                 }
             }
             Operation::Screen(id, measured) => {
-                let Some(outcome) = measured.outcome() else { continue };
+                let Some(outcome) = outcome_of(&study, *id, measured) else { continue };
                 let before = study.clone();
                 if let Ok(verdict) = study.screen(trial_id(*id), &outcome, scratch) {
                     check_verdict(verdict);
@@ -200,23 +224,19 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
                 assert_eq!(study, before, "screening changed the study");
             }
             Operation::Reject(id, measured) => {
-                let Some(outcome) = measured.outcome() else { continue };
+                let Some(outcome) = outcome_of(&study, *id, measured) else { continue };
                 let _ = study.reject(trial_id(*id), outcome);
             }
             Operation::Fail(id) => drop(study.fail(trial_id(*id))),
-            Operation::Record(indices, measured) => {
-                let (Ok(point), Some(outcome)) = (study.space().point(indices), measured.outcome()) else {
-                    continue;
-                };
+            Operation::Record(levels, measured) => {
+                let point = point_at(study.space(), *levels);
+                let Some(outcome) = outcome(measured, &point) else { continue };
                 let _ = study.record(point, outcome);
             }
             Operation::Profile(measured) => {
-                let Some(outcome) = measured.outcome() else { continue };
+                let Some(outcome) = outcome(measured, &top) else { continue };
                 if let Ok(profile) = Profile::measure(&vec![outcome; 6]) {
-                    let top = study.space().axes().iter().map(|axis| axis.levels() - 1).collect::<Vec<_>>();
-                    if let Ok(top) = study.space().point(&top) {
-                        let _ = study.set_baseline(top, profile);
-                    }
+                    study.set_baseline(top.clone(), profile).expect("a point of the space");
                 }
             }
             Operation::Verdicts => {
@@ -250,6 +270,12 @@ pub fn drive<M, const D: usize, const N: usize, const F: usize>(
     for trial in study.trials() {
         check_trial(&study, trial);
     }
+}
+
+/// The point at these levels, each taken modulo those there are.
+pub fn point_at<const D: usize>(space: &SearchSpace<D>, levels: [u16; 3]) -> Point<D> {
+    let levels = space.axes().iter().zip(levels).map(|(axis, level)| level % axis.levels());
+    space.point(&levels.collect::<Vec<_>>()).expect("a level of every axis")
 }
 
 /// Mostly one that there is.

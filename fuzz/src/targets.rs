@@ -28,7 +28,7 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Well-formed inputs; none: random bytes do.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// How many inputs `make test` tries: one to two seconds of them.
+    /// How many inputs `make test` tries.
     pub inputs: usize,
 }
 

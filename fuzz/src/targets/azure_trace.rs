@@ -1,12 +1,9 @@
 //! Bytes as the files of a trace in the schema of Azure Functions 2019.
 
-use crate::files::Files;
+use crate::files;
 use aquatope::trace::{ReadOptions, Unit, read};
-use std::sync::LazyLock;
 
-static FILES: LazyLock<Files> = LazyLock::new(|| {
-    Files::new("azure", &["invocations.d01.csv", "invocations.d02.csv", "durations.csv", "memory.csv"])
-});
+const FILES: [&str; 4] = ["invocations.d01.csv", "invocations.d02.csv", "durations.csv", "memory.csv"];
 
 /// See the head of the module.
 pub fn run(bytes: &[u8]) {
@@ -18,8 +15,9 @@ pub fn run(bytes: &[u8]) {
     {
         return;
     }
+    let folder = files::write(bytes, &FILES);
     for unit in [Unit::Invocations, Unit::Containers] {
-        let Ok((trace, _)) = read(FILES.write(bytes), &ReadOptions { unit, ..ReadOptions::default() }) else {
+        let Ok((trace, _)) = read(folder.path(), &ReadOptions { unit, ..ReadOptions::default() }) else {
             return;
         };
         for rows in [&trace.counts, &trace.peaks] {

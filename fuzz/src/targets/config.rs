@@ -1,10 +1,7 @@
 //! A configuration file and environment variables, between zero bytes; what is accepted is in range.
 
-use crate::files::Files;
+use crate::files;
 use aquatope_service::config::{DEFAULT, read};
-use std::sync::LazyLock;
-
-static FILES: LazyLock<Files> = LazyLock::new(|| Files::new("config", &["aquatope.toml"]));
 
 /// See the head of the module.
 pub fn run(bytes: &[u8]) {
@@ -12,7 +9,8 @@ pub fn run(bytes: &[u8]) {
     if bytes.contains(&b'/') && bytes.windows(5).any(|word| word.eq_ignore_ascii_case(b"_file")) {
         return;
     }
-    let file = FILES.write(bytes).join("aquatope.toml");
+    let folder = files::write(bytes, &["aquatope.toml"]);
+    let file = folder.path().join("aquatope.toml");
     let lines = bytes.split(|&byte| byte == 0).skip(1).filter_map(|part| str::from_utf8(part).ok());
     let environment: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once('='))

@@ -1,15 +1,14 @@
 //! Bytes as the files of a trace in the plain long form.
 
-use crate::files::Files;
+use crate::files;
 use aquatope::trace::long;
-use std::sync::LazyLock;
 
-static FILES: LazyLock<Files> =
-    LazyLock::new(|| Files::new("long", &["series.csv", "functions.csv", "split.csv", "events.csv"]));
+const FILES: [&str; 4] = ["series.csv", "functions.csv", "split.csv", "events.csv"];
 
 /// See the head of the module.
 pub fn run(bytes: &[u8]) {
-    let Ok((trace, split)) = long::read(FILES.write(bytes)) else { return };
+    let folder = files::write(bytes, &FILES);
+    let Ok((trace, split)) = long::read(folder.path()) else { return };
     assert!(trace.minutes > 0 && !trace.functions.is_empty());
     for rows in [&trace.counts, &trace.peaks] {
         assert_eq!(rows.len(), trace.functions.len());

@@ -43,7 +43,8 @@ pub fn run(bytes: &[u8]) {
     let profile = Profile { mean: mean.get() as f32, period, period_correlation: correlation.get() as f32 };
     let mut state: Box<FunctionState<FULL_HISTORY>> =
         Box::new(FunctionState::new(Minute(setup.first), profile));
-    let model = if setup.hybrid { hybrid(&setup) } else { light(&setup) };
+    let Some(model) = (if setup.hybrid { hybrid(&setup) } else { Some(light(&setup)) }) else { return };
+    let weights = Weights::parse(bytemuck::cast_slice(&model)).expect("what was written is read back");
     for operation in operations.into_iter().take(32) {
         match operation {
             Operation::Push(count, peak) => state.push(u32::from(count), u32::from(peak)),
@@ -58,8 +59,8 @@ pub fn run(bytes: &[u8]) {
                     "{reading:?}"
                 );
                 if setup.hybrid {
-                    forecast_hybrid(&model, &setup, &state);
-                } else if let Ok(weights) = Weights::parse(bytemuck::cast_slice(&model)) {
+                    forecast_hybrid(&weights, &setup, &state);
+                } else {
                     check(&LightModel::new(&weights).expect("sizes that fit").forecast(&reading));
                 }
             }
@@ -113,26 +114,33 @@ fn shape(setup: &Setup) -> HybridShape {
     }
 }
 
-fn hybrid(setup: &Setup) -> Vec<u32> {
+/// `None` when a strange value is a rate or a gain that is refused, as it must be.
+fn hybrid(setup: &Setup) -> Option<Vec<u32>> {
     let shape = shape(setup);
     let (recipe, [h1, h2], [w1, w2]) = (shape.recipe, shape.encoder, shape.predictor);
     let lstm = |inputs: usize, hidden: usize| 4 * hidden * (inputs + hidden + 1);
-    let latents = if setup.release { shape.window } else { h2 };
+    let latents = if setup.release { shape.window * h2 } else { h2 };
     let (externals, outputs) = (recipe.externals(), shape.outputs());
     let scales = 6 + 2 * SEQUENCE + 2 * externals;
     let layers = lstm(SEQUENCE, h1) + lstm(h1, h2);
     let predictor = (latents + externals + 1) * w1 + (w1 + 1) * w2 + (w2 + 1) * outputs;
-    let mut values = values(scales + layers + predictor, setup);
+    let count = scales + layers + predictor;
+    let mut values = values(count, setup);
     // Rates below 1 and gains above 0.
     for value in &mut values[..scales] {
         *value = value.abs().clamp(1e-3, 0.9);
     }
-    file(&shape.header(), values, setup)
+    let words = file(&shape.header(), values, setup);
+    let value = |at: usize| f32::from_bits(words[words.len() - count + at]);
+    let mut gains = (6 + SEQUENCE..6 + 2 * SEQUENCE).chain(scales - externals..scales);
+    let in_range = (0..5).all(|at| (0.0..1.0).contains(&value(at))) && gains.all(|at| value(at) > 0.0);
+    let weights = Weights::parse(bytemuck::cast_slice(&words)).expect("what was written is read back");
+    assert_eq!(HybridModel::new(&weights).is_ok(), in_range);
+    in_range.then_some(words)
 }
 
-fn forecast_hybrid(model: &[u32], setup: &Setup, state: &FunctionState<FULL_HISTORY>) {
-    let weights = Weights::parse(bytemuck::cast_slice(model)).expect("what was written is read back");
-    let Ok(model) = HybridModel::new(&weights) else { return };
+fn forecast_hybrid(weights: &Weights<'_>, setup: &Setup, state: &FunctionState<FULL_HISTORY>) {
+    let model = HybridModel::new(weights).expect("sizes that fit");
     let shape = *model.shape();
     let history = state.history();
     let step = |lag: usize| {

@@ -1,7 +1,7 @@
 //! Bytes as the body of a study's snapshot; whatever is accepted must be a study that works.
 
 use crate::input::read;
-use crate::study::{Operation, drive};
+use crate::study::{Measured, Operation, drive};
 use crate::uniform::Uniform;
 use aquatope_core::bo::model::Objective;
 use aquatope_core::bo::snapshot::STUDY;
@@ -30,11 +30,21 @@ pub fn run(bytes: &[u8]) {
     let checksum = crc32(&[input.body]).to_le_bytes();
     let bytes = [&STUDY.magic, &STUDY.version.to_le_bytes()[..], &length, &checksum, input.body].concat();
     if let Ok(study) = Study::<Uniform, 3, 8, 2>::restore(&bytes) {
-        drive(study, &input.operations, &mut ());
+        let operations = ALWAYS.iter().chain(&input.operations);
+        drive(study, operations, &mut (), |measured, _| measured.outcome());
     }
 }
 
-/// Well-formed inputs: no operations, then the body of a study's snapshot.
+/// What every study does that was restored.
+const ALWAYS: [Operation; 5] = [
+    Operation::Ask(2),
+    Operation::Round(Measured::Everyday { cost: 8, latency: 16, durations: Some([4, 12]) }),
+    Operation::Verdicts,
+    Operation::Recommend,
+    Operation::Restore,
+];
+
+/// Well-formed inputs: no operations of its own, then the body of a study's snapshot.
 pub fn seeds() -> Vec<Vec<u8>> {
     let axis = Axis::new(1.0, 8.0, 1.0).expect("an axis");
     let space = SearchSpace::new(&[axis, axis.log_scaled().expect("above 0")]).expect("a space");

@@ -1,15 +1,13 @@
 //! Lines of the stream protocol after a good `HELLO`: every forecast asked for in order is answered whole.
 
-use crate::files::Files;
+use crate::files;
 use aquatope::forecast::{Forecaster, Observation, stream};
 use aquatope_core::forecast::Forecast;
 use std::io::Cursor;
-use std::sync::LazyLock;
 
 const FUNCTIONS: usize = 2;
 
-static FILES: LazyLock<Files> =
-    LazyLock::new(|| Files::new("stream", &["functions.csv", "series.csv", "split.csv"]));
+const FILES: [&str; 3] = ["functions.csv", "series.csv", "split.csv"];
 
 const TRACE: &str = "func,name,workflow,parent,cold_s,mem_mb,dur_mean_s\n0,front,3,-1,1.5,128,2\n1,back,3,0,2,512,4\n\0\
     minute,func,cnt,act\n0,0,2,1\n1,1,1,1\n\0key,value\ntrain_end,1\nvalid_end,2\nend,9\n";
@@ -35,9 +33,8 @@ impl Forecaster for Last {
 
 /// See the head of the module.
 pub fn run(bytes: &[u8]) {
-    let folder = FILES.write(TRACE.as_bytes());
-    let [functions, series, split] =
-        ["functions.csv", "series.csv", "split.csv"].map(|name| folder.join(name).display().to_string());
+    let folder = files::write(TRACE.as_bytes(), &FILES);
+    let [functions, series, split] = FILES.map(|name| folder.path().join(name).display().to_string());
     let mut input = format!("HELLO 1 {functions} {series} {split}\n").into_bytes();
     input.extend(bytes);
     let mut output = Vec::new();

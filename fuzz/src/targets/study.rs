@@ -11,6 +11,6 @@ pub fn run(bytes: &[u8]) {
     let (setup, Operations(operations)) = input;
     let study: Option<Study<Uniform, 3, 8, 2>> = setup.study(Uniform);
     if let Some(study) = study {
-        drive(study, &operations, &mut ());
+        drive(study, &operations, &mut (), |measured, _| measured.outcome());
     }
 }
