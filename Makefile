@@ -1,5 +1,5 @@
 # The two commands of the README, and the steps they are made of.
-#   make demo   forecast, plan and simulate a 14-day load, then open report/report.html
+#   make demo   forecast, plan and simulate a 14-day load, write report/report.html, then let the service run part of it
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
@@ -103,7 +103,8 @@ playground-build: wasm
 	cd wasm/playground && npm ci --no-progress && npm run build
 
 chromium: setup
-	@command -v chromedriver >/dev/null || { echo "installing Chromium"; $(call apt,chromium chromium-driver); }
+	@command -v chromedriver >/dev/null && command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || \
+	  { echo "installing Chromium"; $(call apt,chromium chromium-driver); }
 
 # Both of its tabs, driven in Chromium.
 playground-test: playground-build chromium
@@ -156,12 +157,17 @@ mutants: setup
 	$(CARGO) mutants -p aquatope-core --features serde -j1 --timeout 120 --minimum-test-timeout 60 \
 	  $(MUTATED:%=--file core/src/%.rs)
 
-# deny.toml: licences, sources and bans of all dependencies, and known weaknesses where their database can be fetched.
+# deny.toml: licences, sources, bans and known weaknesses of all dependencies. The database of weaknesses is fetched;
+# OFFLINE=1 leaves them out.
 audit: setup
 	@command -v cargo-deny >/dev/null || $(CARGO) install cargo-deny --version 0.20.2 --locked
 	cargo-deny --offline check --hide-inclusion-graph bans licenses sources
-	@if cargo-deny fetch db; then cargo-deny check --disable-fetch advisories; else \
-	  echo "the database of known weaknesses cannot be fetched here: known weaknesses were NOT checked"; fi
+ifeq ($(OFFLINE),1)
+	@echo "OFFLINE=1: known weaknesses were NOT checked"
+else
+	cargo-deny fetch db
+	cargo-deny check --disable-fetch advisories
+endif
 
 clean:
 	$(CARGO) clean
