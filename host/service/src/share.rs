@@ -140,7 +140,7 @@ impl Share {
         // A shard that was just taken over counts with the last plan of whoever had it, until it is planned here.
         let newest = |shard: u32| {
             let ours = held.shards.get(&shard).map(|one| &one.wants);
-            ours.into_iter().chain(held.heard.get(&shard)).max_by_key(|wants| wants.minute)
+            held.heard.get(&shard).into_iter().chain(ours).max_by_key(|wants| wants.minute)
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);

@@ -1,7 +1,7 @@
 //! The planning thread of a shard: reports in, plans and training out, and the workflows that belong to the shard.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -237,6 +237,10 @@ impl Planning {
     /// Whether to act for the minute of `wants`, which are `held` from an earlier one or new. Where others could have taken
     /// the shard over, that is so if the log takes the claim: then nobody else has or will.
     fn claim(&mut self, wants: &Wants, held: bool) -> bool {
+        if self.stopping.load(Ordering::Relaxed) {
+            // Nobody carries it out any more: the minute is left to whoever comes next.
+            return false;
+        }
         let minute = wants.minute;
         if !self.clustered {
             return true;
