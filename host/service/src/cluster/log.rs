@@ -40,6 +40,8 @@ enum Ending {
 const TRANSACTION: Duration = Duration::from_secs(20);
 /// For one step of a transaction.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at what became of messages, while a transaction is given up.
+const STEP: Duration = Duration::from_millis(200);
 /// To shut out the one before; a transaction it left open is ended first.
 const OPENING: Duration = Duration::from_secs(30);
 /// Without a message for this long, reading has failed.
@@ -91,12 +93,23 @@ impl KafkaLog {
 
     /// Ask, once more if need be, for the end of a transaction.
     fn end(&mut self) -> Result<(), KafkaError> {
-        match self.ending {
-            None => {}
-            Some(Ending::Commit) => self.producer.commit_transaction(PATIENCE)?,
-            Some(Ending::Abort) => self.producer.abort_transaction(PATIENCE)?,
+        let until = Instant::now() + PATIENCE;
+        while let Some(ending) = self.ending {
+            let ended = match ending {
+                Ending::Commit => self.producer.commit_transaction(PATIENCE),
+                Ending::Abort => self.producer.abort_transaction(STEP),
+            };
+            match ended {
+                Ok(()) => self.ending = None,
+                // It waits until somebody has taken the reports of what was sent, but takes none itself.
+                Err(KafkaError::Transaction(error))
+                    if matches!(ending, Ending::Abort) && error.is_retriable() && Instant::now() < until =>
+                {
+                    self.producer.poll(STEP);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.ending = None;
         Ok(())
     }
 }

@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -109,6 +111,12 @@ impl Cluster {
         }
     }
 
+    /// Send a signal to a node.
+    pub(crate) fn signal(&self, node: usize, signal: &str) {
+        let process = self.nodes[node].process.as_ref().unwrap();
+        assert!(Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap().success());
+    }
+
     /// Start a node that was killed or never started, without waiting for it.
     pub(crate) fn spawn(&mut self, node: usize) {
         let path = |name: String| self.folder.path().join(name);
@@ -157,8 +165,16 @@ impl Cluster {
             topic = topic.set(key, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        let made = block_on(self.admin().create_topics([&topic], &options)).unwrap();
-        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        // A client that has just met the brokers may lose the one it asked.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let made = block_on(self.admin().create_topics([&topic], &options));
+            match made.as_deref() {
+                Ok([Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))]) => return,
+                _ => assert!(Instant::now() < deadline, "{made:?}"),
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Remove a topic.

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         ("a_topic_made_anew_is_read_from_its_begin", tests::a_topic_made_anew_is_read_from_its_begin),
         ("one_instance_of_a_group_acts", members::one_instance_of_a_group_acts),
         ("instances_share_the_functions", members::instances_share_the_functions),
+        ("a_log_goes_on_after_the_broker_hung", members::a_log_goes_on_after_the_broker_hung),
         ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
     ];
     let trials = tests.map(|(name, test)| {

@@ -91,6 +91,44 @@ pub(crate) fn instances_share_the_functions() {
     assert!(records > 100, "minutes were closed under way: {records}");
 }
 
+/// A write that was given up because the broker did not answer keeps no later one from being written.
+pub(crate) fn a_log_goes_on_after_the_broker_hung() {
+    let shared = cluster();
+    let brokers = shared.as_ref().unwrap();
+    brokers.create_topic("hung-state", 1, &[]);
+    let config = Cluster { enabled: true, topic: "hung-state".into(), shards: 1, session_timeout_s: 6.0 };
+    let kafka = kafka(&brokers.brokers(), "hung");
+    let change = |name: &str| Change { row: Row::Other(name.into()), value: Some(vec![7; 100]) };
+    let deadline = Instant::now() + PATIENCE;
+    let open = || loop {
+        match KafkaLog::open(&kafka, None, &config, 0) {
+            Ok(log) => return log,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    let write = |log: &mut KafkaLog, change: Change| {
+        while let Err(error) = log.write(std::slice::from_ref(&change)) {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+    };
+    let mut log = open();
+    write(&mut log, change("before"));
+    brokers.signal(0, "-STOP");
+    let meanwhile = log.write(&[change("meanwhile"), change("too")]);
+    brokers.signal(0, "-CONT");
+    assert!(matches!(meanwhile, Err(LogError::Unavailable(_))), "{meanwhile:?}");
+    write(&mut log, change("after"));
+    let mut read = Vec::new();
+    let take = &mut |change| {
+        read.push(change);
+        Ok(())
+    };
+    open().read(take).unwrap();
+    // On a busy machine an answer may be missed, and the same is written again.
+    read.dedup();
+    assert_eq!(read, [change("before"), change("after")]);
+}
+
 /// Whole services that share one state topic.
 struct Many {
     folder: tempfile::TempDir,
