@@ -34,12 +34,13 @@ impl Format {
     ) -> Result<&'b [u8], SnapshotError> {
         let full = SnapshotError::BufferFull { bytes: buffer.len() };
         let (header, body) = buffer.split_at_mut_checked(HEADER).ok_or(full)?;
-        let length = postcard::to_slice(value, body).map_err(|_| full)?.len();
+        let body = postcard::to_slice(value, body).map_err(|_| full)?;
+        let length = body.len();
         header[..4].copy_from_slice(&self.magic);
         header[4..6].copy_from_slice(&self.version.to_le_bytes());
         header[6..10].copy_from_slice(&(length as u32).to_le_bytes());
-        header[10..14].copy_from_slice(&crc32(&[&body[..length]]).to_le_bytes());
-        Ok(&buffer[..HEADER + length])
+        header[10..14].copy_from_slice(&crc32(&[body]).to_le_bytes());
+        buffer.get(..HEADER + length).ok_or(full)
     }
 
     /// Reads what [`Format::encode`] wrote; bytes behind it, such as the rest of a flash page, are left alone.

@@ -80,21 +80,23 @@ pub fn judge<const N: usize, const D: usize>(
     let most = (test.most.clamp(0.0, 1.0) * n as f64) as usize;
     for ruled_out in 0..=most {
         let mut worst: Option<(usize, f64)> = None;
-        for i in 0..n {
-            if verdicts[i].is_anomalous() {
+        for (i, verdict) in (0..n).zip(verdicts.iter_mut()) {
+            if verdict.is_anomalous() {
                 continue;
             }
             let cost = -alpha_objective[i] / float::sqrt(first[i][i]);
             let latency = alpha_constraint[i] / float::sqrt(third[i][i]);
             let score = |z: f64| if test.sides == Sides::Both { z.abs() } else { z };
             let z = if score(cost) > score(latency) { cost } else { latency };
-            verdicts[i] = Verdict::Consistent { z };
+            *verdict = Verdict::Consistent { z };
             if score(z) > worst.map_or(limit, |(_, w)| score(w)) {
                 worst = Some((i, z));
             }
         }
-        let Some((index, z)) = worst.filter(|_| ruled_out < most) else { break };
-        verdicts[index] = Verdict::Anomalous { z };
+        let Some((index, z)) = worst.filter(|&(index, _)| ruled_out < most && index < n) else { break };
+        if let Some(verdict) = verdicts.get_mut(index) {
+            *verdict = Verdict::Anomalous { z };
+        }
         for (inverse, alpha) in [(&mut *first, &mut alpha_objective), (&mut *third, &mut alpha_constraint)] {
             let pivot = inverse[index];
             let scale = 1.0 / pivot[index];

@@ -13,6 +13,7 @@ use crate::anomaly::{AnomalyTest, Verdict};
 use crate::gp::{Gp, GpError, Hyperparameters, Noise, Prior};
 use crate::math::float;
 use crate::math::normal::{self, Normal};
+use crate::part::{self, Part};
 use heapless::Vec;
 use rand_core::Rng;
 
@@ -192,8 +193,8 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         }
         let first = taken.len();
         let mut x = [[0.0; D]; MAX_BATCH];
-        let x = &mut x[..count.clamp(1, MAX_BATCH) - first];
-        let mut ln_improvements: Vec<f64, MAX_BATCH> = taken.iter().map(|_| 0.0).collect();
+        let x = x.head_mut(count.clamp(1, MAX_BATCH).saturating_sub(first));
+        let mut ln_improvements: Vec<f64, MAX_BATCH> = part::list(taken.iter().map(|_| 0.0));
         let settle = |acquisition: &mut Acquisition<N, D, S>, flat: &mut [f64]| {
             let value = settle(space, evidence.trials, &mut taken, acquisition, flat);
             let ln_improvement = match self.config.sampling.improvement {
@@ -211,7 +212,8 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
             let recommended = self.cheapest(evidence, Safety::of(evidence.objective), scratch)?;
             best = Some(recommended.point).filter(|point| recommended.qualified && !taken.contains(point));
         }
-        for (mut point, ln_improvement) in taken.into_iter().zip(ln_improvements) {
+        for (point, ln_improvement) in taken.iter().zip(ln_improvements) {
+            let mut point = point.clone();
             if !worthwhile(ln_improvement)
                 && let Some(best) = best.take()
             {
@@ -403,38 +405,44 @@ fn settle<const D: usize, const N: usize, const S: usize, const F: usize>(
 ) -> f64 {
     let d = space.dimensions();
     let first = taken.len();
-    for x in flat.chunks_exact_mut(d) {
+    for x in flat.chunks_exact_mut(d.max(1)) {
         let point: Point<D> =
-            Point(space.axes().iter().zip(x.iter()).map(|(axis, &x)| axis.decode(x)).collect());
+            Point(part::list(space.axes().iter().zip(x.iter()).map(|(axis, &x)| axis.decode(x))));
         space.encode(&point, x);
         let _ = taken.push(point);
     }
     let known = |taken: &[Point<D>], j: usize| {
         let others = taken.iter().enumerate().filter(|&(k, _)| k != j).map(|(_, p)| p);
-        others.chain(trials.iter().map(|t| &t.point)).any(|p| *p == taken[j])
+        let own = taken.get(j);
+        others.chain(trials.iter().map(|t| &t.point)).any(|p| Some(p) == own)
     };
     let mut value = acquisition.value(flat);
     for j in first..taken.len() {
         let mut settled = !known(taken, j);
         for (u, axis) in space.axes().iter().enumerate() {
             let at = (j - first) * d + u;
-            let level = taken[j].0[u];
+            let move_to = |taken: &mut [Point<D>], flat: &mut [f64], (level, coordinate): (u16, f64)| {
+                let place = taken.get_mut(j).and_then(|point| point.0.get_mut(u));
+                if let (Some(place), Some(x)) = (place, flat.get_mut(at)) {
+                    (*place, *x) = (level, coordinate);
+                }
+            };
+            let level = taken.get(j).and_then(|point| point.0.get(u));
+            let (Some(&level), Some(&coordinate)) = (level, flat.get(at)) else { continue };
             let (below, above) = (level.checked_sub(1), (level + 1 < axis.levels()).then_some(level + 1));
-            let (mut best, old) = (level, flat[at]);
-            let mut best_coordinate = old;
+            let mut best = (level, coordinate);
             for neighbour in [below, above].into_iter().flatten() {
-                taken[j].0[u] = neighbour;
+                let neighbour = (neighbour, axis.encode(neighbour));
+                move_to(taken, flat, neighbour);
                 if known(taken, j) {
                     continue;
                 }
-                flat[at] = axis.encode(neighbour);
                 let moved = acquisition.value(flat);
                 if moved > value || !settled {
-                    (value, best, best_coordinate, settled) = (moved, neighbour, flat[at], true);
+                    (value, best, settled) = (moved, neighbour, true);
                 }
             }
-            taken[j].0[u] = best;
-            flat[at] = best_coordinate;
+            move_to(taken, flat, best);
         }
     }
     value

@@ -7,6 +7,7 @@
 use super::space::Point;
 use super::trial::Outcome;
 use crate::math::{float, sort};
+use crate::part::{self, At};
 use core::fmt;
 use heapless::Vec;
 
@@ -66,9 +67,9 @@ impl<const F: usize> Profile<F> {
         }
         let mut buffer = Buffer::new();
         let functions = outcomes.iter().map(|o| o.durations().len()).min().unwrap_or(0);
-        let durations: Vec<Spread, F> = (0..functions)
-            .map(|i| buffer.spread(outcomes.iter().map(|o| float::ln(o.durations()[i]))))
-            .collect();
+        let durations =
+            (0..functions).map(|i| buffer.spread(outcomes.iter().map(|o| float::ln(o.durations().at(i)))));
+        let durations: Vec<Spread, F> = part::list(durations);
         let common_deviation = if functions == 0 {
             0.0
         } else {
@@ -107,7 +108,7 @@ impl Buffer {
 
     fn spread(&mut self, logarithms: impl Iterator<Item = f64>) -> Spread {
         self.0.clear();
-        self.0.extend(logarithms.take(MAX_SAMPLES));
+        part::extend(&mut self.0, logarithms);
         let median = median(&mut self.0);
         for x in &mut self.0 {
             *x = (*x - median).abs();
@@ -119,11 +120,10 @@ impl Buffer {
 /// The median; 0 of none. Sorts the values, NaN behind all others; n operations for every value that is out of place.
 pub fn median(values: &mut [f64]) -> f64 {
     sort::by_insertion(values, |a, b| a < b || (b.is_nan() && !a.is_nan()));
-    let half = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => values[half],
-        _ => 0.5 * (values[half - 1] + values[half]),
+    match values.split_at(values.len() / 2) {
+        (_, []) => 0.0,
+        ([.., below], [above, ..]) if values.len().is_multiple_of(2) => 0.5 * (below + above),
+        (_, [middle, ..]) => *middle,
     }
 }
 

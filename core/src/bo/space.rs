@@ -10,6 +10,7 @@
 //!   them close to linear.
 
 use crate::math::float;
+use crate::part;
 use core::fmt;
 use heapless::Vec;
 
@@ -178,7 +179,8 @@ impl<const D: usize> SearchSpace<D> {
 
     /// Number of axes, at least 1 in a space made by [`SearchSpace::new`].
     pub fn dimensions(&self) -> usize {
-        self.axes.len()
+        // The axes are at most D, which the compiler does not know.
+        self.axes.len().min(D)
     }
 
     /// The point of these level indices.
@@ -192,7 +194,7 @@ impl<const D: usize> SearchSpace<D> {
                 return Err(SpaceError::Level { axis, levels: a.levels });
             }
         }
-        Ok(Point(indices.iter().copied().collect()))
+        Ok(Point(part::list(indices.iter().copied())))
     }
 
     /// The point nearest to fractions in `[0, 1]` (see [`Axis::round`]).
@@ -250,7 +252,7 @@ impl<const D: usize> SearchSpace<D> {
         if unit.iter().any(|x| !x.is_finite()) {
             return Err(SpaceError::NotFinite);
         }
-        Ok(Point(self.axes.iter().zip(unit).map(|(axis, &x)| level(axis, x)).collect()))
+        Ok(Point(part::list(self.axes.iter().zip(unit).map(|(axis, &x)| level(axis, x)))))
     }
 
     fn check_length(&self, found: usize) -> Result<(), SpaceError> {

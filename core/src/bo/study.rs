@@ -13,6 +13,7 @@ use crate::anomaly::Verdict;
 use crate::anomaly::shift::ShiftDetector;
 use crate::error::CapacityError;
 use crate::math::float;
+use crate::part;
 use crate::random::SplitMix64;
 use crate::sobol;
 use core::fmt;
@@ -117,8 +118,8 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
             batch.truncate(count);
         }
         let mut ids = Vec::new();
-        for Proposal { point, expected } in batch {
-            let id = self.insert(point, TrialState::Pending, expected)?;
+        for Proposal { point, expected } in &batch {
+            let id = self.insert(point.clone(), TrialState::Pending, *expected)?;
             let _ = ids.push(id);
         }
         Ok(ids)
@@ -217,8 +218,8 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         let mut verdicts = Vec::new();
         let _ = verdicts.resize(self.trials.len(), Verdict::Untested);
         let evidence = self.evidence();
-        let before = self.trials.len() - evidence.trials.len();
-        self.model.verdicts(&evidence, &mut verdicts[before..], scratch)?;
+        let before = self.trials.len().saturating_sub(evidence.trials.len());
+        self.model.verdicts(&evidence, verdicts.get_mut(before..).unwrap_or_default(), scratch)?;
         Ok(verdicts)
     }
 
@@ -346,7 +347,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
     fn design_point(&self, index: u32) -> Point<D> {
         let mut rng = SplitMix64(self.config.seed);
         let axes = self.space.axes().iter().enumerate();
-        Point(axes.map(|(j, axis)| axis.decode(sobol::scrambled(j, &mut rng).uniform(index))).collect())
+        Point(part::list(axes.map(|(j, axis)| axis.decode(sobol::scrambled(j, &mut rng).uniform(index)))))
     }
 
     /// Whether a decoded study can be one: what the constructors check, once more.
@@ -365,7 +366,7 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
 
 /// The trials from `start` on, of trials by ascending id.
 fn window<const D: usize, const F: usize>(trials: &[Trial<D, F>], start: TrialId) -> &[Trial<D, F>] {
-    &trials[trials.partition_point(|t| t.id < start)..]
+    trials.get(trials.partition_point(|t| t.id < start)..).unwrap_or_default()
 }
 
 impl StudyConfig {

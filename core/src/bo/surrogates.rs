@@ -6,6 +6,7 @@ use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
 use crate::gp::{FitOptions, Gp, GpError, GpScratch, Hyperparameters, Noise, Prior};
 use crate::math::float;
 use crate::math::lbfgs::MAX_VARIABLES;
+use crate::part;
 use rand_core::Rng;
 
 /// How a batch is chosen.
@@ -152,7 +153,7 @@ impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
             maximise(&mut self.acquisition, sampling.search, lower, upper, flat, rng, &mut self.search);
             settle(&mut self.acquisition, flat);
             for (point, found) in group.iter_mut().zip(flat.chunks_exact(d.max(1))) {
-                point[..d].copy_from_slice(found);
+                part::copy(point, found);
                 self.acquisition.add_pending(found, rng);
             }
         }

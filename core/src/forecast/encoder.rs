@@ -5,6 +5,7 @@
 //! products are formed once as well and each pass only takes out the terms of its few dropped units. Both are exact.
 
 use crate::nn::{Dropout, Lstm, Mask, Real, ShapeError, lstm::Variational};
+use crate::part::{self, Part};
 
 /// What of the second layer becomes the latent features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +85,10 @@ impl<'w, R: Real> Encoder<'w, R> {
             self.scratch_len(1),
             scratch.len().min(self.scratch_len(1)),
         )?;
-        let (hidden, products) = prepared.split_at_mut(steps * self.first.hidden());
-        self.first.forward(x, &Variational::NONE, hidden, &mut scratch[..self.first.scratch_len()])?;
+        let (hidden, products) =
+            ShapeError::split("prepared encoder", steps.saturating_mul(self.first.hidden()), prepared)?;
+        let (scratch, _) = ShapeError::split("scratch of an encoder", self.first.scratch_len(), scratch)?;
+        self.first.forward(x, &Variational::NONE, hidden, scratch)?;
         let scale = R::from_f64(between.scale());
         for value in hidden.iter_mut() {
             *value *= scale;
@@ -106,20 +109,21 @@ impl<'w, R: Real> Encoder<'w, R> {
         scratch: &mut [R],
     ) -> Result<(), ShapeError> {
         let (width, inner) = (self.second.hidden(), self.first.hidden());
-        let (steps, passes) = (prepared.len() / self.prepared_len(1), masks.len());
+        let (row, passes) = (self.prepared_len(1), masks.len());
+        let steps = prepared.len().checked_div(row).unwrap_or(0);
         ShapeError::check("prepared encoder", self.prepared_len(steps), prepared.len())?;
         ShapeError::check("latent features", passes.saturating_mul(self.latent_len(steps)), latents.len())?;
-        let needed = (6 * width).saturating_mul(passes);
-        ShapeError::check("scratch of an encoder", needed, scratch.len().min(needed))?;
-        let (hidden, products) = prepared.split_at(steps * inner);
-        let (gates, rest) = scratch[..needed].split_at_mut(4 * width * passes);
-        rest.fill(R::ZERO);
-        let (h, c) = rest.split_at_mut(width * passes);
-        for (step, (x, product)) in
-            hidden.chunks_exact(inner).zip(products.chunks_exact(4 * width)).enumerate()
-        {
-            for (gates, masks) in gates.chunks_exact_mut(4 * width).zip(masks) {
-                gates.copy_from_slice(product);
+        let state = width.saturating_mul(passes);
+        let (gates, rest) = ShapeError::split("scratch of an encoder", state.saturating_mul(4), scratch)?;
+        let (h, rest) = ShapeError::split("scratch of an encoder", state, rest)?;
+        let (c, _) = ShapeError::split("scratch of an encoder", state, rest)?;
+        h.fill(R::ZERO);
+        c.fill(R::ZERO);
+        let (hidden, products) = prepared.split_at_checked(steps.saturating_mul(inner)).unwrap_or_default();
+        let steps_of_input = part::rows(hidden, inner).zip(part::rows(products, 4 * width));
+        for (step, (x, product)) in steps_of_input.enumerate() {
+            for (gates, masks) in part::rows_mut(gates, 4 * width).zip(masks) {
+                part::copy(gates, product);
                 self.second.unproject(x, masks.between, gates);
             }
             self.second.step(gates, h, c)?;
@@ -128,10 +132,10 @@ impl<'w, R: Real> Encoder<'w, R> {
                 Latent::LastStep => 0,
                 Latent::EveryStepRectified => step * width,
             };
-            let rows = latents.chunks_exact_mut(self.latent_len(steps)).zip(h.chunks_exact(width));
+            let rows = part::rows_mut(latents, self.latent_len(steps)).zip(part::rows(h, width));
             for ((latent, h), masks) in rows.zip(masks) {
-                let latent = &mut latent[keep..keep + width];
-                latent.copy_from_slice(h);
+                let latent = latent.part_mut(keep..keep + width);
+                part::copy(latent, h);
                 masks.latent.apply(latent);
                 if self.latent == Latent::EveryStepRectified {
                     crate::nn::nonlinearity::relu(latent);

@@ -21,6 +21,7 @@ use crate::math::{float, normal};
 use crate::nn::dropout::MAX_WIDTH;
 use crate::nn::weights::{Header, Layers, ModelKind, SHAPE, WeightsError};
 use crate::nn::{Dropout, Linear, Lstm, Mask, ShapeError, Weights};
+use crate::part::{self, Part};
 use crate::time::Minute;
 use crate::window::calendar;
 
@@ -176,7 +177,8 @@ impl<'w> HybridModel<'w> {
         let mut layers = weights.layers();
         let settings = layers.take(6)?;
         let rate = |index: usize| {
-            Dropout::new(f64::from(settings[index])).map_err(|_| WeightsError::OutOfRange { index })
+            let rate = settings.get(index).map(|&rate| Dropout::new(f64::from(rate)));
+            rate.and_then(Result::ok).ok_or(WeightsError::OutOfRange { index })
         };
         let rates = Rates {
             between: rate(0)?,
@@ -206,7 +208,7 @@ impl<'w> HybridModel<'w> {
         let predictor =
             Predictor::new(latents, weight, bias, second, third, Nonlinearity::Relu).map_err(misfit)?;
         layers.finish()?;
-        let epistemic_weight = settings[5].max(0.0);
+        let epistemic_weight = settings.last().map_or(0.0, |weight| weight.max(0.0));
         Ok(Self { shape, rates, epistemic_weight, sequence, external, encoder, predictor })
     }
 
@@ -259,19 +261,19 @@ impl<'w> HybridModel<'w> {
         if !finite(input.sequence.as_flattened()) || !rest {
             return Err(HybridError::NotFinite);
         }
-        let (x, rest) = scratch.split_at_mut(steps * SEQUENCE);
-        let (external, rest) = rest.split_at_mut(input.external.len());
-        let (encoded, rest) = rest.split_at_mut(self.encoder.prepared_len(steps));
-        let (base, rest) = rest.split_at_mut(self.predictor.prepared_len());
-        let (latents, rest) = rest.split_at_mut(BLOCK * self.encoder.latent_len(steps));
-        let (outputs, rest) = rest.split_at_mut(BLOCK * self.shape.outputs());
-        let (encoder_scratch, predictor_scratch) = rest.split_at_mut(self.encoder.scratch_len(BLOCK));
+        let (x, rest) = split(scratch, steps * SEQUENCE)?;
+        let (external, rest) = split(rest, input.external.len())?;
+        let (encoded, rest) = split(rest, self.encoder.prepared_len(steps))?;
+        let (base, rest) = split(rest, self.predictor.prepared_len())?;
+        let (latents, rest) = split(rest, BLOCK * self.encoder.latent_len(steps))?;
+        let (outputs, rest) = split(rest, BLOCK * self.shape.outputs())?;
+        let (encoder_scratch, predictor_scratch) = split(rest, self.encoder.scratch_len(BLOCK))?;
 
-        x.copy_from_slice(input.sequence.as_flattened());
+        part::copy(x, input.sequence.as_flattened());
         for row in x.chunks_exact_mut(SEQUENCE) {
             standardise(row, self.sequence.offset, self.sequence.gain);
         }
-        external.copy_from_slice(input.external);
+        part::copy(external, input.external);
         standardise(external, self.external.offset, self.external.gain);
         let rates = if passes == 0 { &Rates::NONE } else { &self.rates };
         self.encoder.prepare(x, rates.between, encoded, encoder_scratch)?;
@@ -287,8 +289,8 @@ impl<'w> HybridModel<'w> {
             for (encoder, predictor) in encoder_masks.iter_mut().zip(&mut predictor_masks).take(block) {
                 (*encoder, *predictor) = rates.draw(self.shape.encoder, self.shape.predictor, rng);
             }
-            let latents = &mut latents[..block * self.encoder.latent_len(steps)];
-            let outputs = &mut outputs[..block * self.shape.outputs()];
+            let latents = latents.head_mut(block * self.encoder.latent_len(steps));
+            let outputs = outputs.head_mut(block * self.shape.outputs());
             self.encoder.pass(encoded, &encoder_masks[..block], latents, encoder_scratch)?;
             self.predictor.pass(base, latents, &predictor_masks[..block], outputs, predictor_scratch)?;
             for outputs in outputs.chunks_exact(self.shape.outputs()) {
@@ -310,8 +312,10 @@ impl<'w> HybridModel<'w> {
             }
             Recipe::Release => {
                 let oldest = input.sequence.first().map_or(0.0, |step| step[0]);
-                let mean = oldest + summary.value.mean() / self.sequence.gain[0];
-                let epistemic = summary.value.deviation() / self.sequence.gain[0];
+                // A model has a gain for every column.
+                let gain = self.sequence.gain.first().map_or(f32::NAN, |gain| *gain);
+                let mean = oldest + summary.value.mean() / gain;
+                let epistemic = summary.value.deviation() / gain;
                 let quantiles =
                     LEVELS.map(|level| mean + epistemic * normal::quantile(f64::from(level)) as f32);
                 Forecast { mean: finite(mean), epistemic: finite(epistemic), ..from_quantiles(quantiles) }
@@ -333,6 +337,10 @@ impl Summary {
             Err(_) => outputs.iter().for_each(|&value| self.value.push(value)),
         }
     }
+}
+
+fn split(scratch: &mut [f32], length: usize) -> Result<(&mut [f32], &mut [f32]), ShapeError> {
+    ShapeError::split("scratch of a hybrid model", length, scratch)
 }
 
 fn lstm<'w>(layers: &mut Layers<'w>, inputs: usize, hidden: usize) -> Result<Lstm<'w, f32>, WeightsError> {

@@ -16,6 +16,7 @@ use super::{Forecast, LEVELS};
 use crate::math::float;
 use crate::nn::linear::accumulate;
 use crate::nn::weights::{Header, ModelKind, SHAPE, Weights, WeightsError};
+use crate::part::{self, Part};
 
 /// Widest hidden layer.
 pub const MAX_HIDDEN: usize = 128;
@@ -87,7 +88,7 @@ impl<'w> LightModel<'w> {
     /// Forecast one minute from its features. Work: about `hidden (FEATURES + hidden + OUTPUTS)` multiplications a network.
     pub fn forecast(&self, reading: &Reading) -> Forecast {
         let mut quantiles = [0.0; LEVELS.len()];
-        let networks = self.values.chunks_exact(network_len(self.hidden));
+        let networks = part::rows(self.values, network_len(self.hidden));
         let share = 1.0 / networks.len() as f32;
         for network in networks {
             let outputs = forward(network, self.hidden, &reading.features);
@@ -147,11 +148,11 @@ fn forward(network: &[f32], hidden: usize, features: &[f32; FEATURES]) -> [f32; 
         *x = ((f - o) * g).clamp(-CLIP, CLIP);
     }
     let (mut first, mut second) = ([0.0; MAX_HIDDEN], [0.0; MAX_HIDDEN]);
-    let (first, second) = (&mut first[..hidden], &mut second[..hidden]);
+    let (first, second) = (first.head_mut(hidden), second.head_mut(hidden));
     let mut outputs = [0.0; OUTPUTS];
     let mut layer = |input: &[f32], output: &mut [f32]| {
         let weight = take(input.len() * output.len());
-        output.copy_from_slice(take(output.len()));
+        part::copy(output, take(output.len()));
         accumulate(weight, input, output);
     };
     layer(&input, first);

@@ -9,6 +9,7 @@
 
 use crate::nn::linear::accumulate;
 use crate::nn::{Linear, Mask, Real, ShapeError, nonlinearity};
+use crate::part;
 
 /// The non-linear function between the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +56,9 @@ impl<'w, R: Real> Predictor<'w, R> {
         nonlinearity: Nonlinearity,
     ) -> Result<Self, ShapeError> {
         let latent_weights = latents.saturating_mul(bias.len());
-        ShapeError::check("first weight of a predictor", latent_weights, first.len().min(latent_weights))?;
-        let (latent, external) = first.split_at(latent_weights);
+        let short =
+            ShapeError { what: "first weight of a predictor", expected: latent_weights, found: first.len() };
+        let (latent, external) = first.split_at_checked(latent_weights).ok_or(short)?;
         let external = Linear::new(external, bias)?;
         ShapeError::check("input of the second layer", external.outputs(), second.inputs())?;
         ShapeError::check("input of the third layer", second.outputs(), third.inputs())?;
@@ -105,16 +107,15 @@ impl<'w, R: Real> Predictor<'w, R> {
         scratch: &mut [R],
     ) -> Result<(), ShapeError> {
         let width = self.prepared_len();
-        let latent_len = self.latent.len() / width;
+        let latent_len = self.latent.len().checked_div(width).unwrap_or(0);
         ShapeError::check("prepared predictor", width, prepared.len())?;
         ShapeError::check("latent features", masks.len().saturating_mul(latent_len), latents.len())?;
         ShapeError::check("output of a predictor", masks.len().saturating_mul(self.outputs()), out.len())?;
-        let needed = self.scratch_len();
-        ShapeError::check("scratch of a predictor", needed, scratch.len().min(needed))?;
-        let (first, second) = scratch[..needed].split_at_mut(width);
-        for ((row, masks), out) in masks.iter().enumerate().zip(out.chunks_exact_mut(self.outputs())) {
-            first.copy_from_slice(prepared);
-            accumulate(self.latent, &latents[row * latent_len..(row + 1) * latent_len], first);
+        let (first, rest) = ShapeError::split("scratch of a predictor", width, scratch)?;
+        let (second, _) = ShapeError::split("scratch of a predictor", self.second.outputs(), rest)?;
+        for ((row, masks), out) in masks.iter().enumerate().zip(part::rows_mut(out, self.outputs())) {
+            part::copy(first, prepared);
+            accumulate(self.latent, part::row(latents, latent_len, row, 0..latent_len), first);
             masks.before.apply(first);
             self.nonlinear(first);
             masks.first.apply(first);

@@ -5,7 +5,6 @@ use super::prior::Prior;
 use super::{Gp, GpError, Hyperparameters};
 use crate::math::float;
 use crate::math::lbfgs::{Lbfgs, MAX_VARIABLES, Stop};
-use heapless::Vec;
 
 /// The least noise variance a fit works with, as a share of the variance of the outcomes: duplicates without noise
 /// have no likelihood otherwise.
@@ -54,7 +53,7 @@ pub struct GpScratch<const N: usize, const D: usize> {
     noise: [f64; N],
     residuals: [f64; N],
     alpha: [f64; N],
-    weights: [f64; N],
+    pub(super) weights: [f64; N],
     lbfgs: Lbfgs,
 }
 
@@ -94,7 +93,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         options: &FitOptions<'_, D>,
         scratch: &mut GpScratch<N, D>,
     ) -> Result<Fit, GpError> {
-        let (n, d) = (self.count, self.dimensions);
+        let (n, d) = (self.len(), self.dimensions());
         if n == 0 {
             return Err(GpError::Empty);
         }
@@ -107,7 +106,6 @@ impl<const N: usize, const D: usize> Gp<N, D> {
             inputs: self.inputs.as_flattened(),
             stride: N,
             n,
-            dimensions: d,
             targets: &scratch.targets[..n],
             noise: (options.noise == Noise::Known).then_some(&scratch.noise[..n]),
             prior: Some(options.prior),
@@ -161,12 +159,12 @@ impl<const N: usize, const D: usize> Gp<N, D> {
                 -value * per_observation
             },
         );
-        self.hyperparameters = Hyperparameters {
-            lengthscales: theta[..d].iter().map(|&t| float::exp(t)).collect::<Vec<f64, D>>(),
-            outputscale: float::exp(theta[d]) * scale * scale,
-            mean: centre + scale * theta[d + 1],
-            noise: float::exp(theta[d + 2]) * scale * scale,
-        };
+        for (lengthscale, &ln) in self.hyperparameters.lengthscales.iter_mut().zip(&theta) {
+            *lengthscale = float::exp(ln);
+        }
+        self.hyperparameters.outputscale = float::exp(theta[d]) * scale * scale;
+        self.hyperparameters.mean = centre + scale * theta[d + 1];
+        self.hyperparameters.noise = float::exp(theta[d + 2]) * scale * scale;
         if options.noise == Noise::Inferred {
             self.noise[..n].fill(self.hyperparameters.noise);
         }
@@ -187,7 +185,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         gradient: &mut [f64],
         scratch: &mut GpScratch<N, D>,
     ) -> Result<f64, GpError> {
-        let (n, d) = (self.count, self.dimensions);
+        let (n, d) = (self.len(), self.dimensions());
         if n == 0 {
             return Err(GpError::Empty);
         }
@@ -204,7 +202,6 @@ impl<const N: usize, const D: usize> Gp<N, D> {
             inputs: self.inputs.as_flattened(),
             stride: N,
             n,
-            dimensions: d,
             targets: &self.targets[..n],
             noise: (noise == Noise::Known).then_some(&self.noise[..n]),
             prior,

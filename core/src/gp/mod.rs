@@ -17,6 +17,7 @@ pub use prior::Prior;
 
 use crate::math::normal::Normal;
 use crate::math::{cholesky, vector};
+use crate::part::{self, At, Part, drop_first};
 use core::fmt;
 use heapless::Vec;
 use kernel::{add_square_distances, matern52};
@@ -114,15 +115,16 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         if !(x.iter().all(small) && small(&y) && small(&noise) && noise >= 0.0) {
             return Err(GpError::NotFinite { index: self.count });
         }
-        if self.count == N {
+        let count = self.len();
+        if count == N {
             return Err(GpError::Capacity { capacity: N });
         }
         for (row, &x) in self.inputs.iter_mut().zip(x) {
-            row[self.count] = x;
+            row[count] = x;
         }
-        self.targets[self.count] = y;
-        self.noise[self.count] = noise;
-        self.count += 1;
+        self.targets[count] = y;
+        self.noise[count] = noise;
+        self.count = count + 1;
         Ok(())
     }
 
@@ -146,7 +148,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// # Errors
     /// Those of [`Gp::push`], and [`GpError::NotPositiveDefinite`]; the process is then as before.
     pub fn condition(&mut self, x: &[f64], y: f64, noise: f64) -> Result<(), GpError> {
-        let n = self.count;
+        let n = self.len();
         self.push(x, y, noise)?;
         let mut column = [0.0; N];
         self.covariances(x, &mut column[..n]);
@@ -170,15 +172,15 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// # Errors
     /// [`GpError::Length`] when there is no such observation.
     pub fn remove(&mut self, index: usize) -> Result<(), GpError> {
-        let n = self.count;
+        let n = self.len();
         if index >= n {
             return Err(GpError::Length { expected: n, found: index });
         }
         cholesky::remove(self.factor.as_flattened_mut(), n, N, index);
         for row in self.inputs.iter_mut().chain([&mut self.targets, &mut self.noise]) {
-            row.copy_within(index + 1..n, index);
+            drop_first(row.part_mut(index..n));
         }
-        self.count -= 1;
+        self.count = n - 1;
         self.solve_alpha();
         Ok(())
     }
@@ -190,7 +192,8 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// Number of observations.
     pub const fn len(&self) -> usize {
-        self.count
+        // No more than N are pushed, which the compiler does not know; nor that there are at most D dimensions.
+        if self.count < N { self.count } else { N }
     }
 
     /// Whether there is no observation.
@@ -200,17 +203,17 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// Number of inputs.
     pub const fn dimensions(&self) -> usize {
-        self.dimensions
+        if self.dimensions < D { self.dimensions } else { D }
     }
 
     /// Outcomes, in order.
     pub fn targets(&self) -> &[f64] {
-        &self.targets[..self.count]
+        &self.targets[..self.len()]
     }
 
     /// Noise variances, in order.
     pub fn noise(&self) -> &[f64] {
-        &self.noise[..self.count]
+        &self.noise[..self.len()]
     }
 
     /// What was added to every noise variance to make the covariance matrix positive definite; usually 0.
@@ -220,7 +223,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// Input `dimension` of every observation; empty when there is no such dimension.
     pub fn input(&self, dimension: usize) -> &[f64] {
-        self.inputs.get(dimension).map_or(&[], |row| &row[..self.count])
+        self.inputs.get(dimension).map_or(&[], |row| &row[..self.len()])
     }
 
     /// The hyper-parameters.
@@ -230,7 +233,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// (kernel matrix + noise)⁻¹ (targets - mean): the posterior mean at x is `mean + covariances(x) . alpha`.
     pub fn alpha(&self) -> &[f64] {
-        &self.alpha[..self.count]
+        &self.alpha[..self.len()]
     }
 
     /// `U` with `Uᵀ U` = kernel matrix + noise: row-major rows of length `N`, upper triangle (see
@@ -260,11 +263,11 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// The mean of [`Gp::posterior`] alone, in n operations; NaN where that fails.
     pub fn mean(&self, x: &[f64]) -> f64 {
-        if x.len() != self.dimensions {
+        if x.len() != self.dimensions() {
             return f64::NAN;
         }
         let mut k = [0.0; N];
-        let k = &mut k[..self.count];
+        let k = &mut k[..self.len()];
         self.covariances(x, k);
         self.hyperparameters.mean + vector::dot(k, self.alpha())
     }
@@ -276,10 +279,10 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     pub fn posterior(&self, x: &[f64]) -> Result<Normal, GpError> {
         self.check_length(x)?;
         let mut k = [0.0; N];
-        let k = &mut k[..self.count];
+        let k = &mut k[..self.len()];
         self.covariances(x, k);
         let mean = self.hyperparameters.mean + vector::dot(k, self.alpha());
-        cholesky::solve_forward(self.factor(), self.count, N, k);
+        cholesky::solve_forward(self.factor(), self.len(), N, k);
         let variance = (self.hyperparameters.outputscale - vector::dot(k, k)).max(0.0);
         Ok(Normal { mean, variance })
     }
@@ -296,7 +299,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         covariance: &mut [f64],
         work: &mut [f64],
     ) -> Result<(), GpError> {
-        let (m, n, d) = (mean.len(), self.count, self.dimensions);
+        let (m, n, d) = (mean.len(), self.len(), self.dimensions());
         let (inputs, pairs, solved) = (m.saturating_mul(d), m.saturating_mul(m), m.saturating_mul(n));
         for (expected, found) in
             [(inputs, points.len()), (pairs, covariance.len()), (solved, work.len().min(solved))]
@@ -305,18 +308,23 @@ impl<const N: usize, const D: usize> Gp<N, D> {
                 return Err(GpError::Length { expected, found });
             }
         }
-        let row = |i: usize| i * n..(i + 1) * n;
-        let point = |i: usize| &points[i * d..(i + 1) * d];
-        for i in 0..m {
-            let k = &mut work[row(i)];
+        let point = |i: usize| part::row(points, d, i, 0..d);
+        for (i, mean) in mean.iter_mut().enumerate() {
+            let k = part::row_mut(work, n, i, 0..n);
             self.covariances(point(i), k);
-            mean[i] = self.hyperparameters.mean + vector::dot(k, self.alpha());
+            *mean = self.hyperparameters.mean + vector::dot(k, self.alpha());
             cholesky::solve_forward(self.factor(), n, N, k);
         }
-        for i in 0..m {
-            for j in 0..=i {
-                let c = self.covariance(point(i), point(j)) - vector::dot(&work[row(i)], &work[row(j)]);
-                (covariance[i * m + j], covariance[j * m + i]) = (c, c);
+        let solved = |i: usize| part::row(work, n, i, 0..n);
+        for (i, row) in covariance.chunks_exact_mut(m.max(1)).enumerate() {
+            for (j, c) in row.iter_mut().enumerate().skip(i) {
+                *c = self.covariance(point(j), point(i)) - vector::dot(solved(j), solved(i));
+            }
+        }
+        for i in 1..m {
+            let (above, row) = covariance.split_at_mut_checked(i * m).unwrap_or_default();
+            for (j, c) in row.iter_mut().enumerate().take(i) {
+                *c = above.at(j * m + i);
             }
         }
         Ok(())
@@ -332,9 +340,9 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         if found < N * N {
             return Err(GpError::Length { expected: N * N, found });
         }
-        cholesky::invert_factor(self.factor(), self.count, N, work);
-        cholesky::inverse_from_factor(work, self.count, N, inverse);
-        cholesky::symmetrise(inverse, self.count, N);
+        cholesky::invert_factor(self.factor(), self.len(), N, work);
+        cholesky::inverse_from_factor(work, self.len(), N, inverse);
+        cholesky::symmetrise(inverse, self.len(), N);
         Ok(())
     }
 
@@ -342,31 +350,31 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// form (Rasmussen and Williams 2006, eqs. 5.10 to 5.12). Fills the first [`Gp::len`] places of `out`. n³/3
     /// operations.
     pub fn leave_one_out(&self, out: &mut [Normal], scratch: &mut GpScratch<N, D>) {
-        let n = self.count;
-        let v = scratch.third.as_flattened_mut();
-        cholesky::invert_factor(self.factor(), n, N, v);
+        let n = self.len();
+        cholesky::invert_factor(self.factor(), n, N, scratch.third.as_flattened_mut());
         // The diagonal of the inverse: the squared length of every column of V.
-        let diagonal = &mut scratch.first[0][..n];
+        let diagonal = &mut scratch.weights[..n];
         diagonal.fill(0.0);
-        for k in 0..n {
-            for (sum, v) in diagonal.iter_mut().zip(&v[k * N..=k * N + k]) {
+        for (k, v) in scratch.third.iter().enumerate().take(n) {
+            for (sum, v) in diagonal.iter_mut().zip(&v[..=k]) {
                 *sum += v * v;
             }
         }
-        for (i, out) in out.iter_mut().enumerate().take(n) {
-            let variance = 1.0 / diagonal[i];
-            *out = Normal { mean: self.targets[i] - self.alpha[i] * variance, variance };
+        let observations = self.targets.iter().zip(&self.alpha).zip(diagonal);
+        for (out, ((y, alpha), inverse)) in out.iter_mut().zip(observations) {
+            let variance = 1.0 / *inverse;
+            *out = Normal { mean: y - alpha * variance, variance };
         }
     }
 
     fn check_length(&self, x: &[f64]) -> Result<(), GpError> {
-        let (expected, found) = (self.dimensions, x.len());
+        let (expected, found) = (self.dimensions(), x.len());
         if expected == found { Ok(()) } else { Err(GpError::Length { expected, found }) }
     }
 
     /// Factors the covariance of all observations, with as little jitter as it takes.
     fn factorise(&mut self) -> Result<(), GpError> {
-        let n = self.count;
+        let n = self.len();
         if n == 0 {
             return Err(GpError::Empty);
         }
@@ -393,7 +401,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     }
 
     fn solve_alpha(&mut self) {
-        let n = self.count;
+        let n = self.len();
         for (alpha, y) in self.alpha[..n].iter_mut().zip(&self.targets) {
             *alpha = y - self.hyperparameters.mean;
         }

@@ -58,34 +58,40 @@ impl Prior {
         (start, float::ln(1e-4), 6.0)
     }
 
-    /// Adds the log densities of all hyper-parameters `theta` (log length scales, log output scale, mean, log noise)
-    /// to the returned value, and their slopes to `gradient`.
-    pub(super) fn add(self, theta: &[f64], infers_noise: bool, gradient: &mut [f64]) -> f64 {
-        let dimensions = theta.len() - 3;
+    /// Adds the log densities of the logarithms of length scales, output scale and, where it is inferred, noise to the
+    /// returned value, and their slopes to `slopes` and those of (output scale, mean, noise).
+    pub(super) fn add(
+        self,
+        lengthscales: &[f64],
+        outputscale: f64,
+        noise: Option<f64>,
+        slopes: &mut [f64],
+        [outputscale_slope, _, noise_slope]: &mut [f64; 3],
+    ) -> f64 {
         let mut total = 0.0;
-        let mut add = |index: usize, density: Density| {
+        let mut add = |slope: &mut f64, density: Density| {
             total += density.ln;
-            gradient[index] += density.slope;
+            *slope += density.slope;
         };
-        let (outputscale, noise) = (dimensions, dimensions + 2);
+        let lengthscales = lengthscales.iter().zip(slopes);
         match self {
             Self::Gamma => {
                 // ln Gamma(3) = ln 2; ln Gamma(2) = 0; ln Gamma(1.1).
-                for index in 0..dimensions {
-                    add(index, gamma(theta[index], 3.0, 6.0, core::f64::consts::LN_2));
+                for (&lengthscale, slope) in lengthscales {
+                    add(slope, gamma(lengthscale, 3.0, 6.0, core::f64::consts::LN_2));
                 }
-                add(outputscale, gamma(theta[outputscale], 2.0, 0.15, 0.0));
-                if infers_noise {
-                    add(noise, gamma(theta[noise], 1.1, 0.05, -0.049_872_441_259_840_36));
+                add(outputscale_slope, gamma(outputscale, 2.0, 0.15, 0.0));
+                if let Some(noise) = noise {
+                    add(noise_slope, gamma(noise, 1.1, 0.05, -0.049_872_441_259_840_36));
                 }
             }
             Self::DimensionScaled => {
-                let location = lengthscale_location(dimensions);
-                for index in 0..dimensions {
-                    add(index, log_normal(theta[index], location, LENGTHSCALE_VARIANCE));
+                let location = lengthscale_location(lengthscales.len());
+                for (&lengthscale, slope) in lengthscales {
+                    add(slope, log_normal(lengthscale, location, LENGTHSCALE_VARIANCE));
                 }
-                if infers_noise {
-                    add(noise, log_normal(theta[noise], -4.0, 1.0));
+                if let Some(noise) = noise {
+                    add(noise_slope, log_normal(noise, -4.0, 1.0));
                 }
             }
         }

@@ -6,40 +6,41 @@
 
 use super::float;
 use super::vector::{axpy, axpy4, dot};
+use crate::part::{self, At, Part};
 use core::fmt;
 
 /// Factors `a` in place: the upper triangle becomes `U`. n³/3 multiplications and additions.
 ///
 /// # Errors
-/// [`NotPositiveDefinite`] at the first pivot that is not positive (or is NaN); the matrix is then spoilt.
+/// [`NotPositiveDefinite`] at the first pivot that is not positive (or is NaN, or not there); the matrix is then spoilt.
 pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveDefinite> {
     for block in (0..n).step_by(4) {
-        let end = (block + 4).min(n);
+        let end = block.saturating_add(4).min(n);
         for k in block..end {
-            let (above, row) = a.split_at_mut(k * stride);
-            let row = &mut row[k..n];
+            let failed = NotPositiveDefinite { index: k };
+            let (above, below) = a.split_at_mut_checked(k.saturating_mul(stride)).ok_or(failed)?;
+            let row = below.part_mut(k..n);
             for p in block..k {
-                let previous = &above[p * stride + k..p * stride + n];
-                axpy(row, -previous[0], previous);
+                let previous = part::row(above, stride, p, k..n);
+                axpy(row, -previous.at(0), previous);
             }
-            let pivot = row[0];
-            if !(pivot > 0.0 && pivot.is_finite()) {
-                return Err(NotPositiveDefinite { index: k });
+            let (pivot, rest) = row.split_first_mut().ok_or(failed)?;
+            if !(*pivot > 0.0 && pivot.is_finite()) {
+                return Err(failed);
             }
-            let root = float::sqrt(pivot);
-            let inverse = 1.0 / root;
-            for x in row.iter_mut() {
+            *pivot = float::sqrt(*pivot);
+            let inverse = 1.0 / *pivot;
+            for x in rest {
                 *x *= inverse;
             }
-            row[0] = root;
         }
-        let (above, below) = a.split_at_mut(end * stride);
+        let (above, below) = a.split_at_mut_checked(end.saturating_mul(stride)).unwrap_or_default();
         for i in end..n {
-            let row = &mut below[(i - end) * stride + i..(i - end) * stride + n];
-            let eliminated = |k: usize| &above[k * stride + i..k * stride + n];
+            let row = part::row_mut(below, stride, i - end, i..n);
+            let eliminated = |k: usize| part::row(above, stride, k, i..n);
             // Rows below the block exist only when the block is whole.
             let u = [eliminated(block), eliminated(block + 1), eliminated(block + 2), eliminated(block + 3)];
-            axpy4(row, u.map(|u| -u[0]), u);
+            axpy4(row, u.map(|u| -u.at(0)), u);
         }
     }
     Ok(())
@@ -47,32 +48,40 @@ pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveD
 
 /// Solves `Uᵀ x = b` in place (the forward substitution). n² operations.
 pub fn solve_forward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+    let mut rest = b.head_mut(n);
+    let n = rest.len();
     for k in 0..n {
-        let row = &u[k * stride + k..k * stride + n];
-        let x = b[k] / row[0];
-        b[k] = x;
-        axpy(&mut b[k + 1..n], -x, &row[1..]);
+        let Some((x, after)) = rest.split_first_mut() else { return };
+        let row = part::row(u, stride, k, k..n);
+        *x /= row.at(0);
+        axpy(after, -*x, row.part(1..n - k));
+        rest = after;
     }
 }
 
 /// Solves `U x = b` in place (the backward substitution). n² operations.
 pub fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+    let b = b.head_mut(n);
+    let n = b.len();
     for k in (0..n).rev() {
-        let row = &u[k * stride + k..k * stride + n];
-        b[k] = (b[k] - dot(&row[1..], &b[k + 1..n])) / row[0];
+        let row = part::row(u, stride, k, k..n);
+        if let Some((x, after)) = b.part_mut(k..n).split_first_mut() {
+            *x = (*x - dot(row.part(1..n - k), after)) / row.at(0);
+        }
     }
 }
 
 /// `ln det A`.
 pub fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
-    2.0 * (0..n).map(|k| float::ln(u[k * stride + k])).sum::<f64>()
+    let ln = |k: usize| float::ln(u.at(k.wrapping_mul(stride).wrapping_add(k)));
+    2.0 * (0..n).map(ln).sum::<f64>()
 }
 
 /// Extends the factor of an `n` by `n` matrix by one row and column of `A`, in n² operations: `column` is
 /// `A[0..n][n]`, `diagonal` is `A[n][n]`.
 ///
 /// # Errors
-/// [`NotPositiveDefinite`]; the factor is then as before.
+/// [`NotPositiveDefinite`], also when there is no room; the factor is then as before.
 pub fn append(
     u: &mut [f64],
     n: usize,
@@ -81,37 +90,44 @@ pub fn append(
     diagonal: f64,
 ) -> Result<(), NotPositiveDefinite> {
     solve_forward(u, n, stride, column);
-    let column = &column[..n];
+    let column = column.head(n);
     let pivot = diagonal - dot(column, column);
-    if !(pivot > 0.0 && pivot.is_finite()) {
+    let place = u.get_mut(n.wrapping_mul(stride).wrapping_add(n));
+    let (Some(place), true) = (place, pivot > 0.0 && pivot.is_finite()) else {
         return Err(NotPositiveDefinite { index: n });
+    };
+    *place = float::sqrt(pivot);
+    for (row, &x) in u.chunks_mut(stride.max(1)).zip(column) {
+        if let Some(last) = row.get_mut(n) {
+            *last = x;
+        }
     }
-    for (k, &x) in column.iter().enumerate() {
-        u[k * stride + n] = x;
-    }
-    u[n * stride + n] = float::sqrt(pivot);
     Ok(())
 }
 
 /// Takes row and column `index` out of the factored `n` by `n` matrix, in n² operations (Givens rotations).
 pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
-    for k in 0..=index {
-        u.copy_within(k * stride + index + 1..k * stride + n, k * stride + index);
+    for row in u.chunks_mut(stride.max(1)).take(index.saturating_add(1)) {
+        part::drop_first(row.part_mut(index..n));
     }
     // Row `index` now holds, from column `index` on, the vector v with which U33ᵀ U33 + v vᵀ is what is left.
-    for k in index..n - 1 {
-        let (above, row) = u.split_at_mut((k + 1) * stride);
-        let v = &mut above[index * stride + k..index * stride + n - 1];
-        let row = &mut row[k + 1..n];
-        let radius = float::sqrt(row[0] * row[0] + v[0] * v[0]);
-        let (cosine, sine) = (row[0] / radius, v[0] / radius);
+    for k in index..n.saturating_sub(1) {
+        let (above, row) = u.split_at_mut_checked((k + 1).saturating_mul(stride)).unwrap_or_default();
+        let v = part::row_mut(above, stride, index, k..n - 1);
+        let row = row.part_mut(k + 1..n);
+        let radius = float::sqrt(row.at(0) * row.at(0) + v.at(0) * v.at(0));
+        let (cosine, sine) = (row.at(0) / radius, v.at(0) / radius);
         for (r, v) in row.iter_mut().zip(v.iter_mut()) {
             (*r, *v) = (cosine * *r + sine * *v, cosine * *v - sine * *r);
         }
     }
     // Rows index+1.. move up by one row; their columns stand one place too far right.
-    for k in index..n - 1 {
-        u.copy_within((k + 1) * stride + k + 1..(k + 1) * stride + n, k * stride + k);
+    for k in index..n.saturating_sub(1) {
+        let (above, below) = u.split_at_mut_checked((k + 1).saturating_mul(stride)).unwrap_or_default();
+        let to = part::row_mut(above, stride, k, k..n - 1);
+        for (to, from) in to.iter_mut().zip(below.part(k + 1..n)) {
+            *to = *from;
+        }
     }
 }
 
@@ -119,39 +135,42 @@ pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
 /// n³/3 operations.
 pub fn invert_factor(u: &[f64], n: usize, stride: usize, v: &mut [f64]) {
     for i in 0..n {
-        let (above, row) = v.split_at_mut(i * stride);
-        let row = &mut row[..n];
+        let (above, row) = v.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
+        let row = row.part_mut(0..n);
         row.fill(0.0);
-        let rows = |k: usize| &above[k * stride..k * stride + n];
+        let rows = |k: usize| part::row(above, stride, k, 0..n);
+        let factor = |k: usize| u.at(k.wrapping_mul(stride).wrapping_add(i));
         let whole = i - i % 4;
         for k in (0..whole).step_by(4) {
-            let factors = [0, 1, 2, 3].map(|t| -u[(k + t) * stride + i]);
-            axpy4(&mut row[..k + 4], factors, [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)]);
+            let factors = [0, 1, 2, 3].map(|t| -factor(k + t));
+            axpy4(row.part_mut(0..k + 4), factors, [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)]);
         }
         for k in whole..i {
-            axpy(&mut row[..=k], -u[k * stride + i], rows(k));
+            axpy(row.part_mut(0..k + 1), -factor(k), rows(k));
         }
-        let inverse = 1.0 / u[i * stride + i];
-        for x in &mut row[..i] {
+        let inverse = 1.0 / factor(i);
+        for x in row.part_mut(0..i) {
             *x *= inverse;
         }
-        row[i] = inverse;
+        if let Some(diagonal) = row.get_mut(i) {
+            *diagonal = inverse;
+        }
     }
 }
 
 /// Writes the upper triangle of `A⁻¹ = Vᵀ V` into `inverse`, from the `v` of [`invert_factor`]. n³/3 operations.
 pub fn inverse_from_factor(v: &[f64], n: usize, stride: usize, inverse: &mut [f64]) {
     for i in 0..n {
-        let row = &mut inverse[i * stride..i * stride + n];
-        row[i..].fill(0.0);
-        let rows = |k: usize| &v[k * stride + i..k * stride + n];
+        let row = part::row_mut(inverse, stride, i, i..n);
+        row.fill(0.0);
+        let rows = |k: usize| part::row(v, stride, k, i..n);
         let whole = i + (n - i) / 4 * 4;
         for k in (i..whole).step_by(4) {
             let x = [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)];
-            axpy4(&mut row[i..k + 4], x.map(|x| x[0]), x);
+            axpy4(row.part_mut(0..k + 4 - i), x.map(|x| x.at(0)), x);
         }
         for k in whole..n {
-            axpy(&mut row[i..=k], rows(k)[0], rows(k));
+            axpy(row.part_mut(0..k + 1 - i), rows(k).at(0), rows(k));
         }
     }
 }
@@ -159,8 +178,9 @@ pub fn inverse_from_factor(v: &[f64], n: usize, stride: usize, inverse: &mut [f6
 /// Copies the upper triangle onto the lower one.
 pub fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
     for i in 1..n {
-        for j in 0..i {
-            a[i * stride + j] = a[j * stride + i];
+        let (above, row) = a.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
+        for (j, x) in row.part_mut(0..i).iter_mut().enumerate() {
+            *x = above.at(j.wrapping_mul(stride).wrapping_add(i));
         }
     }
 }

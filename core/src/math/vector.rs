@@ -4,6 +4,7 @@
 //! [`LANES`] fixed lanes that are added at the end in a fixed order, and transcendental functions are branch-free
 //! polynomials of stated error, because a call to a library function ends vectorisation.
 
+use crate::part::{At, Part};
 use core::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
 /// Lanes of a sum: two AVX2 registers.
@@ -55,11 +56,12 @@ pub fn axpy(y: &mut [f64], a: f64, x: &[f64]) {
     }
 }
 
-/// `y += a[0] x[0] + .. + a[3] x[3]`, in that order; all slices at least as long as `y`.
+/// `y += a[0] x[0] + .. + a[3] x[3]`, in that order, over the shortest length.
 #[inline]
 pub fn axpy4(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
-    let n = y.len();
-    let [x0, x1, x2, x3] = x.map(|x| &x[..n]);
+    let [x0, x1, x2, x3] = x;
+    let n = y.len().min(x0.len()).min(x1.len()).min(x2.len()).min(x3.len());
+    let (y, x0, x1, x2, x3) = (&mut y[..n], &x0[..n], &x1[..n], &x2[..n], &x3[..n]);
     for i in 0..n {
         y[i] += a[0] * x0[i] + a[1] * x1[i] + (a[2] * x2[i] + a[3] * x3[i]);
     }
@@ -67,30 +69,33 @@ pub fn axpy4(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
 
 /// `out[j][c] = sum over l of a[j][l] * b[l][c]`: `Q` rows times a row-major matrix `b` of row length `stride`, for
 /// the first `columns` columns rounded up to a multiple of [`LANES`]. `b` has as many rows as `a` has columns, and
-/// `stride` and the rows of `out` are at least that rounded length.
+/// `stride` and the rows of `out` are at least that rounded length; what is not there is left out.
 #[inline]
 pub fn rows_times_matrix<const Q: usize>(
     a: [&[f64]; Q],
     b: &[f64],
     stride: usize,
     columns: usize,
-    out: [&mut [f64]; Q],
+    mut out: [&mut [f64]; Q],
 ) {
-    let rows = a.iter().map(|a| a.len()).min().unwrap_or(0);
-    let a = a.map(|a| &a[..rows]);
+    let rows = a.iter().fold(usize::MAX, |rows, a| rows.min(a.len()));
+    let a = a.map(|a| a.head(rows));
     for start in (0..columns).step_by(LANES) {
         let mut sums = [[0.0; LANES]; Q];
         for l in 0..rows {
-            let Some(row) = b[l * stride + start..].first_chunk::<LANES>() else { continue };
+            let at = l.wrapping_mul(stride).wrapping_add(start);
+            let Some(row) = b.get(at..).and_then(|row| row.first_chunk::<LANES>()) else { continue };
             for j in 0..Q {
-                let factor = a[j][l];
+                let factor = a[j].at(l);
                 for c in 0..LANES {
                     sums[j][c] += factor * row[c];
                 }
             }
         }
-        for j in 0..Q {
-            out[j][start..start + LANES].copy_from_slice(&sums[j]);
+        for (out, sums) in out.iter_mut().zip(sums) {
+            if let Some(out) = out.get_mut(start..).and_then(|out| out.first_chunk_mut()) {
+                *out = sums;
+            }
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The linear layer y = W x + b, and the one product every layer is built from.
 
 use super::{Mask, Real, ShapeError};
+use crate::part;
 
 /// A linear layer over borrowed weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear<'w, R> {
+    inputs: usize,
     weight: &'w [R],
     bias: &'w [R],
 }
@@ -15,17 +17,15 @@ impl<'w, R: Real> Linear<'w, R> {
     /// # Errors
     /// [`ShapeError`] when the weight is not a whole number of rows of the bias's length, or the bias is empty.
     pub fn new(weight: &'w [R], bias: &'w [R]) -> Result<Self, ShapeError> {
-        if bias.is_empty() {
-            return Err(ShapeError { what: "bias of a linear layer", expected: 1, found: 0 });
-        }
-        let inputs = weight.len() / bias.len();
+        let empty = ShapeError { what: "bias of a linear layer", expected: 1, found: 0 };
+        let inputs = weight.len().checked_div(bias.len()).ok_or(empty)?;
         ShapeError::check("weight of a linear layer", inputs * bias.len(), weight.len())?;
-        Ok(Self { weight, bias })
+        Ok(Self { inputs, weight, bias })
     }
 
     /// Values a row of input has.
     pub fn inputs(&self) -> usize {
-        self.weight.len() / self.bias.len()
+        self.inputs
     }
 
     /// Values a row of output has.
@@ -38,12 +38,12 @@ impl<'w, R: Real> Linear<'w, R> {
     /// # Errors
     /// [`ShapeError`] when `x` does not hold as many rows as `y`; nothing is written then.
     pub fn forward(&self, x: &[R], y: &mut [R]) -> Result<(), ShapeError> {
-        let rows = y.len() / self.outputs();
+        let rows = y.len().checked_div(self.outputs()).unwrap_or(0);
         ShapeError::check("output of a linear layer", rows * self.outputs(), y.len())?;
         ShapeError::check("input of a linear layer", rows.saturating_mul(self.inputs()), x.len())?;
-        for (row, y) in y.chunks_exact_mut(self.outputs()).enumerate() {
-            y.copy_from_slice(self.bias);
-            accumulate(self.weight, &x[row * self.inputs()..(row + 1) * self.inputs()], y);
+        for (row, y) in part::rows_mut(y, self.outputs()).enumerate() {
+            part::copy(y, self.bias);
+            accumulate(self.weight, part::row(x, self.inputs(), row, 0..self.inputs()), y);
         }
         Ok(())
     }
@@ -59,8 +59,10 @@ pub fn accumulate<R: Real>(weight: &[R], x: &[R], y: &mut [R]) {
     done = accumulate_blocks::<R, 2>(weight, x, y, stride, done);
     done = accumulate_blocks::<R, 1>(weight, x, y, stride, done);
     for (column, y) in y.iter_mut().enumerate().skip(done) {
-        for (row, &x) in weight.chunks_exact(stride).zip(x) {
-            *y += row[column] * x;
+        for (row, &x) in part::rows(weight, stride).zip(x) {
+            if let Some(&w) = row.get(column) {
+                *y += w * x;
+            }
         }
     }
 }
@@ -110,21 +112,22 @@ fn accumulate_blocks<R: Real, const V: usize>(
 ) -> usize {
     let width = V * LANES;
     let mut column = start;
-    while column + width <= stride {
+    while let Some(block) = y.get_mut(column..column + width) {
+        let (block, _) = block.as_chunks_mut::<LANES>();
         let mut sum = [[R::ZERO; LANES]; V];
-        for (sum, y) in sum.iter_mut().zip(y[column..].chunks_exact(LANES)) {
-            sum.copy_from_slice(y);
+        for (sum, y) in sum.iter_mut().zip(block.iter()) {
+            *sum = *y;
         }
-        for (row, &x) in weight.chunks_exact(stride).zip(x) {
-            let row = &row[column..column + width];
+        for (row, &x) in part::rows(weight, stride).zip(x) {
+            let Some(row) = row.get(column..column + width) else { break };
             for v in 0..V {
                 for lane in 0..LANES {
                     sum[v][lane] += row[v * LANES + lane] * x;
                 }
             }
         }
-        for (sum, y) in sum.iter().zip(y[column..].chunks_exact_mut(LANES)) {
-            y.copy_from_slice(sum);
+        for (y, sum) in block.iter_mut().zip(sum) {
+            *y = sum;
         }
         column += width;
     }

@@ -9,10 +9,12 @@
 use super::dropout::Mask;
 use super::linear::{accumulate, take_out};
 use super::{Real, ShapeError};
+use crate::part;
 
 /// An LSTM layer over borrowed weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Lstm<'w, R> {
+    inputs: usize,
     input: &'w [R],
     recurrent: &'w [R],
     bias: &'w [R],
@@ -47,12 +49,12 @@ impl<'w, R: Real> Lstm<'w, R> {
         ShapeError::check("recurrent weight of an LSTM", bias.len().saturating_mul(hidden), recurrent.len())?;
         let inputs = input.len() / bias.len();
         ShapeError::check("input weight of an LSTM", inputs * bias.len(), input.len())?;
-        Ok(Self { input, recurrent, bias })
+        Ok(Self { inputs, input, recurrent, bias })
     }
 
     /// Values a step of input has.
     pub fn inputs(&self) -> usize {
-        self.input.len() / self.bias.len()
+        self.inputs
     }
 
     /// Values the state has.
@@ -65,12 +67,12 @@ impl<'w, R: Real> Lstm<'w, R> {
     /// # Errors
     /// [`ShapeError`] when the lengths do not agree.
     pub fn project(&self, x: &[R], gates: &mut [R]) -> Result<(), ShapeError> {
-        let rows = gates.len() / self.bias.len();
+        let rows = gates.len().checked_div(self.bias.len()).unwrap_or(0);
         ShapeError::check("gates of an LSTM", rows * self.bias.len(), gates.len())?;
         ShapeError::check("input of an LSTM", rows.saturating_mul(self.inputs()), x.len())?;
-        for (row, gates) in gates.chunks_exact_mut(self.bias.len()).enumerate() {
-            gates.copy_from_slice(self.bias);
-            accumulate(self.input, &x[row * self.inputs()..(row + 1) * self.inputs()], gates);
+        for (row, gates) in part::rows_mut(gates, self.bias.len()).enumerate() {
+            part::copy(gates, self.bias);
+            accumulate(self.input, part::row(x, self.inputs(), row, 0..self.inputs()), gates);
         }
         Ok(())
     }
@@ -91,13 +93,13 @@ impl<'w, R: Real> Lstm<'w, R> {
         let hidden = self.hidden();
         ShapeError::check("cell state of an LSTM", h.len(), c.len())?;
         ShapeError::check("gates of an LSTM", h.len().saturating_mul(4), gates.len())?;
-        ShapeError::check("state of an LSTM", h.len() / hidden * hidden, h.len())?;
-        for (h, gates) in h.chunks_exact(hidden).zip(gates.chunks_exact_mut(4 * hidden)) {
+        let rows = h.len().checked_div(hidden).unwrap_or(0);
+        ShapeError::check("state of an LSTM", rows * hidden, h.len())?;
+        for (h, gates) in part::rows(h, hidden).zip(part::rows_mut(gates, 4 * hidden)) {
             accumulate(self.recurrent, h, gates);
         }
-        for ((h, c), gates) in
-            h.chunks_exact_mut(hidden).zip(c.chunks_exact_mut(hidden)).zip(gates.chunks_exact(4 * hidden))
-        {
+        let states = part::rows_mut(h, hidden).zip(part::rows_mut(c, hidden));
+        for ((h, c), gates) in states.zip(part::rows(gates, 4 * hidden)) {
             cell(gates, h, c);
         }
         Ok(())
@@ -116,21 +118,21 @@ impl<'w, R: Real> Lstm<'w, R> {
         scratch: &mut [R],
     ) -> Result<(), ShapeError> {
         let (inputs, hidden) = (self.inputs(), self.hidden());
-        let steps = out.len() / hidden;
+        let steps = out.len().checked_div(hidden).unwrap_or(0);
         ShapeError::check("output of an LSTM", steps * hidden, out.len())?;
         ShapeError::check("input of an LSTM", steps.saturating_mul(inputs), x.len())?;
         ShapeError::check("scratch of an LSTM", self.scratch_len(), scratch.len())?;
         scratch.fill(R::ZERO);
-        let (gates, rest) = scratch.split_at_mut(4 * hidden);
-        let (h, rest) = rest.split_at_mut(hidden);
-        let (c, masked) = rest.split_at_mut(hidden);
-        for (step, out) in out.chunks_exact_mut(hidden).enumerate() {
-            masked.copy_from_slice(&x[step * inputs..(step + 1) * inputs]);
+        let (gates, rest) = ShapeError::split("scratch of an LSTM", 4 * hidden, scratch)?;
+        let (h, rest) = ShapeError::split("scratch of an LSTM", hidden, rest)?;
+        let (c, masked) = ShapeError::split("scratch of an LSTM", hidden, rest)?;
+        for (step, out) in part::rows_mut(out, hidden).enumerate() {
+            part::copy(masked, part::row(x, inputs, step, 0..inputs));
             masks.input.apply(masked);
             self.project(masked, gates)?;
             masks.recurrent.apply(h);
             self.step(gates, h, c)?;
-            out.copy_from_slice(h);
+            part::copy(out, h);
         }
         Ok(())
     }
@@ -144,15 +146,11 @@ impl<'w, R: Real> Lstm<'w, R> {
 /// Gates before their non-linear functions, and the state before, to the state after.
 #[inline]
 fn cell<R: Real>(gates: &[R], h: &mut [R], c: &mut [R]) {
-    let hidden = h.len();
-    let (i, rest) = gates.split_at(hidden);
-    let (f, rest) = rest.split_at(hidden);
-    let (g, o) = rest.split_at(hidden);
-    let c = &mut c[..hidden];
-    let o = &o[..hidden];
-    for k in 0..hidden {
-        c[k] = f[k].sigmoid() * c[k] + i[k].sigmoid() * g[k].tanh();
-        h[k] = o[k].sigmoid() * c[k].tanh();
+    let [i, f, g, o] = [0, 1, 2, 3].map(|gate| part::row(gates, h.len(), gate, 0..h.len()));
+    let gates = i.iter().zip(f).zip(g).zip(o);
+    for ((h, c), (((i, f), g), o)) in h.iter_mut().zip(c).zip(gates) {
+        *c = f.sigmoid() * *c + i.sigmoid() * g.tanh();
+        *h = o.sigmoid() * c.tanh();
     }
 }
 

@@ -42,6 +42,16 @@ impl ShapeError {
     pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Self> {
         if expected == found { Ok(()) } else { Err(Self { what, expected, found }) }
     }
+
+    /// The first `expected` values and the rest, or an error when there are fewer.
+    pub(crate) fn split<'a, T>(
+        what: &'static str,
+        expected: usize,
+        values: &'a mut [T],
+    ) -> Result<(&'a mut [T], &'a mut [T]), Self> {
+        let found = values.len();
+        values.split_at_mut_checked(expected).ok_or(Self { what, expected, found })
+    }
 }
 
 impl fmt::Display for ShapeError {

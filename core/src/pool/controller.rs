@@ -19,6 +19,7 @@ use super::{Candidate, Damper, Fit, Hysteresis, Rule, Upstream, containers, fit}
 use crate::activation::{Activation, FunctionId};
 use crate::error::CapacityError;
 use crate::forecast::Forecast;
+use crate::part::Part;
 use crate::time::{Minute, Timestamp};
 use crate::window::{RecordError, Recorded, Window, WindowSeries};
 
@@ -194,8 +195,7 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
         }
         for at in 0..functions.len() {
             // What comes before a stage has been forecast already.
-            let (before, rest) = functions.split_at_mut(at);
-            let Some(function) = rest.first_mut() else { break };
+            let Some((before, [function, ..])) = functions.split_at_mut_checked(at) else { break };
             let own = forecaster.forecast(FunctionId(at as u32), rng);
             let stage = |id: FunctionId| before.get(id.0 as usize).map(|function| &function.stage);
             let (forecast, said) = function.stage.forecast(own, stage);
@@ -214,10 +214,13 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
             Rule::MeanPlusDeviations { .. } => 1.0,
         };
         let mut granted = [0; F];
-        let granted = &mut granted[..functions.len()];
+        let granted = granted.head_mut(functions.len());
+        let nothing =
+            Candidate { forecast: Forecast::default(), wanted: 0, busy: 0, memory_mb: 0.0, cold_start };
         let candidate = |index: usize| {
-            let Function { forecast, wanted, busy, memory_mb, .. } = functions[index];
-            Candidate { forecast, wanted, busy, memory_mb, cold_start }
+            functions.get(index).map_or(nothing, |&Function { forecast, wanted, busy, memory_mb, .. }| {
+                Candidate { forecast, wanted, busy, memory_mb, cold_start }
+            })
         };
         let outcome = fit(candidate, config.capacity_mb, granted);
         for (function, &mut granted) in functions.iter_mut().zip(granted) {

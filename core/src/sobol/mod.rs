@@ -35,18 +35,14 @@ impl Dimension {
         };
         let mut m = [1u32; BITS];
         if index > 0 {
-            let degree = polynomial.ilog2() as usize;
+            let degree = polynomial.checked_ilog2().unwrap_or(0) as usize;
             for (m, &initial) in m.iter_mut().zip(&initial[..degree.min(DEGREE)]) {
                 *m = u32::from(initial);
             }
             for k in degree..BITS {
-                let mut next = m[k - degree];
-                for l in 1..=degree {
-                    if polynomial >> (degree - l) & 1 == 1 {
-                        next ^= m[k - l] << l;
-                    }
-                }
-                m[k] = next;
+                let earlier = |l: usize| m.get(k.wrapping_sub(l)).map_or(0, |m| *m);
+                let taken = (1..=degree).filter(|l| polynomial >> (degree - l) & 1 == 1);
+                m[k] = taken.fold(earlier(degree), |next, l| next ^ earlier(l) << l);
             }
         }
         let mut directions = [0; BITS];

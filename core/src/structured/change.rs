@@ -21,6 +21,7 @@ use super::noise::Noise;
 use super::observations::Observations;
 use crate::bo::profile::median;
 use crate::math::vector::dot;
+use crate::part::Part;
 use heapless::Vec;
 
 /// Prior variance of the offset: a factor of 1.6 either way.
@@ -47,9 +48,12 @@ pub(super) fn find<const F: usize, const N: usize>(
     data: &Observations<F, N>,
     joint: &Joint<F, N>,
 ) -> Option<(usize, usize)> {
-    let (n, trials) = (data.len, data.trials.len());
+    let (n, trials) = (data.len(), data.trials().len());
     let mut clearest = (THRESHOLD, None);
-    for i in (0..data.functions).filter(|&i| data.changed_at[i] == 0) {
+    for i in 0..data.functions() {
+        if data.changed_at[i] != 0 {
+            continue;
+        }
         // A_i^-1 u and u^T weights, one more trial at a time.
         let (mut solved, mut score) = ([0.0; N], 0.0);
         for first in (MIN_TRIALS.max(1)..trials).rev() {
@@ -60,7 +64,7 @@ pub(super) fn find<const F: usize, const N: usize>(
             if trials - first < MIN_TRIALS {
                 continue;
             }
-            let mut variance = solved[first..trials].iter().sum::<f64>();
+            let mut variance = solved.part(first..trials).iter().sum::<f64>();
             for s in 0..n {
                 variance -= solved[s] * dot(&joint.common_covariance[s][..n], &solved[..n]);
             }
@@ -79,7 +83,7 @@ pub(super) fn find_common<const F: usize, const N: usize>(
     joint: &Joint<F, N>,
     noise: &Noise<F>,
 ) -> Option<usize> {
-    let trials = data.trials.len();
+    let trials = data.trials().len();
     let (mut factors, mut unshifted) = ([(0.0, 0.0); N], [0.0; N]);
     for s in 0..trials {
         factors[s] = joint.measured_factor(s);

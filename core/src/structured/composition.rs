@@ -7,6 +7,7 @@
 //! latency found is an upper bound of the true one; a local search on the true graph then uses up what it leaves. No step depends on the number of configurations in all.
 
 use super::front::{Choice, Front, NONE};
+use crate::part::{self, At, Part};
 use crate::workflow::{StageId, StageSet, Workflow};
 use heapless::Vec;
 
@@ -67,24 +68,26 @@ impl<const F: usize> Composition<F> {
                 successors: workflow.successors(stage),
                 slack: slack[index],
             };
-            alive.extend([(stage, node)]);
+            part::extend(&mut alive, [(stage, node)]);
         }
         self.origins.clear();
         self.series_parallel = true;
         while alive.len() > 1 {
-            drop_implied_edges(&mut alive);
+            drop_implied_edges::<F>(&mut alive);
             let (i, j, series) = find_pair(&alive).unwrap_or_else(|| {
                 self.series_parallel = false;
-                let (i, j) = most_alike(&alive);
+                let (i, j) = most_alike::<F>(&alive);
                 unite_neighbours(&mut alive, i, j);
                 (i, j, false)
             });
-            let ((_, a), (_, b)) = (alive[i], alive[j]);
+            let (Some(&(_, a)), Some(&(_, b))) = (alive.get(i), alive.get(j)) else { break };
             let slack = a.slack.min(b.slack);
             self.merge(a.origin, b.origin, series.then(|| workflow.edge_overhead()), slack);
-            let origin = Origin::Pair(self.origins.len() as u8 - 1, 0);
+            let origin = Origin::Pair((self.origins.len() as u8).wrapping_sub(1), 0);
             let successors = if series { b.successors } else { a.successors };
-            alive[i].1 = Node { origin, successors, slack, ..a };
+            if let Some((_, node)) = alive.get_mut(i) {
+                *node = Node { origin, successors, slack, ..a };
+            }
             remove(&mut alive, i, j);
         }
         self.root = alive.first().map_or(Origin::Stage(0), |(_, node)| node.origin);
@@ -92,21 +95,27 @@ impl<const F: usize> Composition<F> {
 
     /// The cheapest choices of the whole workflow by rising latency.
     pub(super) fn choices(&self) -> &[Choice] {
-        self.front(self.root).choices()
+        self.front(self.root).map_or(&[], Front::choices)
     }
 
     /// The configuration index of every function for point `index` of [`Composition::choices`].
     pub(super) fn configuration(&self, index: usize, configuration: &mut [u16; F]) {
         let mut open: Vec<(Origin, usize), F> = Vec::new();
-        open.extend([(self.root, index)]);
+        part::extend(&mut open, [(self.root, index)]);
         while let Some((origin, index)) = open.pop() {
-            let Some(choice) = self.front(origin).choices().get(index) else { continue };
+            let choice = self.front(origin).and_then(|front| front.choices().get(index));
+            let Some(choice) = choice else { continue };
             match origin {
-                Origin::Stage(stage) => configuration[usize::from(stage)] = choice.first,
+                Origin::Stage(stage) => {
+                    if let Some(of_stage) = configuration.get_mut(usize::from(stage)) {
+                        *of_stage = choice.first;
+                    }
+                }
                 Origin::Pair(pair, _) => {
-                    let (a, b) = self.origins[usize::from(pair)];
+                    let Some(&(a, b)) = self.origins.get(usize::from(pair)) else { continue };
                     // A tree of F leaves never has more than F open nodes.
-                    open.extend([(a, usize::from(choice.first)), (b, usize::from(choice.second))]);
+                    let two = [(a, usize::from(choice.first)), (b, usize::from(choice.second))];
+                    part::extend(&mut open, two);
                 }
             }
         }
@@ -128,19 +137,23 @@ impl<const F: usize> Composition<F> {
             let mut most = (0.0, None);
             for stage in 0..workflow.len() {
                 let latency = |duration: f64| {
-                    workflow.latency_by(|i| if i == stage { duration } else { chosen[i].duration })
+                    workflow.latency_by(|i| match chosen.get(i) {
+                        Some(chosen) if i != stage => chosen.duration,
+                        _ => duration,
+                    })
                 };
                 let choices = self.stages[stage].choices();
                 let fitting = choices.partition_point(|choice| latency(choice.duration) <= limit);
-                let Some(cheapest) = choices[..fitting].last() else { continue };
+                let Some(cheapest) = choices.head(fitting).last() else { continue };
                 let saving = chosen[stage].cost - cheapest.cost;
                 if saving > most.0 {
                     most = (saving, Some((stage, *cheapest)));
                 }
             }
             let Some((stage, choice)) = most.1 else { break };
-            chosen[stage] = choice;
-            configuration[stage] = choice.first;
+            let of_stage = (chosen.get_mut(stage), configuration.get_mut(stage));
+            let (Some(chosen), Some(configuration)) = of_stage else { break };
+            (*chosen, *configuration) = (choice, choice.first);
         }
     }
 
@@ -150,27 +163,27 @@ impl<const F: usize> Composition<F> {
         self.series_parallel
     }
 
-    fn front(&self, origin: Origin) -> &Front {
+    fn front(&self, origin: Origin) -> Option<&Front> {
         match origin {
-            Origin::Stage(stage) => &self.stages[usize::from(stage)],
-            Origin::Pair(pair, _) => &self.pairs[usize::from(pair)],
+            Origin::Stage(stage) => self.stages.get(usize::from(stage)),
+            Origin::Pair(pair, _) => self.pairs.get(usize::from(pair)),
         }
     }
 
     fn merge(&mut self, a: Origin, b: Origin, overhead: Option<f64>, slack: f64) {
         let place = self.origins.len();
-        self.origins.extend([(a, b)]);
+        part::extend(&mut self.origins, [(a, b)]);
         // Earlier fronts are read while the new one is written.
-        let (earlier, later) = self.pairs.split_at_mut(place);
+        let Some((earlier, [new, ..])) = self.pairs.split_at_mut_checked(place) else { return };
         let stages = &self.stages;
         let front = |origin| match origin {
-            Origin::Stage(stage) => &stages[usize::from(stage)],
-            Origin::Pair(pair, _) => &earlier[usize::from(pair)],
+            Origin::Stage(stage) => stages.get(usize::from(stage)),
+            Origin::Pair(pair, _) => earlier.get(usize::from(pair)),
         };
-        let Some(new) = later.first_mut() else { return };
+        let (Some(a), Some(b)) = (front(a), front(b)) else { return };
         match overhead {
-            Some(overhead) => new.series(front(a), front(b), overhead, slack),
-            None => new.parallel(front(a), front(b), slack),
+            Some(overhead) => new.series(a, b, overhead, slack),
+            None => new.parallel(a, b, slack),
         }
     }
 }
@@ -178,28 +191,32 @@ impl<const F: usize> Composition<F> {
 /// By how much every stage may exceed its shortest duration, all others being at theirs.
 fn slacks<const F: usize>(workflow: &Workflow<F>, limit: f64, shortest: &[f64; F]) -> [f64; F] {
     let mut finish = [0.0; F];
-    let latency = workflow.finish_times(|i| shortest[i], &mut finish);
+    let latency = workflow.finish_times(|i| shortest.at(i), &mut finish);
     // Longest way from the end of each stage to the end of the workflow.
     let mut rest = [0.0_f64; F];
     for &stage in workflow.topological_order().iter().rev() {
         let after = workflow.successors(stage).iter();
-        rest[stage.index()] = after
-            .map(|s| workflow.edge_overhead() + shortest[s.index()].max(0.0) + rest[s.index()])
+        let longest = after
+            .map(|s| workflow.edge_overhead() + shortest.at(s.index()).max(0.0) + rest.at(s.index()))
             .fold(0.0, f64::max);
+        if let Some(rest) = rest.get_mut(stage.index()) {
+            *rest = longest;
+        }
     }
     let limit = limit.max(latency);
     core::array::from_fn(|i| if i < workflow.len() { (limit - finish[i] - rest[i]).max(0.0) } else { 0.0 })
 }
 
 /// Removes edges that a longer path implies: the way through another stage is never shorter.
-fn drop_implied_edges<const F: usize>(alive: &mut Vec<(StageId, Node), F>) {
+fn drop_implied_edges<const F: usize>(alive: &mut [(StageId, Node)]) {
+    let alive = alive.head_mut(F);
     let reach: [StageSet; F] = reachable(alive);
     for i in 0..alive.len() {
         let successors = alive[i].1.successors;
         for middle in successors.iter() {
             let Some(m) = alive.iter().position(|(id, _)| *id == middle) else { continue };
             for far in successors.iter() {
-                if reach[m].contains(far) {
+                if reach.get(m).is_some_and(|reach| reach.contains(far)) {
                     let near = alive[i].0;
                     alive[i].1.successors.remove(far);
                     if let Some((_, node)) = alive.iter_mut().find(|(id, _)| *id == far) {
@@ -214,6 +231,7 @@ fn drop_implied_edges<const F: usize>(alive: &mut Vec<(StageId, Node), F>) {
 /// The stages that come after each alive one.
 fn reachable<const F: usize>(alive: &[(StageId, Node)]) -> [StageSet; F] {
     let mut reach = [StageSet::default(); F];
+    let alive = alive.head(F);
     // A path has at most as many edges as there are nodes.
     for _ in 0..alive.len() {
         for i in 0..alive.len() {
@@ -247,7 +265,8 @@ fn find_pair(alive: &[(StageId, Node)]) -> Option<(usize, usize, bool)> {
 
 /// The two unordered nodes that share most neighbours. A graph of several nodes without two unordered ones is a
 /// chain, which [`find_pair`] reduces.
-fn most_alike<const F: usize>(alive: &Vec<(StageId, Node), F>) -> (usize, usize) {
+fn most_alike<const F: usize>(alive: &[(StageId, Node)]) -> (usize, usize) {
+    let alive = alive.head(F);
     let reach: [StageSet; F] = reachable(alive);
     let mut best = (usize::MAX, (0, 1));
     for i in 0..alive.len() {
@@ -268,8 +287,8 @@ fn most_alike<const F: usize>(alive: &Vec<(StageId, Node), F>) -> (usize, usize)
 }
 
 /// Gives both nodes the predecessors and successors of either.
-fn unite_neighbours<const F: usize>(alive: &mut Vec<(StageId, Node), F>, i: usize, j: usize) {
-    let ((first, a), (second, b)) = (alive[i], alive[j]);
+fn unite_neighbours(alive: &mut [(StageId, Node)], i: usize, j: usize) {
+    let (Some(&(first, a)), Some(&(second, b))) = (alive.get(i), alive.get(j)) else { return };
     let predecessors = a.predecessors.union(b.predecessors);
     let successors = a.successors.union(b.successors);
     for (id, node) in alive.iter_mut() {
@@ -283,15 +302,16 @@ fn unite_neighbours<const F: usize>(alive: &mut Vec<(StageId, Node), F>, i: usiz
         }
     }
     for index in [i, j] {
-        alive[index].1.predecessors = predecessors;
-        alive[index].1.successors = successors;
+        if let Some((_, node)) = alive.get_mut(index) {
+            (node.predecessors, node.successors) = (predecessors, successors);
+        }
     }
 }
 
 /// Takes node `j` out; its successors now follow node `i`.
 fn remove<const F: usize>(alive: &mut Vec<(StageId, Node), F>, i: usize, j: usize) {
-    let (kept, gone) = (alive[i].0, alive[j].0);
-    let successors = alive[i].1.successors;
+    let (Some(&(kept, node)), Some(&(gone, _))) = (alive.get(i), alive.get(j)) else { return };
+    let successors = node.successors;
     for (id, node) in alive.iter_mut() {
         node.predecessors.remove(gone);
         node.successors.remove(gone);
@@ -299,7 +319,9 @@ fn remove<const F: usize>(alive: &mut Vec<(StageId, Node), F>, i: usize, j: usiz
             node.predecessors.insert(kept);
         }
     }
-    alive.remove(j);
+    if j < alive.len() {
+        alive.remove(j);
+    }
 }
 
 #[cfg(test)]

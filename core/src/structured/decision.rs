@@ -14,6 +14,7 @@ use crate::bo::trial::Expectation;
 use crate::math::normal::{self, Normal};
 use crate::math::vector;
 use crate::math::{cholesky, float};
+use crate::part::{self, At};
 use crate::random::{SplitMix64, standard_normal};
 use heapless::Vec;
 use rand_core::Rng;
@@ -92,13 +93,14 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         self.prepare(space, scratch);
         for (point, posterior) in points.iter().zip(posteriors) {
             let (mut places, mut rates): ([Place; F], _) = ([[0.0; AXES]; F], [0.0; F]);
-            for stage in 0..self.workflow.len() {
-                places[stage] = self.place(space, point, stage);
-                let levels = self.resources[stage].all().map(|resource| match resource {
+            let stages = self.resources.iter().zip(places.iter_mut().zip(&mut rates));
+            for (stage, (resources, (place, rate))) in stages.enumerate() {
+                *place = self.place(space, point, stage);
+                let levels = resources.all().map(|resource| match resource {
                     Resource::Axis(axis) => point.indices().get(usize::from(axis)).copied().unwrap_or(0),
                     Resource::Fixed(_) => 0,
                 });
-                rates[stage] = self.prices.per_second(&self.configuration(space, stage, levels));
+                *rate = self.prices.per_second(&self.configuration(space, stage, levels));
             }
             *posterior = self.predict_at(&places, &rates, None, scratch);
         }
@@ -148,14 +150,14 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         scratch: &mut StructuredScratch<S, F, N, L>,
     ) {
         let bench = &mut scratch.workbench;
-        for (i, resources) in self.resources.iter().enumerate() {
-            let grid = &mut bench.grids[i];
+        let grids = bench.grids.iter_mut().zip(&mut bench.rates);
+        for (i, (resources, (grid, rates))) in self.resources.iter().zip(grids).enumerate() {
             let axes = resources.all().map(|resource| match resource {
                 Resource::Axis(axis) => space.axes().get(usize::from(axis)),
                 Resource::Fixed(_) => None,
             });
             grid.fill(axes, L);
-            for (candidate, rate) in bench.rates[i].iter_mut().enumerate().take(grid.len()) {
+            for (candidate, rate) in rates.iter_mut().enumerate().take(grid.len()) {
                 *rate = self.prices.per_second(&self.configuration(space, i, grid.levels(candidate)));
             }
         }
@@ -190,7 +192,9 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         let bound_of = |composition: &Composition<F>, index| {
             composition.choices().get(index).map_or(0.0, |choice: &Choice| choice.duration)
         };
-        let fastest = self.workflow.latency_by(|i| durations[i][usize::from(configuration[i]).min(L - 1)]);
+        let chosen: [f64; F] =
+            core::array::from_fn(|i| durations[i][usize::from(configuration[i]).min(L - 1)]);
+        let fastest = self.workflow.latency_by(|i| chosen.at(i));
         let excess = bound_of(composition, 0) - fastest;
         let mut try_choice = |index: usize, scratch: &mut StructuredScratch<S, F, N, L>| {
             let composition = &scratch.workbench.composition;
@@ -252,7 +256,10 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             shortest[i] = ln_durations[i][..len].iter().copied().fold(f64::INFINITY, f64::min);
         }
         composition.compose(&self.workflow, limit, &shortest, |i| {
-            let candidates = ln_durations[i].iter().zip(&rates[i]).enumerate().take(grids[i].len());
+            let of_stage = ln_durations.get(i).zip(rates.get(i)).zip(grids.get(i));
+            let candidates = of_stage.into_iter().flat_map(|((durations, rates), grid)| {
+                durations.iter().zip(rates).enumerate().take(grid.len())
+            });
             candidates.map(|(candidate, (&duration, &rate))| Choice {
                 duration,
                 cost: rate * duration,
@@ -327,7 +334,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
                     vector::exp((mean[i] + shift + sign * deviation[i]).clamp(-600.0, 600.0))
                 });
                 costs.add(float::ln((0..stages).map(|i| rates[i] * duration[i]).sum()));
-                latencies.add(float::ln(self.workflow.latency_by(|i| duration[i])));
+                latencies.add(float::ln(self.workflow.latency_by(|i| duration.at(i))));
             }
         }
         let level = if noise.is_some() { 0.0 } else { self.noise.mean_over_median_variance() };
@@ -341,7 +348,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         grids: &[Grid; F],
         configuration: &[u16; F],
     ) -> Point<D> {
-        let mut indices: Vec<u16, D> = space.axes().iter().map(|_| 0).collect();
+        let mut indices: Vec<u16, D> = part::list(space.axes().iter().map(|_| 0));
         for ((resources, grid), candidate) in self.resources.iter().zip(grids).zip(configuration) {
             let levels = grid.levels(usize::from(*candidate));
             for (resource, level) in resources.all().into_iter().zip(levels) {

@@ -5,6 +5,8 @@
 //! has; it is at most one bin longer than the best point of that cost. When no two points share a bin the front is
 //! exact.
 
+use crate::part::Part;
+
 /// Points of a front, and bins of the range of durations that matters.
 pub(super) const RESOLUTION: usize = 512;
 
@@ -34,7 +36,7 @@ impl Front {
     }
 
     pub(super) fn choices(&self) -> &[Choice] {
-        &self.choices[..self.len]
+        self.choices.head(self.len)
     }
 
     /// The shortest duration; infinite without a choice.
@@ -60,15 +62,18 @@ impl Front {
                 (taken[bin], *best) = (true, choice);
             }
         }
-        self.len = 0;
-        let mut cheapest = f64::INFINITY;
+        let (mut len, mut cheapest) = (0, f64::INFINITY);
         for bin in 0..RESOLUTION {
-            if taken[bin] && self.choices[bin].cost < cheapest {
-                cheapest = self.choices[bin].cost;
-                self.choices[self.len] = self.choices[bin];
-                self.len += 1;
+            let choice = self.choices[bin];
+            if taken[bin]
+                && choice.cost < cheapest
+                && let Some(place) = self.choices.get_mut(len)
+            {
+                (cheapest, *place) = (choice.cost, choice);
+                len += 1;
             }
         }
+        self.len = len;
     }
 
     /// First `a`, then `overhead` seconds later `b`.

@@ -19,6 +19,7 @@ use super::noise::{MIN_VARIANCE, Noise, SLOWDOWN, SLOWDOWN_VARIANCE};
 use super::observations::Observations;
 use crate::math::vector::dot;
 use crate::math::{cholesky, float};
+use crate::part::{At, Part};
 
 /// Iterations of the interference mixture; it settles in three or four.
 const MIXTURE_ITERATIONS: usize = 7;
@@ -64,11 +65,11 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// Computes the posterior: `functions + 8` inversions of n by n.
     pub(super) fn infer(&mut self, data: &Observations<F, N>, kernel: &Kernel, noise: &Noise<F>) {
-        let n = data.len;
+        let n = data.len();
         let effects = kernel.effects();
         self.sum.as_flattened_mut().fill(0.0);
         let mut total = [0.0; N];
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             covariance(data, i, &effects, noise, |_| 0.0, &mut self.work[0]);
             invert(&mut self.work, n, &mut self.inverse[i]);
             for s in 0..n {
@@ -87,7 +88,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
                 self.judge(data, noise);
             }
         }
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             let residuals: [f64; N] = core::array::from_fn(|s| data.residuals[i][s] - self.common_mean[s]);
             for s in 0..n {
                 self.weights[i][s] = dot(&self.inverse[i][s][..n], &residuals[..n]);
@@ -97,7 +98,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// The posterior of c under the present responsibilities.
     fn common_factors(&mut self, data: &Observations<F, N>, noise: &Noise<F>, total: &[f64; N]) {
-        let n = data.len;
+        let n = data.len();
         let mut right = *total;
         for s in 0..n {
             let p = self.outlier[s];
@@ -117,7 +118,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// The responsibilities under the present posterior of c.
     fn judge(&mut self, data: &Observations<F, N>, noise: &Noise<F>) {
-        for s in (0..data.len).filter(|&s| data.is_trial(s)) {
+        for s in 0..data.len() {
+            if !data.is_trial(s) {
+                continue;
+            }
             let (mean, variance) = self.measured_factor(s);
             self.outlier[s] = noise.outlier_probability(mean, variance);
         }
@@ -138,7 +142,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         let mut least = self.objective(data, kernel, noise);
         for step in SWEEPS {
             // The parameters of an axis that no function varies stay at their prior.
-            for parameter in (0..PARAMETERS).filter(|&parameter| varies(data, parameter)) {
+            for parameter in 0..PARAMETERS {
+                if !varies(data, parameter) {
+                    continue;
+                }
                 for direction in [step, -step] {
                     let mut moves = 0;
                     while moves < MAX_MOVES {
@@ -162,10 +169,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// Minus the log posterior density of the kernel, up to a constant; infinite where it cannot be computed.
     fn objective(&mut self, data: &Observations<F, N>, kernel: &Kernel, noise: &Noise<F>) -> f64 {
-        let n = data.len;
+        let n = data.len();
         let effects = kernel.effects();
         let mut value = kernel.penalty();
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             let (work, common) = (&mut self.work[0], &self.common_covariance);
             covariance(data, i, &effects, noise, |s| common[s][s], work);
             if cholesky::factor(work.as_flattened_mut(), n, N).is_err() {
@@ -181,12 +188,15 @@ impl<const F: usize, const N: usize> Joint<F, N> {
     /// Re-estimates the noise from the residuals, with `base` as prior of its stated weight (one step of expectation
     /// maximisation).
     pub(super) fn learn_noise(&mut self, data: &Observations<F, N>, base: &Noise<F>, noise: &mut Noise<F>) {
-        let n = data.len;
+        let n = data.len();
         let trials = (0..n).filter(|&s| data.is_trial(s)).count() as f64;
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             let own = noise.own.get(i).copied().unwrap_or(1.0);
             let mut sum = 0.0;
-            for s in (0..n).filter(|&s| data.is_trial(s)) {
+            for s in 0..n {
+                if !data.is_trial(s) {
+                    continue;
+                }
                 let row = &self.inverse[i][s][..n];
                 // (A^-1 V A^-1)_ss
                 let through: f64 = (0..n).map(|t| row[t] * dot(&self.common_covariance[t][..n], row)).sum();
@@ -197,7 +207,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
             }
         }
         let (mut sum, mut undisturbed, mut disturbed) = (0.0, 0.0, 0.0);
-        for s in (0..n).filter(|&s| data.is_trial(s)) {
+        for s in 0..n {
+            if !data.is_trial(s) {
+                continue;
+            }
             let normal = 1.0 - self.outlier[s];
             sum += normal * (square(self.common_mean[s]) + self.common_covariance[s][s]);
             undisturbed += normal;
@@ -216,7 +229,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         place: &Place,
         out: &mut [f64; N],
     ) {
-        for (s, k) in out[..data.len].iter_mut().enumerate() {
+        for (s, k) in out[..data.len()].iter_mut().enumerate() {
             *k = effects.between(place, &data.place(i, s));
         }
     }
@@ -231,10 +244,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         mean: &mut [f64; F],
         covariance: &mut [[f64; F]; F],
     ) {
-        let n = data.len;
+        let n = data.len();
         let effects = kernel.effects();
         let (mut solved, mut through) = ([[0.0; N]; F], [[0.0; N]; F]);
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             let mut k = [0.0; N];
             Self::cross_covariance(data, &effects, i, &places[i], &mut k);
             mean[i] = data.level[i] + trend(&places[i]) + dot(&k[..n], &self.weights[i][..n]);
@@ -248,8 +261,8 @@ impl<const F: usize, const N: usize> Joint<F, N> {
             covariance[i] = [0.0; F];
             covariance[i][i] = alone.max(1e-10);
         }
-        for i in 0..data.functions {
-            for j in 0..data.functions {
+        for i in 0..data.functions() {
+            for j in 0..data.functions() {
                 covariance[i][j] += dot(&solved[i][..n], &through[j][..n]);
             }
         }
@@ -257,7 +270,8 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// Standardised leave-one-out residual of observation `s` of function `i`, given the common factors.
     pub(super) fn leave_one_out(&self, i: usize, s: usize) -> f64 {
-        self.weights[i][s] / float::sqrt(self.inverse[i][s][s].max(f64::MIN_POSITIVE))
+        let (weights, inverse) = (self.weights.as_flattened(), self.inverse.as_flattened().as_flattened());
+        weights.at(i * N + s) / float::sqrt(inverse.at((i * N + s) * N + s).max(f64::MIN_POSITIVE))
     }
 }
 
@@ -268,8 +282,9 @@ fn varies<const F: usize, const N: usize>(data: &Observations<F, N>, parameter: 
         3 => return true,
         _ => parameter - 4,
     };
-    let places = data.places[..data.functions].iter();
-    places.map(|axes| &axes[axis][..data.len]).any(|axis| axis.iter().any(|x| *x != axis[0]))
+    let places = data.places[..data.functions()].iter();
+    let observed = places.filter_map(|axes| Some(axes.get(axis)?.head(data.len())));
+    observed.into_iter().any(|axis| axis.iter().any(|x| Some(x) != axis.first()))
 }
 
 /// Writes A_i (plus `extra` variance) into the upper triangle of `out`.
@@ -281,7 +296,7 @@ fn covariance<const F: usize, const N: usize>(
     extra: impl Fn(usize) -> f64,
     out: &mut Matrix<N>,
 ) {
-    let n = data.len;
+    let n = data.len();
     let [cpu, memory, concurrency] = &data.places[i];
     for s in 0..n {
         let (place, row) = (data.place(i, s), &mut out[s][s..n]);

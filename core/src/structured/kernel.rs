@@ -90,7 +90,8 @@ impl Effects {
     /// Prior covariance of ln duration at two places.
     #[inline(always)]
     pub(super) fn between(&self, a: &Place, b: &Place) -> f64 {
-        self.covariance([0, 1, 2].map(|axis| self.correlation(axis, a[axis], b[axis])), a[0] * b[0])
+        let correlation = |axis: usize| self.correlation(axis, a[axis], b[axis]);
+        self.covariance([correlation(0), correlation(1), correlation(2)], a[0] * b[0])
     }
 }
 

@@ -34,6 +34,7 @@ use crate::bo::model::Evidence;
 use crate::bo::profile::median;
 use crate::bo::space::Point;
 use crate::math::float;
+use crate::part::{self, At, Part};
 use core::fmt;
 use heapless::Vec;
 
@@ -130,7 +131,7 @@ impl fmt::Display for Status {
 
 /// Whether there are enough trials to test the posterior with.
 pub(super) fn is_testable<const F: usize, const N: usize>(data: &Observations<F, N>) -> bool {
-    data.trials.len() >= MIN_TRIALS
+    data.trials().len() >= MIN_TRIALS
 }
 
 impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N, L> {
@@ -144,7 +145,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
             if durations.len() != stages {
                 return Status::MissingDurations;
             }
-            let latency = self.workflow.latency_by(|i| durations[i]);
+            let latency = self.workflow.latency_by(|i| durations.at(i));
             let rate = |i: usize| {
                 let Some(resources) = self.resources.get(i) else { return 0.0 };
                 let levels = resources.all().map(|resource| match resource {
@@ -186,9 +187,9 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
 
     /// Every function's durations explained by its own resources, noise and the common factor.
     fn check_residuals(data: &Observations<F, N>, joint: &Joint<F, N>) -> Status {
-        for stage in 0..data.functions {
-            let trials = (0..data.len).filter(|&s| data.is_trial(s));
-            let mut residuals: Vec<f64, N> = trials.map(|s| joint.leave_one_out(stage, s).abs()).collect();
+        for stage in 0..data.functions() {
+            let trials = (0..data.len()).filter(|&s| data.is_trial(s));
+            let mut residuals: Vec<f64, N> = part::list(trials.map(|s| joint.leave_one_out(stage, s).abs()));
             let deviations = median(&mut residuals);
             if deviations.is_nan() || deviations > RESIDUAL_LIMIT {
                 return Status::Unexplained { stage, deviations };
@@ -206,14 +207,14 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
     /// No function's durations follow the resources of another one.
     fn check_independence(&self, data: &Observations<F, N>, noise: &Noise<F>, joint: &Joint<F, N>) -> Status {
         let mut surest = (EFFECT_LIMIT, Status::Structured);
-        for stage in 0..data.functions {
+        for stage in 0..data.functions() {
             let freedom = joint.freedom(data, &self.base_noise, noise, stage);
             if self.measured(freedom) < MIN_FREEDOM {
                 continue;
             }
-            for on in (0..data.functions).filter(|&on| on != stage) {
-                for coordinates in &data.places[on] {
-                    let Some(effect) = centred(data, |s| coordinates[s], data.len) else { continue };
+            for on in (0..data.functions()).filter(|&on| on != stage) {
+                for coordinates in data.places.iter().skip(on).take(1).flatten() {
+                    let Some(effect) = centred(data, |s| coordinates.at(s), data.len()) else { continue };
                     let deviations = joint.effect_on_function(data, stage, &effect, freedom);
                     if deviations > surest.0 {
                         surest = (deviations, Status::Dependent { stage, on, deviations });
@@ -227,7 +228,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
     /// The common factors do not follow what the functions hold of a resource together, each in shares of the most
     /// it can have. One function alone takes all that is common for its own.
     fn check_contention(&self, data: &Observations<F, N>, joint: &mut Joint<F, N>) -> Status {
-        if data.functions < 2 {
+        if data.functions() < 2 {
             return Status::Structured;
         }
         let surest = |factors: &CommonFactors<'_, N>| {
@@ -235,13 +236,15 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
                 return 0.0;
             }
             // The baseline was measured while functions competed, or one at a time, which its coordinate 0 stands for.
-            let without_baseline = data.repeated.map(|_| data.trials.len());
-            let places = &data.places[..data.functions];
+            let without_baseline = data.repeated.map(|_| data.trials().len());
+            let places = &data.places[..data.functions()];
             let effect = |axis: usize, len: usize| {
-                let held = |s: usize| places.iter().map(|p| float::exp(p[axis][s])).sum();
+                let held = |s: usize| {
+                    places.iter().map(|p| float::exp(p.get(axis).map_or(f64::NAN, |axis| axis.at(s)))).sum()
+                };
                 centred(data, held, len).map_or(0.0, |held| factors.effect(&held))
             };
-            let lengths = || [data.len].into_iter().chain(without_baseline);
+            let lengths = || [data.len()].into_iter().chain(without_baseline);
             (0..AXES).fold(0.0, |most, axis| lengths().map(|len| effect(axis, len)).fold(most, f64::max))
         };
         let deviations = surest(&joint.common_factors_by_mixture(data, &self.base_noise))
@@ -257,10 +260,10 @@ fn centred<const F: usize, const N: usize>(
     quantity: impl Fn(usize) -> f64,
     len: usize,
 ) -> Option<[f64; N]> {
-    let trials = data.trials.len();
+    let trials = data.trials().len();
     let mut u: [f64; N] = core::array::from_fn(|s| if s < len { quantity(s) } else { 0.0 });
     let mean = u[..trials].iter().sum::<f64>() / trials as f64;
-    u[..len].iter_mut().for_each(|u| *u -= mean);
+    u.head_mut(len).iter_mut().for_each(|u| *u -= mean);
     u[..trials].iter().any(|u| u.abs() > 1e-9).then_some(u)
 }
 

@@ -44,6 +44,7 @@ use crate::bo::model::{Evidence, Model, ModelError, Posterior, Proposal, Recomme
 use crate::bo::space::{Point, SearchSpace};
 use crate::bo::trial::Outcome;
 use crate::math::float;
+use crate::part;
 use crate::workflow::{Configuration, Prices, Workflow};
 use core::fmt;
 use decision::Workbench;
@@ -152,7 +153,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
                 }
             }
         }
-        let resources = resources.iter().copied().collect();
+        let resources = part::list(resources.iter().copied());
         let noise = Noise::assumed(stages);
         let kernel = Kernel::prior();
         Ok(Self {
@@ -178,7 +179,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
     ) -> bool {
         let Some(repeated) = Repeated::measure(outcomes, self.workflow.len()) else { return false };
         (self.base_noise, self.noise) = (repeated.noise.clone(), repeated.noise.clone());
-        let places = (0..self.workflow.len()).map(|stage| self.place(space, point, stage)).collect();
+        let places = part::list((0..self.workflow.len()).map(|stage| self.place(space, point, stage)));
         self.baseline = Some((repeated, places));
         true
     }
@@ -243,7 +244,9 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         scratch.joint.infer(data, kernel, noise);
         for _ in 0..change::MAX_CHANGES {
             let Some((function, trial)) = change::find(data, &scratch.joint) else { break };
-            data.changed_at[function] = trial;
+            if let Some(changed_at) = data.changed_at.get_mut(function) {
+                *changed_at = trial;
+            }
             scratch.joint.infer(data, kernel, noise);
         }
         // A change that is not known yet has been learned as noise.
@@ -358,7 +361,7 @@ where
         }
         verdicts.fill(Verdict::Untested);
         let joint = &scratch.joint;
-        for (s, &trial) in scratch.observations.trials.iter().enumerate() {
+        for (s, &trial) in scratch.observations.trials().iter().enumerate() {
             let variance = self.noise.common + joint.common_covariance[s][s];
             let z = joint.common_mean[s] / float::sqrt(variance);
             if let Some(verdict) = verdicts.get_mut(usize::from(trial)) {

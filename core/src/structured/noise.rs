@@ -14,6 +14,7 @@ use crate::bo::profile::median;
 use crate::bo::trial::Outcome;
 use crate::math::float;
 use crate::math::normal::Normal;
+use crate::part::{self, At};
 use heapless::Vec;
 
 /// Mean of c under interference: a factor of about 2.5.
@@ -46,7 +47,7 @@ pub(super) struct Noise<const F: usize> {
 impl<const F: usize> Noise<F> {
     /// What is assumed before anything was measured: 10 % of each kind, with the weight of five samples.
     pub(super) fn assumed(functions: usize) -> Self {
-        let own = (0..functions).map(|_| 0.01).collect();
+        let own = part::list((0..functions).map(|_| 0.01));
         Self { own, common: 0.01, outliers: PRIOR_OUTLIERS.0 / PRIOR_OUTLIERS.1, samples: 5.0 }
     }
 
@@ -115,32 +116,32 @@ impl<const F: usize> Repeated<F> {
         if outcomes.len() < 5 || functions == 0 || outcomes.iter().any(|o| o.durations().len() != functions) {
             return None;
         }
-        let ln = |o: &Outcome<F>, i: usize| float::ln(o.durations()[i]);
+        let ln = |o: &Outcome<F>, i: usize| float::ln(o.durations().at(i));
         let (samples, count) = (outcomes.len() as f64, functions as f64);
         let mut sorted: Vec<f64, MAX_SAMPLES> = Vec::new();
         let mut median_of = |values: &mut dyn Iterator<Item = f64>| {
             sorted.clear();
-            sorted.extend(values);
+            part::extend(&mut sorted, values);
             median(&mut sorted)
         };
         let mut level: Vec<f64, F> =
-            (0..functions).map(|i| median_of(&mut outcomes.iter().map(|o| ln(o, i)))).collect();
+            part::list((0..functions).map(|i| median_of(&mut outcomes.iter().map(|o| ln(o, i)))));
         // The common factor of an invocation: the mean residual over its functions.
-        let factor =
-            |o: &Outcome<F>, level: &[f64]| (0..functions).map(|i| ln(o, i) - level[i]).sum::<f64>() / count;
+        let factor = |o: &Outcome<F>, level: &[f64]| {
+            (0..functions).map(|i| ln(o, i) - level.at(i)).sum::<f64>() / count
+        };
         // Levels so that every function's residuals beside the common factor have mean 0.
         let medians = level.clone();
-        for i in 0..functions {
-            level[i] +=
-                outcomes.iter().map(|o| ln(o, i) - medians[i] - factor(o, &medians)).sum::<f64>() / samples;
+        for (i, (level, median)) in level.iter_mut().zip(&medians).enumerate() {
+            *level += outcomes.iter().map(|o| ln(o, i) - median - factor(o, &medians)).sum::<f64>() / samples;
         }
-        let mut factors: Vec<f64, MAX_SAMPLES> = outcomes.iter().map(|o| factor(o, &level)).collect();
+        let factors: Vec<f64, MAX_SAMPLES> = part::list(outcomes.iter().map(|o| factor(o, &level)));
 
         // Variance of residual_i - mean residual is own_i (1 - 2/n) + mean(own)/n.
         let mut own: Vec<f64, F> = Vec::new();
         if functions > 1 {
             let spread = |i: usize| {
-                let residuals = outcomes.iter().zip(&factors).map(|(o, f)| ln(o, i) - level[i] - f);
+                let residuals = outcomes.iter().zip(&factors).map(|(o, f)| ln(o, i) - level.at(i) - f);
                 residuals.map(square).sum::<f64>() / (samples - 1.0)
             };
             let mean = (0..functions).map(spread).sum::<f64>() / (count - 1.0);
@@ -148,7 +149,7 @@ impl<const F: usize> Repeated<F> {
                 let alone =
                     if functions > 2 { (spread(i) - mean / count) / (1.0 - 2.0 / count) } else { mean };
                 let pooled = (samples * alone.max(0.25 * mean) + POOLING * mean) / (samples + POOLING);
-                own.extend([pooled.max(MIN_VARIANCE)]);
+                part::extend(&mut own, [pooled.max(MIN_VARIANCE)]);
             }
         }
         let own_of_mean = own.iter().sum::<f64>() / (count * count);
@@ -173,11 +174,10 @@ impl<const F: usize> Repeated<F> {
         for l in &mut level {
             *l += centre;
         }
-        factors.clear();
         // One function alone does not tell its own noise from the common factor.
         let common = if functions > 1 { (total - own_of_mean).max(0.1 * total) } else { 0.5 * total };
         if functions == 1 {
-            own.extend([0.5 * total]);
+            part::extend(&mut own, [0.5 * total]);
         }
         Some(Self {
             level,

@@ -40,7 +40,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         noise: &Noise<F>,
         i: usize,
     ) -> f64 {
-        let n = data.len;
+        let n = data.len();
         let own = noise.own.get(i).copied().unwrap_or(1.0);
         let left = |s: usize| {
             let row = &self.inverse[i][s][..n];
@@ -57,7 +57,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         u: &[f64; N],
         freedom: f64,
     ) -> f64 {
-        let n = data.len;
+        let n = data.len();
         let mut solved = [0.0; N];
         for (solved, row) in solved[..n].iter_mut().zip(&self.inverse[i]) {
             *solved = dot(&row[..n], &u[..n]);
@@ -84,7 +84,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         data: &Observations<F, N>,
         base: &Noise<F>,
     ) -> CommonFactors<'_, N> {
-        let (n, trials) = (data.len, data.trials.len().min(N));
+        let (n, trials) = (data.len(), data.trials().len().min(N));
         let count = trials.max(1) as f64;
         let mean = self.common_mean[..trials].iter().sum::<f64>() / count;
         let spread = |s: usize| square(self.common_mean[s] - mean) + self.common_covariance[s][s];
@@ -95,7 +95,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
                 prior[s] = (precision, precision * mean);
             }
             let total = |i: usize| dot(&self.inverse[i][s][..n], &data.residuals[i][..n]);
-            right[s] = (0..data.functions).map(total).sum::<f64>() + prior[s].1;
+            right[s] = (0..data.functions()).map(total).sum::<f64>() + prior[s].1;
             self.work[0][s][..n].copy_from_slice(&self.sum[s][..n]);
             self.work[0][s][s] += prior[s].0;
         }
@@ -127,7 +127,7 @@ impl<'a, const N: usize> CommonFactors<'a, N> {
         means: &[f64; N],
         covariance: &'a Matrix<N>,
     ) -> Self {
-        let n = data.len;
+        let n = data.len();
         let (mut precisions, mut weights) = ([0.0; N], [0.0; N]);
         for s in 0..n {
             precisions[s] = prior[s].0;
@@ -145,7 +145,7 @@ impl<'a, const N: usize> CommonFactors<'a, N> {
 
     /// Deviations from 0 of the effect `u` on the common factors. n² operations.
     pub(super) fn effect(&self, u: &[f64; N]) -> f64 {
-        let n = self.n;
+        let n = self.n.min(N);
         let solved: [f64; N] = core::array::from_fn(|s| self.precisions[s] * u[s]);
         let score = dot(&u[..n], &self.weights[..n]);
         let alone = dot(&u[..n], &solved[..n]);

@@ -8,6 +8,7 @@ use super::observations::Observations;
 use crate::bo::space::Axis;
 use crate::math::vector::{axpy, dot};
 use crate::math::{cholesky, float};
+use crate::part::{self, At, Part};
 use crate::random::standard_normal;
 use rand_core::Rng;
 
@@ -37,25 +38,41 @@ impl Grid {
         self.strides = [1; AXES];
         let count = |top: u16, stride: u16| usize::from(top.div_ceil(stride)) + 1;
         loop {
-            self.counts = core::array::from_fn(|a| count(self.tops[a], self.strides[a]));
-            let crowded = (0..AXES).find(|&a| self.counts[a] > LEVELS);
+            self.counts = core::array::from_fn(|a| count(self.tops[a], self.strides[a].max(1)));
+            let crowded = self.counts.iter().position(|&count| count > LEVELS);
             let all = self.counts.iter().product::<usize>();
             let longest = (0..AXES).max_by_key(|&a| self.counts[a]).filter(|_| all > capacity.max(1));
-            match crowded.or(longest).filter(|&a| self.counts[a] > 1) {
-                Some(a) => self.strides[a] += 1,
+            let several = |&a: &usize| self.counts.get(a).is_some_and(|&count| count > 1);
+            match crowded.or(longest).filter(several).and_then(|a| self.strides.get_mut(a)) {
+                Some(stride) => *stride += 1,
                 None => break,
             }
         }
         for (a, axis) in axes.into_iter().enumerate() {
-            for k in 0..self.counts[a] {
+            for k in 0..self.counts[a].min(LEVELS) {
                 self.coordinates[a][k] = axis.map_or(0.0, |axis| coordinate(axis, self.level(a, k)));
             }
         }
     }
 
+    /// Number of candidate levels of an axis: 1 to [`LEVELS`], which the compiler does not know.
+    fn count(&self, axis: usize) -> usize {
+        self.counts[axis].clamp(1, LEVELS)
+    }
+
+    /// Coordinates of the candidate levels of an axis.
+    fn levels_of(&self, axis: usize) -> &[f64] {
+        &self.coordinates[axis][..self.count(axis)]
+    }
+
+    /// Numbers of candidate levels.
+    fn counts(&self) -> [usize; AXES] {
+        [self.count(0), self.count(1), self.count(2)]
+    }
+
     /// Number of candidates.
     pub(super) fn len(&self) -> usize {
-        self.counts.iter().product()
+        self.counts().iter().product()
     }
 
     /// Level indices of a candidate.
@@ -67,16 +84,17 @@ impl Grid {
     /// Coordinates of a candidate.
     pub(super) fn place(&self, candidate: usize) -> Place {
         let k = self.unravel(candidate);
-        core::array::from_fn(|a| self.coordinates[a][k[a]])
+        core::array::from_fn(|a| self.coordinates[a].at(k[a]))
     }
 
     /// The candidate nearest to a place.
     fn nearest(&self, place: &Place) -> usize {
+        let counts = self.counts();
         let nearest = |a: usize| {
-            let distance = |k: usize| (self.coordinates[a][k] - place[a]).abs();
-            (1..self.counts[a]).fold(0, |best, k| if distance(k) < distance(best) { k } else { best })
+            let distance = |k: usize| (self.coordinates[a].at(k) - place[a]).abs();
+            (1..counts[a]).fold(0, |best, k| if distance(k) < distance(best) { k } else { best })
         };
-        (nearest(0) * self.counts[1] + nearest(1)) * self.counts[2] + nearest(2)
+        (nearest(0) * counts[1] + nearest(1)) * counts[2] + nearest(2)
     }
 
     fn level(&self, axis: usize, k: usize) -> u16 {
@@ -85,6 +103,7 @@ impl Grid {
 
     fn unravel(&self, candidate: usize) -> [usize; AXES] {
         let [_, memories, concurrencies] = self.counts;
+        let (memories, concurrencies) = (memories.max(1), concurrencies.max(1));
         let rest = candidate / concurrencies;
         [rest / memories, rest % memories, candidate % concurrencies]
     }
@@ -139,36 +158,37 @@ impl<const N: usize> Surfaces<N> {
         weights: &[f64; N],
         out: &mut [f64],
     ) {
-        let n = data.len;
+        let n = data.len();
         for a in 0..AXES {
-            for k in 0..grid.counts[a] {
-                for (r, &place) in self.rows[a][k][..n].iter_mut().zip(&data.places[i][a]) {
-                    *r = effects.correlation(a, grid.coordinates[a][k], place);
+            for (row, &level) in self.rows[a].iter_mut().zip(grid.levels_of(a)) {
+                for (r, &place) in row[..n].iter_mut().zip(&data.places[i][a]) {
+                    *r = effects.correlation(a, level, place);
                 }
             }
         }
         let mut alone = [[0.0; LEVELS]; AXES];
         for a in 0..AXES {
-            for k in 0..grid.counts[a] {
-                alone[a][k] = effects.variance[a] * dot(&self.rows[a][k][..n], &weights[..n]);
+            for (alone, row) in alone[a].iter_mut().zip(&self.rows[a]).take(grid.count(a)) {
+                *alone = effects.variance[a] * dot(&row[..n], &weights[..n]);
             }
         }
         let sum = weights[..n].iter().sum::<f64>();
         let moment = dot(&data.places[i][0][..n], &weights[..n]);
-        let [cpus, memories, concurrencies] = grid.counts;
+        let [_, memories, concurrencies] = grid.counts();
+        let [of_cpu, of_memory, of_concurrency] = &alone;
+        let [cpu_rows, memory_rows, concurrency_rows] = &self.rows;
         let mut out = out.iter_mut();
         let (mut first, mut second) = ([0.0; N], [0.0; N]);
-        for x in 0..cpus {
-            let cpu = grid.coordinates[0][x];
-            let level = Effects::trend_covariance(0.0);
+        let level = Effects::trend_covariance(0.0);
+        for ((&cpu, of_cpu), row) in grid.levels_of(0).iter().zip(of_cpu).zip(cpu_rows) {
             let base = level * sum + (Effects::trend_covariance(cpu) - level) * moment;
-            multiply(&mut first[..n], &weights[..n], &self.rows[0][x]);
-            for y in 0..memories {
-                multiply(&mut second[..n], &first[..n], &self.rows[1][y]);
-                for z in 0..concurrencies {
-                    let together = effects.interaction * dot(&second[..n], &self.rows[2][z][..n]);
+            multiply(&mut first[..n], &weights[..n], row);
+            for (of_memory, row) in of_memory.iter().zip(memory_rows).take(memories) {
+                multiply(&mut second[..n], &first[..n], row);
+                for (of_concurrency, row) in of_concurrency.iter().zip(concurrency_rows).take(concurrencies) {
+                    let together = effects.interaction * dot(&second[..n], &row[..n]);
                     if let Some(out) = out.next() {
-                        *out += base + alone[0][x] + alone[1][y] + alone[2][z] + together;
+                        *out += base + of_cpu + of_memory + of_concurrency + together;
                     }
                 }
             }
@@ -190,14 +210,14 @@ impl<const N: usize> Surfaces<N> {
         residuals: &mut [[f64; N]; F],
         rng: &mut R,
     ) {
-        let n = data.len;
+        let n = data.len();
         let effects = kernel.effects();
         let mut factors = [0.0; N];
         for (factor, (precision, precision_times_mean)) in factors[..n].iter_mut().zip(&joint.prior) {
             *factor = precision_times_mean / precision + standard_normal(rng) / float::sqrt(*precision);
         }
         let mut total = [0.0; N];
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             self.draw_prior(&effects, &grids[i], &mut out[i], rng);
             let offset = float::sqrt(OFFSET_VARIANCE) * standard_normal(rng);
             for s in 0..n {
@@ -213,7 +233,7 @@ impl<const N: usize> Surfaces<N> {
         let shift: [f64; N] = core::array::from_fn(|s| {
             if s < n { dot(&joint.common_covariance[s][..n], &total[..n]) } else { 0.0 }
         });
-        for i in 0..data.functions {
+        for i in 0..data.functions() {
             axpy(&mut residuals[i][..n], -1.0, &shift);
             let mut weights = [0.0; N];
             for s in 0..n {
@@ -232,52 +252,56 @@ impl<const N: usize> Surfaces<N> {
         let (level, slope) = (level * standard_normal(rng), slope * standard_normal(rng));
         let mut alone = [[0.0; LEVELS]; AXES];
         for a in 0..AXES {
-            let count = grid.counts[a];
+            let count = grid.count(a);
             let factor = &mut self.factors[a];
-            for k in 0..count {
-                for l in k..count {
-                    factor[k][l] = effects.correlation(a, grid.coordinates[a][k], grid.coordinates[a][l]);
+            for (k, (row, &from)) in factor.iter_mut().zip(grid.levels_of(a)).enumerate() {
+                for (x, &to) in row.iter_mut().zip(grid.levels_of(a)).skip(k) {
+                    *x = effects.correlation(a, from, to);
                 }
                 // Neighbouring levels are almost equal; this much noise keeps the factor well conditioned.
-                factor[k][k] += 1e-7;
+                row[k] += 1e-7;
             }
             if cholesky::factor(factor.as_flattened_mut(), count, LEVELS).is_err() {
-                for k in 0..count {
-                    factor[k][k..count].fill(0.0);
+                for (k, row) in factor.iter_mut().enumerate().take(count) {
+                    row.part_mut(k..count).fill(0.0);
                 }
             }
-            for x in &mut alone[a][..count] {
+            let alone = &mut alone[a][..count];
+            for x in alone.iter_mut() {
                 *x = standard_normal(rng);
             }
-            times_factor(factor, count, 1, &mut alone[a][..count]);
+            times_factor(factor, count, 1, alone);
             let deviation = float::sqrt(effects.variance[a]);
-            alone[a][..count].iter_mut().for_each(|x| *x *= deviation);
+            alone.iter_mut().for_each(|x| *x *= deviation);
         }
         // The interaction: independent normals, correlated along one axis after the other.
-        let [_, memories, concurrencies] = grid.counts;
-        let out = &mut out[..grid.len()];
+        let [_, memories, concurrencies] = grid.counts();
+        let out = out.head_mut(grid.len());
         out.iter_mut().for_each(|x| *x = standard_normal(rng));
-        for (a, step) in [memories * concurrencies, concurrencies, 1].into_iter().enumerate() {
-            let block = grid.counts[a] * step;
-            for block in out.chunks_exact_mut(block) {
+        let steps = [memories * concurrencies, concurrencies, 1];
+        for ((factor, count), step) in self.factors.iter().zip(grid.counts()).zip(steps) {
+            for block in part::rows_mut(out, count * step) {
                 for offset in 0..step {
-                    times_factor(&self.factors[a], grid.counts[a], step, &mut block[offset..]);
+                    times_factor(factor, count, step, block.get_mut(offset..).unwrap_or_default());
                 }
             }
         }
         let deviation = float::sqrt(effects.interaction);
         for (candidate, out) in out.iter_mut().enumerate() {
             let [x, y, z] = grid.unravel(candidate);
-            let sum = alone[0][x] + alone[1][y] + alone[2][z];
-            *out = level + slope * grid.coordinates[0][x] + sum + deviation * *out;
+            let sum = alone[0].at(x) + alone[1].at(y) + alone[2].at(z);
+            *out = level + slope * grid.coordinates[0].at(x) + sum + deviation * *out;
         }
     }
 }
 
 /// `values <- U^T values` for the upper factor `U`, in place, on every `step`-th value.
 fn times_factor(u: &[[f64; LEVELS]; LEVELS], count: usize, step: usize, values: &mut [f64]) {
-    for k in (0..count).rev() {
-        values[k * step] = (0..=k).map(|l| u[l][k] * values[l * step]).sum();
+    for k in (0..count.min(LEVELS)).rev() {
+        let value = u.iter().take(k + 1).enumerate().map(|(l, u)| u[k] * values.at(l * step)).sum();
+        if let Some(place) = values.get_mut(k * step) {
+            *place = value;
+        }
     }
 }
 

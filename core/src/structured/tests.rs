@@ -230,7 +230,7 @@ fn the_joint_posterior_is_that_of_one_dense_system() {
     (noise.outliers, noise.common) = (0.0, 0.02);
     assert_eq!(model.observe(&evidence, &model.kernel, &noise, &mut scratch), Status::Structured);
     let (data, joint) = (&scratch.observations, &scratch.joint);
-    let n = data.len;
+    let n = data.len();
     let effects = model.kernel.effects();
     let row = |i: usize, s: usize| i * n + s;
     let size = F * n;

@@ -136,13 +136,13 @@ impl<const E: usize> WindowSeries<E> {
             self.dropped.duplicate += 1;
             return Err(RecordError::Duplicate);
         }
-        let end_place = self.ends.partition_point(|&end| end < interval.to);
-        if self.intervals.insert(place, interval).is_err()
-            || self.ends.insert(end_place, interval.to).is_err()
-        {
+        if self.intervals.insert(place, interval).is_err() {
             self.dropped.full += 1;
             return Err(RecordError::Full { capacity: E });
         }
+        // There is an end for every interval, so that there is room.
+        let place = self.ends.partition_point(|&end| end < interval.to);
+        let _ = self.ends.insert(place, interval.to);
         if interval.from >= open_ms {
             return Ok(Recorded::Whole);
         }

@@ -2,6 +2,7 @@
 
 use super::{StageId, StageSet, Workflow};
 use crate::error::CapacityError;
+use crate::part;
 use core::fmt;
 use heapless::Vec;
 
@@ -49,7 +50,9 @@ impl<const F: usize> WorkflowBuilder<F> {
         if from == to {
             return Err(WorkflowError::Cycle { through: from });
         }
-        self.predecessors[to.index()].insert(from);
+        if let Some(before) = self.predecessors.get_mut(to.index()) {
+            before.insert(from);
+        }
         Ok(())
     }
 
@@ -80,13 +83,14 @@ impl<const F: usize> WorkflowBuilder<F> {
             return Err(WorkflowError::UnknownStage { stage, stages });
         }
         let order = topological_order(&self.predecessors)?;
-        let mut successors: Vec<StageSet, F> =
-            self.predecessors.iter().map(|_| StageSet::default()).collect();
-        for (stage, before) in self.predecessors.iter().enumerate() {
-            for from in before.iter() {
-                successors[from.index()].insert(StageId(stage as u8));
-            }
-        }
+        let after = |stage: usize| {
+            let stage = StageId(stage as u8);
+            let mut after = StageSet::default();
+            let waiting = (0..stages).map(StageId::new).zip(&self.predecessors);
+            waiting.filter(|(_, before)| before.contains(stage)).for_each(|(stage, _)| after.insert(stage));
+            after
+        };
+        let successors = part::list((0..stages).map(after));
         Ok(Workflow { predecessors: self.predecessors, successors, order, edge_overhead: self.edge_overhead })
     }
 }
@@ -112,12 +116,13 @@ fn topological_order<const F: usize>(predecessors: &[StageSet]) -> Result<Vec<St
     let mut waiting = StageSet::default();
     stages().for_each(|stage| waiting.insert(stage));
     while !waiting.is_empty() {
-        let ready = |stage: &StageId| predecessors[stage.index()].iter().all(|p| !waiting.contains(p));
+        let ready = |stage: &StageId| set_of(predecessors, *stage).iter().all(|p| !waiting.contains(p));
         let Some(stage) = waiting.iter().find(ready) else {
             return Err(WorkflowError::Cycle { through: on_cycle(predecessors, waiting) });
         };
         waiting.remove(stage);
-        order.extend([stage]);
+        // Each stage comes once, and there are at most F.
+        let _ = order.push(stage);
     }
     Ok(order)
 }
@@ -126,10 +131,14 @@ fn topological_order<const F: usize>(predecessors: &[StageSet]) -> Result<Vec<St
 fn on_cycle(predecessors: &[StageSet], waiting: StageSet) -> StageId {
     let mut stage = waiting.iter().next().unwrap_or_default();
     for _ in 0..predecessors.len() {
-        let before = predecessors[stage.index()].iter().find(|&p| waiting.contains(p));
+        let before = set_of(predecessors, stage).iter().find(|&p| waiting.contains(p));
         stage = before.unwrap_or(stage);
     }
     stage
+}
+
+fn set_of(sets: &[StageSet], stage: StageId) -> StageSet {
+    sets.get(stage.index()).copied().unwrap_or_default()
 }
 
 /// Why a workflow was refused.

@@ -3,6 +3,7 @@
 //! `finish_i = max(0, max over predecessors a of (finish_a + overhead)) + duration_i`, `latency = max_i finish_i`.
 
 use super::{StageId, Workflow};
+use crate::part::At;
 use core::fmt;
 use heapless::Vec;
 
@@ -33,7 +34,7 @@ impl<const F: usize> Workflow<F> {
     /// or negative.
     pub fn latency(&self, durations: &[f64]) -> Result<f64, DurationError> {
         self.check_durations(durations)?;
-        Ok(self.latency_by(|stage| durations[stage]))
+        Ok(self.latency_by(|stage| durations.at(stage)))
     }
 
     /// The critical path under one duration (seconds) per stage.
@@ -43,12 +44,14 @@ impl<const F: usize> Workflow<F> {
     pub fn critical_path(&self, durations: &[f64]) -> Result<CriticalPath<F>, DurationError> {
         self.check_durations(durations)?;
         let mut finish = [0.0; F];
-        let latency = self.finish_times(|stage| durations[stage], &mut finish);
-        let later = |a: &StageId, b: &StageId| finish[a.index()].total_cmp(&finish[b.index()]).then(b.cmp(a));
+        let latency = self.finish_times(|stage| durations.at(stage), &mut finish);
+        let end = |stage: &StageId| finish.at(stage.index());
+        let later = |a: &StageId, b: &StageId| end(a).total_cmp(&end(b)).then(b.cmp(a));
         let mut next = self.order.iter().copied().max_by(later);
         let mut stages = Vec::new();
         while let Some(stage) = next {
-            stages.extend([stage]);
+            // Its stages come once each, and there are at most F.
+            let _ = stages.push(stage);
             next = self.predecessors(stage).iter().max_by(later);
         }
         stages.reverse();
@@ -65,9 +68,12 @@ impl<const F: usize> Workflow<F> {
         let mut latency = 0.0_f64;
         for stage in &self.order {
             let before = self.predecessors(*stage);
-            let start = before.iter().fold(0.0_f64, |t, p| t.max(finish[p.index()] + self.edge_overhead));
-            finish[stage.index()] = start + duration(stage.index()).max(0.0);
-            latency = latency.max(finish[stage.index()]);
+            let start = before.iter().fold(0.0_f64, |t, p| t.max(finish.at(p.index()) + self.edge_overhead));
+            let end = start + duration(stage.index()).max(0.0);
+            if let Some(finish) = finish.get_mut(stage.index()) {
+                *finish = end;
+            }
+            latency = latency.max(end);
         }
         latency
     }
@@ -76,10 +82,8 @@ impl<const F: usize> Workflow<F> {
         if durations.len() != self.len() {
             return Err(DurationError::Count { stages: self.len(), durations: durations.len() });
         }
-        match durations.iter().position(|d| !(*d >= 0.0 && d.is_finite())) {
-            Some(index) => {
-                Err(DurationError::Duration { stage: StageId::new(index), seconds: durations[index] })
-            }
+        match durations.iter().enumerate().find(|(_, d)| !(**d >= 0.0 && d.is_finite())) {
+            Some((index, &seconds)) => Err(DurationError::Duration { stage: StageId::new(index), seconds }),
             None => Ok(()),
         }
     }

@@ -52,7 +52,8 @@ impl<const F: usize> Workflow<F> {
     /// Number of stages, at least 1.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
-        self.order.len()
+        // At most F, which the compiler does not know.
+        self.order.len().min(F)
     }
 
     /// Every stage once, after all its predecessors; ties in the order they were added.

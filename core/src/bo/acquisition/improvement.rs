@@ -38,6 +38,7 @@ impl Improvement {
         best: &[f64; S],
         samples: usize,
     ) -> f64 {
+        let (q, samples) = (q.min(MAX_JOINT), samples.min(S));
         match self {
             Self::LogNei => log_nei(q, objective, constraint, best, samples),
             Self::Nei => nei(q, objective, constraint, best, samples),
@@ -132,8 +133,9 @@ fn nei<const S: usize>(
 ) -> f64 {
     let share = 1.0 / samples as f64;
     let mut total = 0.0;
+    let (q, samples) = (q.min(MAX_JOINT), samples.min(S));
     for s in 0..samples {
-        let (mut largest, mut winner, mut slopes) = (0.0, q, (0.0, 0.0));
+        let (mut largest, mut winner, mut slopes) = (0.0, None, (0.0, 0.0));
         for j in 0..q {
             let improvement = objective[j][s] - best[s];
             let v = constraint[j][s] * (-1.0 / ETA);
@@ -142,14 +144,14 @@ fn nei<const S: usize>(
             let value = improvement * feasibility;
             if value > largest {
                 let slope = improvement * feasibility * (1.0 - feasibility) * (-1.0 / ETA);
-                (largest, winner, slopes) = (value, j, (feasibility, slope));
+                (largest, winner, slopes) = (value, Some(j), (feasibility, slope));
             }
         }
         for j in 0..q {
             (objective[j][s], constraint[j][s]) = (0.0, 0.0);
         }
-        if winner < q {
-            (objective[winner][s], constraint[winner][s]) = (slopes.0 * share, slopes.1 * share);
+        if let Some((f, g)) = winner.and_then(|j: usize| objective.get_mut(j).zip(constraint.get_mut(j))) {
+            (f[s], g[s]) = (slopes.0 * share, slopes.1 * share);
         }
         total += largest * share;
     }

@@ -7,6 +7,7 @@
 use super::Acquisition;
 use crate::math::lbfgs::{Lbfgs, MAX_VARIABLES, Stop};
 use crate::math::{float, sort};
+use crate::part;
 use crate::random;
 use crate::sobol::{self, Dimension};
 use heapless::Vec;
@@ -76,7 +77,7 @@ pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>
     let variables = x.len().min(MAX_VARIABLES).min(lower.len()).min(upper.len());
     let x = &mut x[..variables];
     scratch.dimensions.clear();
-    scratch.dimensions.extend((0..variables).map(|j| sobol::scrambled(j, rng)));
+    part::extend(&mut scratch.dimensions, (0..variables).map(|j| sobol::scrambled(j, rng)));
     let raw_sample = |dimensions: &[Dimension], index: usize, x: &mut [f64]| {
         for (((x, dimension), lower), upper) in x.iter_mut().zip(dimensions).zip(lower).zip(upper) {
             *x = lower + (upper - lower) * dimension.uniform(index as u32);
@@ -89,8 +90,8 @@ pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>
     }
 
     scratch.starts.clear();
-    for index in boltzmann(&values, usize::from(search.restarts).clamp(1, MAX_RESTARTS), rng) {
-        let mut start = Start { value: values[index], x: [0.0; MAX_VARIABLES] };
+    for (value, index) in boltzmann(&values, usize::from(search.restarts).clamp(1, MAX_RESTARTS), rng) {
+        let mut start = Start { value, x: [0.0; MAX_VARIABLES] };
         raw_sample(&scratch.dimensions, index, &mut start.x[..variables]);
         let _ = scratch.starts.push(start);
     }
@@ -122,18 +123,18 @@ pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>
     }
 }
 
-/// Draws `count` indices without replacement with weights exp((value - mean) / deviation); the best one is always
+/// Draws `count` values and their indices without replacement with weights exp((value - mean) / deviation); the best one is always
 /// among them (BoTorch's `initialize_q_batch`). By Gumbel keys: the largest `ln weight - ln(-ln u)` win.
-fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<usize, MAX_RESTARTS> {
+fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<(f64, usize), MAX_RESTARTS> {
     let finite = |v: f64| if v.is_finite() { v } else { -1e300 };
     let n = values.len() as f64;
     let mean = values.iter().map(|&v| finite(v)).sum::<f64>() / n;
     let variance = values.iter().map(|&v| (finite(v) - mean) * (finite(v) - mean)).sum::<f64>() / n;
     let scale = if variance > 0.0 && variance.is_finite() { 1.0 / float::sqrt(variance) } else { 0.0 };
-    let best =
-        (0..values.len()).max_by(|&a, &b| finite(values[a]).total_cmp(&finite(values[b]))).unwrap_or(0);
+    let by_value = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
+    let best = values.iter().map(|&v| finite(v)).enumerate().max_by(by_value).map_or(0, |(index, _)| index);
     // The largest keys so far, largest first; of equal ones the first.
-    let mut keys: Vec<(f64, usize), MAX_RESTARTS> = Vec::new();
+    let mut keys: Vec<(f64, (f64, usize)), MAX_RESTARTS> = Vec::new();
     let count = count.min(MAX_RESTARTS);
     for (index, &value) in values.iter().enumerate() {
         let gumbel = -float::ln(-float::ln(random::uniform(rng)));
@@ -141,8 +142,8 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
         let place = keys.partition_point(|other| other.0 >= key);
         if place < count {
             keys.truncate(count - 1);
-            let _ = keys.insert(place, (key, index));
+            let _ = keys.insert(place, (key, (value, index)));
         }
     }
-    keys.into_iter().map(|(_, index)| index).collect()
+    part::list(keys.into_iter().map(|(_, drawn)| drawn))
 }

@@ -10,6 +10,7 @@ pub use improvement::Improvement;
 use crate::gp::{Gp, GpError, GpScratch};
 use crate::math::vector::axpy;
 use crate::math::{cholesky, float, normal};
+use crate::part::{self, At, Part};
 use crate::random;
 use crate::sobol;
 use heapless::Vec;
@@ -127,11 +128,10 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
             (constraint, &mut self.constraint, &mut self.constraint_baseline),
         ] {
             gp.inverse(work.first.as_flattened_mut(), work.second.as_flattened_mut())?;
-            let inverse = work.first.as_flattened();
             let samples = self.samples;
             paths.draw(
                 gp,
-                inverse,
+                &work.first,
                 baseline,
                 samples,
                 &mut *normals,
@@ -160,7 +160,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         if x.len() != self.dimensions {
             return;
         }
-        let samples = self.samples;
+        let samples = self.samples.min(S);
         let (mut values, mut limits) = ([f64::NEG_INFINITY; S], [f64::INFINITY; S]);
         for (paths, work, values) in [
             (&mut self.objective, &mut self.objective_work, &mut values),
@@ -198,7 +198,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
 
     /// Every path's best feasible value so far.
     pub fn best(&self) -> &[f64] {
-        &self.best[..self.samples]
+        self.best.head(self.samples)
     }
 
     fn evaluate(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
@@ -245,7 +245,8 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
                 (&mut scratch.third, &mut scratch.second)
             };
             gp.inverse(inverse.as_flattened_mut(), other.as_flattened_mut())?;
-            let noise = |i: usize| (gp.noise()[i] + gp.jitter()).max(1e-9 * gp.hyperparameters().outputscale);
+            let noise =
+                |i: usize| (gp.noise().at(i) + gp.jitter()).max(1e-9 * gp.hyperparameters().outputscale);
             for i in 0..n {
                 for j in i..n {
                     inverse[i][j] *= -noise(i) * noise(j);
@@ -275,31 +276,34 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
                 for i in (0..n).rev() {
                     let (before, row) = draws.split_at_mut(i);
                     let row = &mut row[0][..width];
-                    let noise = gp.noise()[i] + gp.jitter();
-                    let mean = gp.targets()[i] - noise * gp.alpha()[i];
+                    let noise = gp.noise().at(i) + gp.jitter();
+                    let mean = gp.targets().at(i) - noise * gp.alpha().at(i);
                     for z in row.iter_mut() {
                         *z = mean + root[i][i] * *z;
                     }
-                    for (k, z) in before.iter().enumerate() {
-                        axpy(row, root[k][i], &z[..width]);
+                    for (z, root) in before.iter().zip(root) {
+                        axpy(row, root[i], &z[..width]);
                     }
                 }
             }
             for s in 0..width {
-                let (mut best, mut nearest) = (None, 0);
+                let (mut best, mut nearest) = (None, (0, self.constraint_baseline[0][s]));
                 for i in 0..n {
                     let (value, limit) = (self.objective_baseline[i][s], self.constraint_baseline[i][s]);
-                    if limit <= 0.0 && best.is_none_or(|b: usize| value > self.objective_baseline[b][s]) {
-                        best = Some(i);
+                    if limit <= 0.0 && best.is_none_or(|(_, best)| value > best) {
+                        best = Some((i, value));
                     }
-                    if limit < self.constraint_baseline[nearest][s] {
-                        nearest = i;
+                    if limit < nearest.1 {
+                        nearest = (i, limit);
                     }
                 }
-                chosen[best.unwrap_or(nearest)] = true;
+                let (index, _) = best.unwrap_or(nearest);
+                if let Some(chosen) = chosen.get_mut(index) {
+                    *chosen = true;
+                }
             }
         }
-        Ok((0..n).filter(|&i| chosen[i]).collect())
+        Ok(part::list((0..n).zip(chosen).filter_map(|(i, chosen)| chosen.then_some(i))))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::gp::Gp;
 use crate::gp::kernel::{add_square_distances, matern52, matern52_with_slope};
 use crate::math::vector::{axpy, dot, rows_times_matrix};
 use crate::math::{cholesky, float};
+use crate::part::{self, At, Part};
 
 /// Paths of one process with at most `N` anchors in at most `D` dimensions; at most `S` paths. `N` and `S` are
 /// multiples of 8.
@@ -84,13 +85,13 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
     }
 
     /// Draws `samples` paths of `gp` at the training points `baseline` and conditions on them. `inverse` is the
-    /// inverse covariance matrix of `gp`, rows of length `N`; `normals(b)` fills the base samples of baseline point
+    /// inverse covariance matrix of `gp`; `normals(b)` fills the base samples of baseline point
     /// b, and of candidate j for b = baseline.len() + j. `at_baseline` receives one row of path values per baseline
     /// point; `root` and `rows` are temporary memory.
     pub(super) fn draw(
         &mut self,
         gp: &Gp<N, D>,
-        inverse: &[f64],
+        inverse: &[[f64; N]; N],
         baseline: &[usize],
         samples: usize,
         mut normals: impl FnMut(usize, &mut [f64]),
@@ -98,28 +99,33 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         root: &mut [[f64; N]; N],
         rows: &mut [[f64; N]; N],
     ) {
-        let n = gp.len();
         let hyper = gp.hyperparameters();
-        (self.anchors, self.dimensions, self.samples) = (n, gp.dimensions(), samples);
+        (self.anchors, self.dimensions, self.samples) = (gp.len(), gp.dimensions(), samples);
         (self.outputscale, self.mean) = (hyper.outputscale, hyper.mean);
-        for (u, lengthscale) in hyper.lengthscales.iter().enumerate() {
-            self.inverse_lengthscales[u] = 1.0 / lengthscale;
-            for (scaled, x) in self.scaled[u].iter_mut().zip(gp.input(u)) {
+        let (n, _, samples) = self.sizes();
+        let scales = self.inverse_lengthscales.iter_mut().zip(&hyper.lengthscales);
+        for (u, (scaled, (inverse_lengthscale, lengthscale))) in
+            self.scaled.iter_mut().zip(scales).enumerate()
+        {
+            *inverse_lengthscale = 1.0 / lengthscale;
+            for (scaled, x) in scaled.iter_mut().zip(gp.input(u)) {
                 *scaled = x / lengthscale;
             }
         }
         // The posterior covariance of the baseline, N - N K⁻¹ N with N the noise, and its root. Noise-free points
         // get a trace of noise: their values are known, which is no reason to fail.
-        let noise = |b: usize| (gp.noise()[b] + gp.jitter()).max(1e-9 * hyper.outputscale);
+        let noise = |b: usize| (gp.noise().at(b) + gp.jitter()).max(1e-9 * hyper.outputscale);
+        let inverse_row = |b: usize| inverse.get(b).map_or(&[][..], |row| &row[..n]);
+        let baseline = baseline.head(N);
         let count = baseline.len();
         for attempt in 0..8 {
-            for (row, &b) in baseline.iter().enumerate() {
-                for (column, &c) in baseline.iter().enumerate().skip(row) {
-                    root[row][column] = -noise(b) * inverse[b * N + c] * noise(c);
+            for (row, (root, &b)) in root.iter_mut().zip(baseline).enumerate() {
+                for (x, &c) in root.iter_mut().zip(baseline).skip(row) {
+                    *x = -noise(b) * inverse_row(b).at(c) * noise(c);
                 }
-                root[row][row] += noise(b);
+                root[row] += noise(b);
                 if attempt > 0 {
-                    root[row][row] += noise(b) * float::pow(10.0, attempt as f64 - 10.0);
+                    root[row] += noise(b) * float::pow(10.0, attempt as f64 - 10.0);
                 }
             }
             if cholesky::factor(root.as_flattened_mut(), count, N).is_ok() {
@@ -135,22 +141,22 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
 
         // P starts as K⁻¹, w as alpha.
         for i in 0..n {
-            self.precision[i][..n].copy_from_slice(&inverse[i * N..i * N + n]);
+            self.precision[i][..n].copy_from_slice(&inverse[i][..n]);
             self.precision[i][n..].fill(0.0);
-            self.weights[i][..samples].fill(gp.alpha()[i]);
+            self.weights[i][..samples].fill(gp.alpha().at(i));
         }
         for (row, &b) in baseline.iter().enumerate() {
             // Row of M: forward substitution, one baseline point after the other.
             let (before, m) = rows.split_at_mut(row);
             let m = &mut m[0][..n];
-            for (m, inverse) in m.iter_mut().zip(&inverse[b * N..b * N + n]) {
+            for (m, inverse) in m.iter_mut().zip(inverse_row(b)) {
                 *m = noise(b) * inverse;
             }
             let mut z = [0.0; S];
             normals(row, &mut z[..samples]);
             at_baseline[row] = z;
-            for (k, previous) in before.iter().enumerate() {
-                axpy(m, -root[k][row], &previous[..n]);
+            for (previous, root) in before.iter().zip(root.iter()) {
+                axpy(m, -root[row], &previous[..n]);
             }
             let scale = 1.0 / root[row][row];
             for m in m.iter_mut() {
@@ -165,13 +171,14 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         for row in (0..count).rev() {
             let (before, values) = at_baseline.split_at_mut(row);
             let values = &mut values[0][..samples];
-            let mean = gp.targets()[baseline[row]] - noise(baseline[row]) * gp.alpha()[baseline[row]];
+            let b = baseline[row];
+            let mean = gp.targets().at(b) - noise(b) * gp.alpha().at(b);
             let diagonal = root[row][row];
             for value in values.iter_mut() {
                 *value = mean + diagonal * *value;
             }
-            for (k, z) in before.iter().enumerate() {
-                axpy(values, root[k][row], &z[..samples]);
+            for (z, root) in before.iter().zip(root.iter()) {
+                axpy(values, root[row], &z[..samples]);
             }
         }
         for (j, z) in self.candidate_normals.iter_mut().enumerate() {
@@ -191,8 +198,8 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         values: &mut [f64],
     ) {
         self.evaluate(1, x, candidates);
-        values.copy_from_slice(&candidates.values[0][..values.len()]);
-        let (n, samples) = (self.anchors, self.samples);
+        part::copy(values, &candidates.values[0]);
+        let (n, _, samples) = self.sizes();
         if n == N {
             return;
         }
@@ -216,9 +223,15 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         self.transpose();
     }
 
+    /// Anchors, dimensions and samples: no more than there is room for, which the compiler does not know.
+    fn sizes(&self) -> (usize, usize, usize) {
+        (self.anchors.min(N), self.dimensions.min(D), self.samples.min(S))
+    }
+
     fn transpose(&mut self) {
-        for (s, row) in self.transposed[..self.samples].iter_mut().enumerate() {
-            for (out, weights) in row.iter_mut().zip(&self.weights[..self.anchors]) {
+        let (anchors, _, samples) = self.sizes();
+        for (s, row) in self.transposed[..samples].iter_mut().enumerate() {
+            for (out, weights) in row.iter_mut().zip(&self.weights[..anchors]) {
                 *out = weights[s];
             }
         }
@@ -226,13 +239,13 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
 
     /// Path values at `q` candidates (row-major), 1 to [`MAX_JOINT`].
     pub(super) fn evaluate(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>) {
-        let (n, d) = (self.anchors, self.dimensions);
+        let ((n, d, samples), q) = (self.sizes(), q.min(MAX_JOINT));
         for j in 0..q {
             let (kernel, slopes) = (&mut out.kernel[j][..n], &mut out.slopes[j][..n]);
             kernel.fill(0.0);
-            for u in 0..d {
-                let centre = x[j * d + u] * self.inverse_lengthscales[u];
-                add_square_distances(kernel, &self.scaled[u], centre, 1.0);
+            let axes = part::row(x, d, j, 0..d).iter().zip(&self.inverse_lengthscales).zip(&self.scaled);
+            for ((x, inverse_lengthscale), scaled) in axes {
+                add_square_distances(kernel, scaled, x * inverse_lengthscale, 1.0);
             }
             for (k, h) in kernel.iter_mut().zip(slopes) {
                 let (value, slope) = matern52_with_slope(*k);
@@ -240,7 +253,7 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
             }
         }
         product(q, &out.kernel, n, &self.precision, n, &mut out.projected);
-        product(q, &out.kernel, n, &self.weights, self.samples, &mut out.values);
+        product(q, &out.kernel, n, &self.weights, samples, &mut out.values);
 
         let mut covariance = [[0.0; MAX_JOINT]; MAX_JOINT];
         for j in 0..q {
@@ -252,12 +265,12 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         }
         root(q, &covariance, self.outputscale, &mut out.root);
         for j in 0..q {
-            for value in &mut out.values[j][..self.samples] {
+            let values = &mut out.values[j][..samples];
+            for value in values.iter_mut() {
                 *value += self.mean;
             }
             for l in 0..=j {
-                let normals = &self.candidate_normals[l][..self.samples];
-                axpy(&mut out.values[j][..self.samples], out.root[j][l], normals);
+                axpy(values, out.root[j][l], &self.candidate_normals[l]);
             }
         }
     }
@@ -265,7 +278,8 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
     /// Adds to `gradient` (row-major, as `x`) what the slopes in `out.values` make of the candidates of the last
     /// [`Paths::evaluate`].
     pub(super) fn pull_back(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>, gradient: &mut [f64]) {
-        let (n, d, samples) = (self.anchors, self.dimensions, self.samples);
+        let ((n, d, samples), q) = (self.sizes(), q.min(MAX_JOINT));
+        let point = |j: usize| part::row(x, d, j, 0..d);
         let mut adjoint = [[0.0; MAX_JOINT]; MAX_JOINT];
         for j in 0..q {
             for l in 0..=j {
@@ -285,27 +299,29 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
                 *w *= h;
                 sum += *w;
             }
-            for u in 0..d {
-                let inverse_lengthscale = self.inverse_lengthscales[u];
-                let centre = x[j * d + u] * inverse_lengthscale;
-                let pull = dot(weights, &self.scaled[u]) - sum * centre;
-                gradient[j * d + u] += pull * inverse_lengthscale;
+            let gradient = part::row_mut(gradient, d, j, 0..d);
+            let axes = self.inverse_lengthscales.iter().zip(&self.scaled).zip(point(j));
+            for (slope, ((inverse_lengthscale, scaled), x)) in gradient.iter_mut().zip(axes) {
+                let pull = dot(weights, scaled) - sum * (x * inverse_lengthscale);
+                *slope += pull * inverse_lengthscale;
             }
-            for l in (0..q).filter(|&l| l != j) {
+            for l in 0..q {
+                if l == j {
+                    continue;
+                }
                 let (_, slope) = matern52_with_slope(self.square_distance(x, j, l));
                 let weight = -2.0 * covariance[j][l] * self.outputscale * slope;
-                for u in 0..d {
-                    let difference = x[j * d + u] - x[l * d + u];
-                    let scale = self.inverse_lengthscales[u];
-                    gradient[j * d + u] += weight * difference * scale * scale;
+                let pairs = point(j).iter().zip(point(l)).zip(&self.inverse_lengthscales);
+                for (slope, ((a, b), scale)) in gradient.iter_mut().zip(pairs) {
+                    *slope += weight * (a - b) * scale * scale;
                 }
             }
         }
     }
 
     fn square_distance(&self, x: &[f64], j: usize, l: usize) -> f64 {
-        let d = self.dimensions;
-        let pairs = x[j * d..(j + 1) * d].iter().zip(&x[l * d..(l + 1) * d]);
+        let (_, d, _) = self.sizes();
+        let pairs = part::row(x, d, j, 0..d).iter().zip(part::row(x, d, l, 0..d));
         pairs.zip(&self.inverse_lengthscales).map(|((a, b), scale)| (a - b) * scale * ((a - b) * scale)).sum()
     }
 }
@@ -320,7 +336,7 @@ fn product<const A: usize, const B: usize, const R: usize>(
     columns: usize,
     out: &mut [[f64; B]; MAX_JOINT],
 ) {
-    let [a0, a1, a2, a3] = a.each_ref().map(|row| &row[..length]);
+    let [a0, a1, a2, a3] = a.each_ref().map(|row| row.head(length));
     let [o0, o1, o2, o3] = out.each_mut().map(|row| &mut row[..]);
     let matrix = matrix.as_flattened();
     match q {
@@ -336,7 +352,7 @@ type Joint = [[f64; MAX_JOINT]; MAX_JOINT];
 
 /// The lower Cholesky factor of a small covariance matrix, with as little jitter as it takes.
 fn root(q: usize, covariance: &Joint, outputscale: f64, l: &mut Joint) {
-    let mut jitter = 0.0;
+    let (mut jitter, q) = (0.0, q.min(MAX_JOINT));
     'attempt: loop {
         for j in 0..q {
             for k in 0..=j {
@@ -366,7 +382,7 @@ fn root(q: usize, covariance: &Joint, outputscale: f64, l: &mut Joint) {
 /// Cholesky decomposition", 2016, eq. 10): the symmetric part of `L⁻ᵀ Phi(Lᵀ A) L⁻¹`, where Phi takes the lower
 /// triangle and half of the diagonal.
 fn covariance_adjoint(q: usize, l: &Joint, adjoint: &Joint) -> Joint {
-    let mut p = [[0.0; MAX_JOINT]; MAX_JOINT];
+    let (mut p, q) = ([[0.0; MAX_JOINT]; MAX_JOINT], q.min(MAX_JOINT));
     for j in 0..q {
         for k in 0..=j {
             for i in j..q {

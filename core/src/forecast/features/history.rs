@@ -74,7 +74,7 @@ impl<const N: usize> History<N> {
             self.day_sum += self.known_or_quiet(day * DAY - AROUND - 1);
             self.day_sum -= self.known_or_quiet(day * DAY + AROUND);
         }
-        let head = self.head as usize;
+        let head = self.head();
         self.peaks[head] = saturate(peak);
         self.head = if head + 1 == N { 0 } else { head as u32 + 1 };
         self.counts[self.next.0 as usize % COUNT_MINUTES] = saturate(count);
@@ -111,6 +111,11 @@ impl<const N: usize> History<N> {
         self.peaks.get(if lag <= head { head - lag } else { head + N - lag }).copied()
     }
 
+    /// Where the next peak is written: in the ring, which the compiler does not know.
+    fn head(&self) -> usize {
+        (self.head as usize).min(N - 1)
+    }
+
     /// The days whose minutes the ring keeps.
     fn days() -> core::ops::RangeInclusive<usize> {
         1..=(N.saturating_sub(AROUND) / DAY).min(DAYS)
@@ -145,7 +150,7 @@ impl<const N: usize> History<N> {
     /// The last `L` peaks, newest last; minutes not observed are 0.
     pub(super) fn recent<const L: usize>(&self) -> [u16; L] {
         let mut out = [0; L];
-        let head = self.head as usize;
+        let head = self.head();
         let newest = head.min(L);
         out[L - newest..].copy_from_slice(&self.peaks[head - newest..head]);
         let older = (L - newest).min(N - head);

@@ -1,6 +1,7 @@
 //! What training learns about one function by itself: its scale and its strongest period.
 
 use crate::math::float;
+use crate::part::Part;
 
 /// Longest period looked for, minutes: one day.
 pub const LONGEST_PERIOD: usize = 1440;
@@ -31,7 +32,7 @@ impl Profile {
             return Self::UNKNOWN;
         }
         let recent = &peaks[peaks.len().saturating_sub(centred.len())..];
-        let (period, period_correlation) = strongest_period(recent, &mut centred[..recent.len()]);
+        let (period, period_correlation) = strongest_period(recent, centred.head_mut(recent.len()));
         Self { mean: mean(peaks) as f32, period, period_correlation }
     }
 
@@ -74,7 +75,7 @@ fn strongest_period(peaks: &[u32], centred: &mut [f32]) -> (u16, f32) {
         return best;
     }
     for lag in 2..=LONGEST_PERIOD.min(peaks.len().saturating_sub(1)) {
-        let correlation = dot(&centred[lag..], &centred[..peaks.len() - lag]) / variance;
+        let correlation = dot(centred.part(lag..peaks.len()), centred.head(peaks.len() - lag)) / variance;
         if correlation > best.1 {
             best = (lag as u16, correlation);
         }
