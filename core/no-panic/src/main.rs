@@ -1,0 +1,61 @@
+//! Proof that the core cannot panic. It is never run: that it links is the proof.
+//!
+//! Every operation of the core that is listed in the modules below is a function pointer that the compiler must take to be
+//! called with any arguments, in any state. The panic handler calls a function that does not exist. So the linker
+//! succeeds only when the optimiser has removed every way to a panic: each index is in range, each divisor is not zero,
+//! each length agrees, whatever the arguments are. The same holds for what the core uses: `heapless`, `postcard`, `serde`,
+//! `libm`, `bytemuck`, `rand_core` and Rust's own `core`.
+//!
+//! Proven so for `thumbv7em-none-eabihf`, with the compiler of `rust-toolchain.toml`, for a release build (in which integers
+//! wrap) and the capacities stated in the modules. Not part of it: `Debug` and `Display` of values and errors, and whatever
+//! a caller brings: its random generator, its forecaster, its model.
+//!
+//! `make no-panic` links it. When it does not: `cargo build --release --features handler`, and look at who calls
+//! `core::panicking` in the disassembly.
+#![no_std]
+#![no_main]
+
+mod bo;
+mod forecast;
+mod gp;
+mod numerics;
+mod pool;
+mod structured;
+mod window;
+mod workflow;
+
+use core::panic::PanicInfo;
+
+/// Keeps operations in the binary, with nothing known of their arguments.
+macro_rules! keep {
+    ($($operation:path: $kind:ty),+ $(,)?) => {
+        $(core::hint::black_box($operation as $kind);)+
+    };
+}
+use keep;
+
+#[unsafe(no_mangle)]
+extern "C" fn _start() {
+    numerics::keep();
+    gp::keep();
+    bo::keep();
+    workflow::keep();
+    structured::keep();
+    window::keep();
+    forecast::keep();
+    pool::keep();
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    #[cfg(feature = "handler")]
+    loop {}
+    #[cfg(not(feature = "handler"))]
+    {
+        unsafe extern "C" {
+            fn the_core_can_panic() -> !;
+        }
+        // SAFETY: there is no such function, so nothing that calls it is ever linked.
+        unsafe { the_core_can_panic() }
+    }
+}
