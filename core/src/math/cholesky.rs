@@ -35,12 +35,13 @@ pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveD
             }
         }
         let (above, below) = a.split_at_mut_checked(end.saturating_mul(stride)).unwrap_or_default();
-        for i in end..n {
-            let row = part::row_mut(below, stride, i - end, i..n);
-            let eliminated = |k: usize| part::row(above, stride, k, i..n);
-            // Rows below the block exist only when the block is whole.
-            let u = [eliminated(block), eliminated(block + 1), eliminated(block + 2), eliminated(block + 3)];
-            axpy4(row, u.map(|u| -u.at(0)), u);
+        // Rows below the block exist only when the block is whole.
+        let mut whole = part::rows(above, stride).skip(block);
+        let whole = [whole.next(), whole.next(), whole.next(), whole.next()];
+        let [Some(u0), Some(u1), Some(u2), Some(u3)] = whole else { break };
+        for (i, row) in (end..n).zip(below.chunks_mut(stride.max(1))) {
+            let u = [u0.part(i..n), u1.part(i..n), u2.part(i..n), u3.part(i..n)];
+            axpy4(row.part_mut(i..n), u.map(|u| -u.at(0)), u);
         }
     }
     Ok(())
