@@ -56,7 +56,8 @@ sed 's/aquatope_wasm_bg\.wasm/aquatope_wasm_simd_bg.wasm/' "$glue/nodejs/aquatop
 
 # Words of ours where the glue would say "null pointer passed to rust" and "wasm is undefined".
 for file in pkg/aquatope_{wasm,study}_web.js pkg/aquatope_wasm_bg.js pkg/nodejs.cjs; do
-    sed -i 's/this\.__wbg_ptr = 0;/Object.defineProperty(this, "__wbg_ptr", FREED);/' "$file"
+    sed -i -e 's/this\.__wbg_ptr = 0;/Object.defineProperty(this, "__wbg_ptr", FREED);/' \
+        -e 's/const ptr = this\.__destroy_into_raw();/if (wasFreed(this)) return;\n        &/' "$file"
     cat >>"$file" <<'END'
 
 const FREED = {
@@ -64,6 +65,8 @@ const FREED = {
         throw new Error(`this ${this.constructor.name} was freed; make a new one`);
     },
 };
+
+const wasFreed = (object) => Object.getOwnPropertyDescriptor(object, "__wbg_ptr").get === FREED.get;
 END
 done
 for file in pkg/aquatope_{wasm,study}_web.js; do
@@ -78,5 +81,9 @@ function loaded() {
 }
 END
 done
-# The types speak of Symbol.dispose, which a project need not have in its own library.
+# The types speak of Symbol.dispose, those of the web of Response, which a project need not have in its own library.
 sed -i '1i /// <reference lib="esnext.disposable" />' pkg/*_web.d.ts pkg/aquatope_wasm_bg.d.ts pkg/nodejs.d.cts
+sed -i '1i /// <reference lib="dom" />' pkg/*_web.d.ts
+# One set of names everywhere.
+echo 'exports.simdSupported = () => true;' >>pkg/nodejs.cjs
+printf '\n/** Whether this engine runs the SIMD build. */\nexport function simdSupported(): boolean;\n' >>pkg/nodejs.d.cts

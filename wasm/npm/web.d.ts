@@ -1,4 +1,4 @@
-import type { InitInput, InitOutput } from "./aquatope_wasm_web.js";
+import type { InitInput, InitOutput, SyncInitInput } from "./aquatope_wasm_web.js";
 
 export * from "./aquatope_wasm_web.js";
 
@@ -10,3 +10,6 @@ export function simdSupported(): boolean;
  * beside this file where it is supported, the plain one otherwise.
  */
 export default function init(source?: InitInput | Promise<InitInput>): Promise<InitOutput>;
+
+/** The same without waiting, for a module that is here already: its bytes, or the compiled module. */
+export function initSync(source: SyncInitInput | { module: SyncInitInput }): InitOutput;

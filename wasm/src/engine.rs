@@ -12,7 +12,7 @@ use aquatope_core::bo::surrogates::Surrogates;
 use aquatope_core::bo::trial::{self, TrialId};
 use aquatope_core::snapshot::SnapshotError;
 use aquatope_workflow::models::{
-    self, BlackBoxModel, BlackBoxScratch, Effort, MAX_AXES, MAX_FUNCTIONS, MAX_TRIALS,
+    self, BlackBoxModel, BlackBoxScratch, Effort, MAX_AXES, MAX_FUNCTIONS, MAX_PATHS, MAX_TRIALS,
 };
 use aquatope_workflow::outcome;
 use rand_core::Rng;
@@ -67,7 +67,7 @@ pub(crate) fn black_box(
         Some(SamplerName::QNei) => Improvement::Nei,
         Some(SamplerName::QLogNei) | None => Improvement::LogNei,
     };
-    let model = models::black_box(effort(options), improvement);
+    let model = models::black_box(effort(options)?, improvement);
     study(space, options, qos, start, None, |_, _, _| model)
 }
 
@@ -92,22 +92,46 @@ pub(crate) fn study<M: Kind + 'static>(
     let of = |(i, outcome): (usize, &Outcome)| {
         checked(&format!("options.baseline.outcomes[{i}]"), outcome.clone(), functions)
     };
+    if let Some(found) = options.baseline.as_ref().map(|baseline| baseline.outcomes.len())
+        && found < ProfileError::NEEDED
+    {
+        return Err(JsError::new(&format!(
+            "options.baseline.outcomes: has {found}; give {} or more, or no baseline",
+            ProfileError::NEEDED
+        )));
+    }
     let outcomes = options.baseline.iter().flat_map(|baseline| &baseline.outcomes);
     let outcomes = outcomes.enumerate().map(of).collect::<Result<Vec<_>, _>>()?;
     let start = baseline_point(options.baseline.as_ref(), start, &space)?;
     let model = model(&space, start.as_ref(), &outcomes);
-    let named = |error: study::ConfigError| JsError::new(&format!("options: {error}"));
+    let named = |error: study::ConfigError| {
+        let place =
+            if matches!(error, study::ConfigError::LatencyLimit { .. }) { "qos" } else { "confidence" };
+        JsError::new(&format!("options.{place}: {error}"))
+    };
     let mut study = CoreStudy::new(space, config, model).map_err(named)?;
-    if let Some(start) = start
-        && outcomes.len() >= ProfileError::NEEDED
-    {
+    if let Some(start) = start {
         study.set_baseline(start, Profile::measure(&outcomes)?)?;
     }
     Ok(Box::new(study))
 }
 
-pub(crate) fn effort(options: &StudyOptions) -> Effort {
-    options.effort.map_or_else(Effort::default, Effort::from)
+/// # Errors
+/// Effort that is none, or more than there is memory for.
+pub(crate) fn effort(options: &StudyOptions) -> Result<Effort, JsError> {
+    let effort = options.effort.map_or_else(Effort::default, Effort::from);
+    let Effort { mc_samples, restarts, raw_samples } = effort;
+    let limits = [
+        ("mcSamples", mc_samples, MAX_PATHS as u16),
+        ("restarts", restarts, raw_samples),
+        ("rawSamples", raw_samples, u16::MAX),
+    ];
+    match limits.into_iter().find(|(_, given, most)| !(1..=*most).contains(given)) {
+        None => Ok(effort),
+        Some((name, given, most)) => {
+            Err(JsError::new(&format!("options.effort.{name}: is {given}; give 1 to {most}")))
+        }
+    }
 }
 
 /// The configuration that a baseline was measured at.
@@ -234,7 +258,14 @@ impl<M: Kind> Engine for CoreStudy<M> {
 
     fn ask(&mut self, count: usize, rng: &mut dyn Rng) -> Result<Vec<TrialId>, JsError> {
         let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.ask(count, rng, M::scratch(&mut memory))?.to_vec())
+        let full = |error: study::AskError| match error {
+            study::AskError::Full(_) => JsError::new(&format!(
+                "the study is full: it keeps {MAX_TRIALS} trials, and all of them are pending or complete; fail(id) or \
+                 reject(id, outcome) some, or begin a new study"
+            )),
+            other => other.into(),
+        };
+        Ok(self.ask(count, rng, M::scratch(&mut memory)).map_err(full)?.to_vec())
     }
 
     fn tell(&mut self, id: TrialId, outcome: Checked) -> Result<(), JsError> {
@@ -278,7 +309,7 @@ impl<M: Kind> Engine for CoreStudy<M> {
         let recommended = self.recommendation(M::scratch(&mut memory))?;
         Ok(Recommendation {
             levels: recommended.point.indices().to_vec(),
-            values: self.space().values(&recommended.point).collect(),
+            values: shown(self.space(), &recommended.point),
             cost: Interval::of_logarithm(recommended.ln_cost),
             latency: Interval::of_logarithm(recommended.ln_latency),
             feasible: recommended.feasible,
@@ -319,6 +350,16 @@ impl<M: Kind> Engine for CoreStudy<M> {
     }
 }
 
+/// The values of a point, without the rounding of sums: 3.8 and not 3.8000000000000003.
+fn shown(space: &SearchSpace<MAX_AXES>, point: &space::Point<MAX_AXES>) -> Vec<f64> {
+    space.values(point).map(decimal).collect()
+}
+
+/// The nearest number of nine decimals, where there are so many.
+pub(crate) fn decimal(value: f64) -> f64 {
+    if value.abs() < 1e6 { (value * 1e9).round() / 1e9 } else { value }
+}
+
 fn describe(space: &SearchSpace<MAX_AXES>, trial: &trial::Trial<MAX_AXES, MAX_FUNCTIONS>) -> Trial {
     let (state, outcome) = match &trial.state {
         trial::TrialState::Pending => (TrialState::Pending, None),
@@ -329,7 +370,7 @@ fn describe(space: &SearchSpace<MAX_AXES>, trial: &trial::Trial<MAX_AXES, MAX_FU
     Trial {
         id: trial.id.0,
         levels: trial.point.indices().to_vec(),
-        values: space.values(&trial.point).collect(),
+        values: shown(space, &trial.point),
         state,
         outcome: outcome.map(Outcome::from),
     }

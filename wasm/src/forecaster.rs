@@ -53,7 +53,7 @@ impl Forecaster {
         if passes > MAX_PASSES {
             return Err(JsError::new(&format!("options.passes: is {passes}; use at most {MAX_PASSES}")));
         }
-        let profile = options.profile.map_or(Profile::UNKNOWN, Profile::from);
+        let profile = options.profile.map_or(Ok(Profile::UNKNOWN), FunctionProfile::checked)?;
         let first = time::Minute(options.first_minute.unwrap_or(0));
         Ok(Self {
             weights,
@@ -75,6 +75,11 @@ impl Forecaster {
         #[wasm_bindgen(unchecked_param_type = "ArrayLike<number>")] peaks: &JsValue,
     ) -> Result<JsValue, JsError> {
         let peaks: Vec<u32> = plain::read("peaks", peaks)?;
+        if peaks.is_empty() {
+            return Err(JsError::new(
+                "peaks: is empty; give the peak of every minute so far, best of some days",
+            ));
+        }
         let mut centred = vec![0.0; peaks.len().min(PERIOD_WINDOW)];
         plain::show(&FunctionProfile::from(Profile::of(&peaks, &mut centred)))
     }
@@ -223,9 +228,19 @@ impl From<Profile> for FunctionProfile {
     }
 }
 
-impl From<FunctionProfile> for Profile {
-    fn from(FunctionProfile { mean, period, period_correlation }: FunctionProfile) -> Self {
-        Self { mean, period, period_correlation }
+impl FunctionProfile {
+    fn checked(self) -> Result<Profile, JsError> {
+        let Self { mean, period, period_correlation } = self;
+        if mean < 0.0 {
+            let what = format!("options.profile.mean: is {mean}; must not be negative");
+            return Err(JsError::new(&what));
+        }
+        if !(-1.0..=1.0).contains(&period_correlation) {
+            return Err(JsError::new(&format!(
+                "options.profile.periodCorrelation: is {period_correlation}; must lie in -1..1"
+            )));
+        }
+        Ok(Profile { mean, period, period_correlation })
     }
 }
 
@@ -250,7 +265,7 @@ pub(crate) struct Forecast {
     /// Mean, containers.
     pub mean: f32,
     /// Levels of the quantiles.
-    pub levels: Vec<f32>,
+    pub levels: Vec<f64>,
     /// Quantiles, containers.
     pub quantiles: Vec<f32>,
     /// Standard deviation of what the model does not know, containers; 0 where it is not told apart.
@@ -260,7 +275,8 @@ pub(crate) struct Forecast {
 impl From<forecast::Forecast> for Forecast {
     fn from(forecast: forecast::Forecast) -> Self {
         let forecast::Forecast { mean, quantiles, epistemic } = forecast;
-        Self { mean, levels: LEVELS.to_vec(), quantiles: quantiles.to_vec(), epistemic }
+        let levels = LEVELS.iter().map(|&level| (f64::from(level) * 1e6).round() / 1e6).collect();
+        Self { mean, levels, quantiles: quantiles.to_vec(), epistemic }
     }
 }
 
@@ -270,7 +286,7 @@ impl TryFrom<Forecast> for forecast::Forecast {
     fn try_from(forecast: Forecast) -> Result<Self, JsError> {
         let refused =
             || JsError::new(&format!("forecast.quantiles: give the {} of the levels", LEVELS.len()));
-        if forecast.levels != LEVELS {
+        if !forecast.levels.iter().map(|&level| level as f32).eq(LEVELS) {
             return Err(JsError::new("forecast.levels: give a forecast that a Forecaster made"));
         }
         let quantiles = forecast.quantiles.try_into().map_err(|_| refused())?;

@@ -22,11 +22,3 @@ pub use pool::PoolPlanner;
 pub use study::Study;
 #[cfg(feature = "workflow")]
 pub use workflow::Workflow;
-
-use wasm_bindgen::prelude::wasm_bindgen;
-
-/// The version of this package.
-#[wasm_bindgen]
-pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").into()
-}

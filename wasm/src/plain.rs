@@ -201,7 +201,8 @@ impl<'r> Reader<'r> {
     fn number(&self) -> Result<f64, Fault> {
         match self.value.as_f64() {
             Some(number) if number.is_finite() => Ok(number),
-            Some(number) => Err(Fault::custom(format_args!("is {number}; give a finite number"))),
+            Some(number) if number.is_nan() => Err(Fault::custom("is NaN; give a finite number")),
+            Some(_) => Err(Fault::custom("is infinite; give a finite number")),
             None => Err(self.wrong("a number")),
         }
     }
@@ -257,13 +258,17 @@ impl<'r> Reader<'r> {
         if !is_object(&self.value) || is_list(&self.value)? || self.value.is_function() {
             return Err(self.wrong("an object"));
         }
+        if Reflect::get(&self.value, &"then".into()).is_ok_and(|then| then.is_function()) {
+            return Err(Fault::custom("is a Promise; await it first"));
+        }
         let keys = keys(&self.value).map_err(thrown)?;
         self.admit(keys.length() as usize)?;
         room(OBJECT + 4 * LARGEST * keys.length() as usize).map_err(|_| Fault::custom(NO_ROOM))?;
         let mut members = Vec::new();
         for key in keys.iter() {
             let Some(name) = key.as_string() else { continue };
-            let value = Reflect::get(&self.value, &key).map_err(thrown)?;
+            let value = Reflect::get(&self.value, &key)
+                .map_err(|exception| thrown(exception).at(&self.place.inner(Step::Member(&name))))?;
             // A key without a value says nothing.
             if !value.is_undefined() {
                 members.push((name, value));

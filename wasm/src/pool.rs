@@ -34,14 +34,37 @@ impl PoolPlanner {
             true => Ok(value),
             false => Err(JsError::new(&format!("options.{name}: is {value}; must not be negative"))),
         };
-        let memory_mb = positive("memoryMb", options.memory_mb)?;
-        let cold_start = positive("coldStart", options.cold_start)?;
-        let first = positive("firstColdStart", options.first_cold_start.unwrap_or(cold_start))?;
-        let idle_gb_minute = positive("idleGbMinute", options.idle_gb_minute.unwrap_or(1.0))?;
-        let rule = match options.deviations {
-            Some(k) => Rule::MeanPlusDeviations { k },
-            None => Rule::Newsvendor(Prices { cold_start, first_cold_start: first, idle_gb_minute }),
+        let above_zero = |name: &str, value: f32| match value > 0.0 {
+            true => Ok(value),
+            false => Err(JsError::new(&format!("options.{name}: is {value}; must be above 0"))),
         };
+        let memory_mb = above_zero("memoryMb", options.memory_mb)?;
+        let rule = match (options.deviations, options.cold_start) {
+            (Some(k), _) => Rule::MeanPlusDeviations { k },
+            (None, None) => {
+                let what = "options.coldStart: is missing; give the price of a cold start, or deviations";
+                return Err(JsError::new(what));
+            }
+            (None, Some(cold_start)) => {
+                let cold_start = positive("coldStart", cold_start)?;
+                let first_cold_start =
+                    positive("firstColdStart", options.first_cold_start.unwrap_or(cold_start))?;
+                let idle_gb_minute = above_zero("idleGbMinute", options.idle_gb_minute.unwrap_or(1.0))?;
+                let prices = Prices { cold_start, first_cold_start, idle_gb_minute };
+                let (first, others) = prices.levels(memory_mb);
+                if first.max(others) >= 1.0 {
+                    return Err(JsError::new(
+                        "options.coldStart: is so far above the price of an idle container that no number is enough; give less",
+                    ));
+                }
+                Rule::Newsvendor(prices)
+            }
+        };
+        if options.step == Some(0) {
+            return Err(JsError::new(
+                "options.step: is 0, so that the pool would never shrink; give 1 or more",
+            ));
+        }
         let none = Hysteresis::NONE;
         let hysteresis = Hysteresis {
             patience: options.patience.unwrap_or(none.patience),
@@ -71,8 +94,10 @@ impl PoolPlanner {
 pub(crate) struct PoolOptions {
     /// Memory of one container, MB.
     memory_mb: f32,
-    /// What a cold start costs, in the unit of `idleGbMinute`.
-    cold_start: f32,
+    /// What a cold start costs, in the unit of `idleGbMinute`; needed without `deviations`.
+    #[serde(default)]
+    #[tsify(optional)]
+    cold_start: Option<f32>,
     /// What one costs when there is no warm container at all; as much as any other, unless given.
     #[serde(default)]
     #[tsify(optional)]

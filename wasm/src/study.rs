@@ -37,7 +37,7 @@ impl Study {
     /// initial design. Trials may be told in any order and at any time.
     ///
     /// # Errors
-    /// A full study; asking again later is safe.
+    /// A full study: 128 trials are kept, and all of them are pending or complete.
     #[wasm_bindgen(unchecked_return_type = "Trial[]")]
     pub fn ask(
         &mut self,

@@ -40,7 +40,7 @@ pub(crate) struct StudyOptions {
     #[serde(default)]
     #[tsify(optional)]
     pub confidence: Option<f64>,
-    /// Quasi-random trials before the model takes over; as many as the command line asks for, unless given.
+    /// Quasi-random trials before the model takes over; 10, unless given.
     #[serde(default)]
     #[tsify(optional)]
     pub initial: Option<u16>,
@@ -118,10 +118,10 @@ pub(crate) struct Baseline {
 #[derive(Clone, Copy, Deserialize, Tsify)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Effort {
-    /// Monte-Carlo paths, at most 128.
+    /// Monte-Carlo paths, 1 to 128.
     #[tsify(optional)]
     pub mc_samples: u16,
-    /// Starts of the search, chosen among the raw samples.
+    /// Starts of the search, chosen among the raw samples: at most as many.
     #[tsify(optional)]
     pub restarts: u16,
     /// Raw samples.

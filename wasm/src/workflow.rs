@@ -2,7 +2,7 @@
 
 use aquatope_core::workflow::Configuration;
 use aquatope_workflow::json::Field;
-use aquatope_workflow::models::{self, MAX_FUNCTIONS};
+use aquatope_workflow::models::{self, MAX_AXES, MAX_FUNCTIONS};
 use aquatope_workflow::oracle;
 use aquatope_workflow::simulator::{Scenario, Simulator};
 use aquatope_workflow::space::Point;
@@ -14,6 +14,7 @@ use tsify::Tsify;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
+use crate::engine::decimal;
 use crate::plain;
 use crate::study_types::Outcome;
 
@@ -72,7 +73,8 @@ impl Workflow {
         let workflow = &self.file.workflow;
         let of = |(i, function): (usize, &Function)| {
             let Configuration { cpu, memory_mb, concurrency } = workflow.configuration(&point, i);
-            FunctionResources { name: function.name.clone(), cpu, memory_mb, concurrency }
+            let name = function.name.clone();
+            FunctionResources { name, cpu: decimal(cpu), memory_mb: decimal(memory_mb), concurrency }
         };
         plain::show(&workflow.functions.iter().enumerate().map(of).collect::<Vec<_>>())
     }
@@ -166,7 +168,7 @@ impl Workflow {
 
 /// Reads a workflow from its text or from an object; `name` names it in errors.
 pub(crate) fn parse(name: &str, value: &Value) -> Result<WorkflowFile, JsError> {
-    Ok(match value {
+    let file = match value {
         Value::String(text) => {
             let object = js_sys::JSON::parse(text).map_err(|error| {
                 let what = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
@@ -175,7 +177,19 @@ pub(crate) fn parse(name: &str, value: &Value) -> Result<WorkflowFile, JsError> 
             WorkflowFile::read(&Field::root(name, &plain::read(name, &object)?))?
         }
         object => WorkflowFile::read(&Field::root(name, object))?,
-    })
+    };
+    let (functions, axes) = (file.workflow.functions.len(), file.workflow.decisions().len());
+    if functions > MAX_FUNCTIONS {
+        let what = format!("{name}.functions: has {functions}; give at most {MAX_FUNCTIONS}");
+        return Err(JsError::new(&what));
+    }
+    if axes > MAX_AXES {
+        return Err(JsError::new(&format!(
+            "{name}: has {axes} axes, two a function and one for every concurrency that is searched; at most {MAX_AXES} \
+             can be: fix some concurrencies"
+        )));
+    }
+    Ok(file)
 }
 
 fn exact(cost: f64, latency: f64, durations: Vec<f64>) -> Outcome {
@@ -227,7 +241,7 @@ impl From<&Decision> for ResourceAxis {
             Resource::Memory => ResourceName::Memory,
             Resource::Concurrency => ResourceName::Concurrency,
         };
-        let values = (0..axis.levels()).map(|level| axis.value(level)).collect();
+        let values = (0..axis.levels()).map(|level| decimal(axis.value(level))).collect();
         Self { function: *function, resource, values }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn begin(options: StudyOptions) -> Result<Box<dyn Engine>, JsError> {
     if options.model == Some(ModelName::BlackBox) {
         return engine::black_box(space, &options, qos, start);
     }
-    let mut model = models::structured(&file.workflow, &space, engine::effort(&options))?;
+    let mut model = models::structured(&file.workflow, &space, engine::effort(&options)?)?;
     let learn = |space: &SearchSpace<_>, start: Option<&Point<_>>, outcomes: &[Checked]| {
         if let Some(start) = start {
             model.learn_baseline(space, start, outcomes);

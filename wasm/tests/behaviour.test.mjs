@@ -4,6 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bindings, forecasts, golden, modules, run, workflowText } from "./study.mjs";
 
+/** A workflow file with a mistake. */
+const misspelt = (edit) => {
+    const file = JSON.parse(workflowText("chain3"));
+    edit(file);
+    return file;
+};
+
 const axes = (count) => Array.from({ length: count }, () => ({ min: 0.1, max: 4, step: 0.1, log: true }));
 
 for (const name of Object.keys(modules)) {
@@ -50,7 +57,7 @@ for (const name of Object.keys(modules)) {
         const table = [
             [() => new Study({ axes: axes(1) }), /options\.qos: is missing/],
             [() => new Study({ axes: axes(1), qos: NaN }), /options\.qos: is NaN/],
-            [() => new Study({ axes: axes(1), qos: -1 }), /options: the latency limit/],
+            [() => new Study({ axes: axes(1), qos: -1 }), /options\.qos: the latency limit/],
             [() => new Study({ axes: axes(1), qos: 1, qoss: 2 }), /options\.qoss: unknown field `qoss`/],
             [() => new Study({ axes: [{ min: 1, max: 2, step: 0.1, steps: 3 }], qos: 1 }), /axes\[0\]\.steps: unknown field/],
             [() => new Study({ axes: [{ min: "1", max: 2, step: 0.1 }], qos: 1 }), /options\.axes\[0\]\.min: is a text; must be a number/],
@@ -59,10 +66,23 @@ for (const name of Object.keys(modules)) {
             [() => new Study({ axes: [...axes(1), { min: 4, max: 1, step: 1 }], qos: 1 }), /options\.axes\[1\]: min 4 is above max 1/],
             [() => new Study({ axes: [{ min: 0, max: 1, step: 0.1, log: true }], qos: 1 }), /options\.axes\[0\]: a logarithmic axis/],
             [() => new Study({ axes: axes(1), qos: 1, initial: 70000 }), /options\.initial: is 70000; must be a whole number from 0 to 65535/],
-            [() => new Study({ axes: axes(1), qos: 1, baseline: { levels: [0], outcomes: [{ cost: 1, latency: 0 }] } }), /options\.baseline\.outcomes\[0\]: latency is 0/],
+            [() => new Study({ axes: axes(1), qos: 1, baseline: { levels: [0], outcomes: Array(5).fill({ cost: 1, latency: 0 }) } }), /options\.baseline\.outcomes\[0\]: latency is 0/],
+            [() => new Study({ axes: axes(1), qos: 1, baseline: { levels: [0], outcomes: [] } }), /options\.baseline\.outcomes: has 0; give 5 or more/],
+            [() => new Study({ axes: axes(1), qos: 1, effort: { mcSamples: 129 } }), /options\.effort\.mcSamples: is 129; give 1 to 128/],
+            [() => new Study({ axes: axes(1), qos: 1, effort: { restarts: 0 } }), /options\.effort\.restarts: is 0/],
+            [() => study.tell(0, Promise.resolve({ cost: 1, latency: 1 })), /outcome: is a Promise; await it first/],
+            [() => study.posterior([[0, 100]]), /points\[0\]: axis 1 has levels 0 to 39/],
+            [() => new Workflow(misspelt((file) => (file.functions[0].concurency = 2))), /functions\[0\]\.concurency: is not known here; it may be one of name, concurrency/],
+            [() => new Workflow(misspelt((file) => (file.refrence = {}))), /workflow: refrence: is not known here/],
+            [() => new Workflow(misspelt((file) => Object.assign(file, { functions: Array.from({ length: 17 }, (_, i) => ({ name: `${i}` })), oracle: null, reference: null }))), /workflow\.functions: has 17; give at most 16/],
+            [() => new Forecaster(forecasts().model, { profile: { mean: -1, period: 60, periodCorrelation: 0 } }), /options\.profile\.mean: is -1/],
+            [() => Forecaster.profile([]), /peaks: is empty/],
+            [() => new PoolPlanner({ memoryMb: 0, coldStart: 1 }), /options\.memoryMb: is 0; must be above 0/],
+            [() => new PoolPlanner({ memoryMb: 256, coldStart: 1e12 }), /options\.coldStart: is so far above/],
+            [() => new PoolPlanner({ memoryMb: 256, coldStart: 1, step: 0 }), /options\.step: is 0/],
             [() => new Study({ axes: axes(1), qos: 1, model: "structured" }), /options\.model/],
             [() => new Study({ axes: axes(1), qos: 1, seed: -1 }), /options\.seed: is -1; must be a whole number from 0 to 2\^53/],
-            [() => new Study({ axes: axes(1), qos: 1, confidence: 1 }), /options: the confidence/],
+            [() => new Study({ axes: axes(1), qos: 1, confidence: 1 }), /options\.confidence: the confidence/],
             [() => new Study({ workflow: cyclic }), /nested too deeply/],
             [() => new Study(), /options/],
             [() => new Study("x"), /options: is a text; must be an object/],
@@ -90,7 +110,7 @@ for (const name of Object.keys(modules)) {
             [() => new Forecaster(new Uint8Array(10)), /model: .* of 10 bytes/],
             [() => Forecaster.profile(3), /peaks: is a number; must be an array/],
             [() => Forecaster.profile([1, 1.5]), /peaks\[1\]: is 1\.5; must be a whole/],
-            [() => new PoolPlanner({ memoryMb: 256 }), /missing field `coldStart`/],
+            [() => new PoolPlanner({ memoryMb: 256 }), /options\.coldStart: is missing/],
             [() => new PoolPlanner({ memoryMb: 256, coldStart: -1 }), /options\.coldStart/],
         ];
         for (const [call, message] of table) {
@@ -106,9 +126,10 @@ for (const name of Object.keys(modules)) {
     test(`${name}: a call after free is an Error, and others go on`, () => {
         const [gone, here] = [0, 1].map(() => new Study({ axes: axes(1), qos: 1 }));
         gone.free();
-        for (const call of [() => gone.ask(1), () => gone.windowStart, () => gone.free()]) {
+        for (const call of [() => gone.ask(1), () => gone.windowStart]) {
             assert.throws(call, { name: "Error", message: "this Study was freed; make a new one" });
         }
+        gone.free(); // again, as the end of a `using` does
         assert.equal(here.ask(1).length, 1);
     });
 
@@ -120,7 +141,7 @@ for (const name of Object.keys(modules)) {
             assert.throws(() => study[call](id, { cost: 1, latency: 1 }), /outcome\.durations: is missing; .* 3 functions/);
             assert.throws(() => study[call](id, { cost: 1, latency: 1, durations: [1] }), /outcome\.durations: has 1 for 3/);
         }
-        const baseline = { outcomes: [{ cost: 1, latency: 1 }] };
+        const baseline = { outcomes: Array(5).fill({ cost: 1, latency: 1 }) };
         assert.throws(() => new Study({ workflow: workflowText("chain3"), baseline }), /options\.baseline\.outcomes\[0\]\.durations/);
         assert.deepEqual(study.snapshot(), before);
         const blackbox = new Study({ workflow: workflowText("chain3"), model: "blackbox" });
@@ -148,7 +169,7 @@ for (const name of Object.keys(modules)) {
         const detached = new ArrayBuffer(100);
         structuredClone(detached, { transfer: [detached] });
         for (let times = 0; times < 1000; times++) {
-            assert.throws(() => study.tell(0, { get cost() { throw new Error("no cost"); } }), /outcome: cannot be read \(no cost\)/);
+            assert.throws(() => study.tell(0, { get cost() { throw new Error("no cost"); } }), /outcome\.cost: cannot be read \(no cost\)/);
         }
         assert.throws(() => study.tell(0, broken), /outcome: cannot be read \(no keys\)/);
         const { proxy, revoke } = Proxy.revocable({}, {});
@@ -156,9 +177,9 @@ for (const name of Object.keys(modules)) {
         assert.throws(() => study.tell(0, proxy), /outcome: cannot be read/);
         assert.throws(() => study.posterior([proxy]), /points\[0\]: cannot be read/);
         const throwing = (exception) => ({ get cost() { throw exception; } });
-        assert.throws(() => study.tell(0, throwing({ message: 7 })), /outcome: cannot be read \(it throws\)/);
-        assert.throws(() => study.tell(0, throwing({ get message() { throw 1; } })), /outcome: cannot be read \(it throws\)/);
-        assert.throws(() => study.tell(0, throwing(null)), /outcome: cannot be read \(it throws\)/);
+        assert.throws(() => study.tell(0, throwing({ message: 7 })), /outcome\.cost: cannot be read \(it throws\)/);
+        assert.throws(() => study.tell(0, throwing({ get message() { throw 1; } })), /outcome\.cost: cannot be read \(it throws\)/);
+        assert.throws(() => study.tell(0, throwing(null)), /outcome\.cost: cannot be read \(it throws\)/);
         // What frameworks hide in an object is no member of it.
         const hidden = Object.defineProperty({ cost: 1, latency: NaN }, "__ob__", { value: 1, enumerable: false });
         assert.throws(() => study.tell(0, hidden), /outcome\.latency/);
@@ -202,7 +223,7 @@ for (const name of Object.keys(modules)) {
     test(`${name}: a full study says so`, () => {
         const study = new Study({ axes: axes(1), qos: 1, initial: 1000 });
         for (let i = 0; i < 8; i++) study.ask(16);
-        assert.throws(() => study.ask(1), /no room for another trial/);
+        assert.throws(() => study.ask(1), /the study is full: it keeps 128 trials/);
     });
 
     test(`${name}: workflows compose, and say what their files say`, () => {

@@ -83,7 +83,7 @@ test("after gzip the optimiser alone is at most 120,000 bytes, everything at mos
 
 test("all targets load", () => {
     const use = "if (new Study({ axes: [{ min: 1, max: 2, step: 0.1 }], qos: 1 }).ask(2).length !== 2) throw 1;";
-    writeFileSync(join(project, "import.mjs"), `import { Study } from "aquatope-wasm"; ${use}`);
+    writeFileSync(join(project, "import.mjs"), `import { Study, simdSupported } from "aquatope-wasm"; if (!simdSupported()) throw 2; ${use}`);
     writeFileSync(join(project, "require.cjs"), `const { Study } = require("aquatope-wasm"); ${use}`);
     writeFileSync(join(project, "bundler.mjs"), `import { Study } from "aquatope-wasm/bundler"; ${use}`);
     const web = `import init, { Study, simdSupported } from "aquatope-wasm/web";
@@ -105,11 +105,24 @@ test("what a page would do without init() is an Error that says so", async () =>
     }
 });
 
-test("the types are enough for a project that knows the browser alone", () => {
+test("what is no module is an Error that says what to give", async () => {
+    for (const name of ["web", "study"]) {
+        const { default: init, initSync } = await import(join(project, `node_modules/aquatope-wasm/${name}.js`));
+        await assert.rejects(() => init(), { name: "Error", message: /^init: cannot load .* in Node import aquatope-wasm$/ });
+        for (const wrong of [undefined, {}, new Uint8Array(8)]) {
+            assert.throws(() => initSync(wrong), { name: "Error", message: /^initSync: cannot load the module .* give the bytes/ });
+        }
+        const module = readFileSync(new URL(`aquatope_${name.replace("web", "wasm")}_bg.wasm`, pkg));
+        initSync({ module });
+    }
+});
+
+test("the types are enough for a project that knows the browser alone, or Node alone", () => {
     const use = (path) => `import init, { Study } from "${path}"; await init(); new Study({ axes: [], qos: 1 }).free();\n`;
     for (const name of ["web", "study"]) {
         writeFileSync(join(project, `browser-${name}.mts`), use(`aquatope-wasm/${name}`));
         check(["--typeRoots", "none", "--lib", "es2022,dom"], `browser-${name}.mts`);
+        check([...NODE, "--lib", "es2022"], `browser-${name}.mts`);
     }
 });
 
@@ -135,9 +148,9 @@ test("the types are those of the values", async () => {
     const axis = { min: 1, max: 2, step: 0.5, log: true };
     const told = { cost: 1, latency: 2, costVariance: 0.1, latencyVariance: 0.2, durations: [1, 2, 3] };
     const effort = { mcSamples: 32, restarts: 4, rawSamples: 16 };
-    const baseline = { levels: trials[0].levels, outcomes: [told] };
+    const baseline = { levels: trials[0].levels, outcomes: Array(5).fill(told) };
     const common = { qos: 1, model: "blackbox", sampler: "qnei", confidence: 0.9, initial: 5, seed: 1, effort };
-    const [ofWorkflow, ofAxes] = [{ ...common, workflow: JSON.parse(file), baseline }, { ...common, sampler: "qlognei", axes: [axis], baseline: { levels: [0], outcomes: [told] } }];
+    const [ofWorkflow, ofAxes] = [{ ...common, workflow: JSON.parse(file), baseline }, { ...common, sampler: "qlognei", axes: [axis], baseline: { levels: [0], outcomes: baseline.outcomes } }];
     const studies = [ofWorkflow, ofAxes].map((options) => new Study(options));
     studies[1].tell(studies[1].ask(1)[0].id, told);
     const profile = Forecaster.profile([1, 3, 1, 3]);

@@ -336,7 +336,10 @@ impl fmt::Display for SpaceError {
             Self::Length { expected, found } => {
                 write!(f, "a point has {expected} coordinates here, not {found}")
             }
-            Self::Level { axis, levels } => write!(f, "axis {axis} has only {levels} levels"),
+            Self::Level { axis, levels } => {
+                let last = levels.saturating_sub(1);
+                write!(f, "axis {axis} has levels 0 to {last}; give the number of a level, not its value")
+            }
         }
     }
 }

@@ -41,6 +41,16 @@ fn faults_name_the_field() {
         ),
         ("/name", json!(3), "f: name: is 3; must be a text"),
         ("/functions", json!([]), "f: functions: is empty; name at least one function"),
+        (
+            "/functions/1",
+            json!({"name": "x", "concurency": 2}),
+            "f: functions[1].concurency: is not known here",
+        ),
+        (
+            "/prices",
+            json!({"cpu_per_core_s": 1, "mem_per_gb": 1}),
+            "f: prices.mem_per_gb: is not known here; it may be one of cpu_per_core_s, mem_per_gb_s",
+        ),
         ("/functions/1/name", json!("extract"), "f: functions[1].name: \"extract\" is used twice"),
         ("/functions/1/serial_s", json!(-0.5), "f: functions[1].serial_s: is -0.5; must not be negative"),
         ("/functions/1/serial_s", Value::Null, "f: functions[1].serial_s: is missing"),

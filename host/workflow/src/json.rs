@@ -41,6 +41,17 @@ impl<'v> Field<'v> {
         Ok(items.iter().enumerate().map(entry).collect())
     }
 
+    /// Fails for a member that is not one of `known`, so that a misspelt one is not overlooked.
+    pub fn only(&self, known: &[&str]) -> Result<()> {
+        let members = self.value.and_then(Value::as_object);
+        match members.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => Err(self
+                .get(name)
+                .fault("is not known here", format!("it may be one of {}", known.join(", ")))),
+        }
+    }
+
     /// Fails unless this is an object.
     pub fn object(&self) -> Result<()> {
         self.required()?.as_object().map(|_| ()).ok_or_else(|| self.wrong("an object"))

@@ -91,6 +91,19 @@ impl WorkflowFile {
             return Err(schema
                 .fault(format!("is \"{}\"", schema.text()?), format!("this version reads \"{SCHEMA}\"")));
         }
+        root.only(&[
+            "schema",
+            "name",
+            "functions",
+            "edges",
+            "edge_overhead_s",
+            "prices",
+            "space",
+            "qos_s",
+            "noise",
+            "oracle",
+            "reference",
+        ])?;
         let workflow = Workflow::read(root)?;
         let functions = root.get("functions").items()?;
         let simulated = functions.iter().any(|function| function.get("serial_s").present().is_some());
@@ -138,6 +151,8 @@ impl Workflow {
             root.get("edges").fault(format!("form a cycle: {cycle}"), "remove one of these edges")
         })?;
         let (space, prices) = (root.get("space"), root.get("prices"));
+        space.only(&["cpu", "mem_mb"])?;
+        prices.only(&["cpu_per_core_s", "mem_per_gb_s"])?;
         let cpu_per_core_s = prices.get("cpu_per_core_s").non_negative()?;
         let memory_per_gb_s = prices.get("mem_per_gb_s").non_negative()?;
         if cpu_per_core_s == 0.0 && memory_per_gb_s == 0.0 {
@@ -218,6 +233,7 @@ impl Performance {
 
 impl Noise {
     fn read(field: &Field) -> Result<Self> {
+        field.only(&["rho_common", "outlier_mag_min", "outlier_mag_max", "invocations_per_sample"])?;
         let Some(field) = field.clone().present() else {
             return Ok(Self { rho_common: 0.5, outlier_min: 1.5, outlier_max: 4.0, invocations: 1 });
         };
@@ -240,9 +256,28 @@ impl Noise {
 /// The most invocations averaged into one sample.
 const MAX_INVOCATIONS: u64 = 1_000_000;
 
+/// The fields of a function: those of the workflow, and those of [`Performance`].
+const FUNCTION_FIELDS: [&str; 14] = [
+    "name",
+    "concurrency",
+    "serial_s",
+    "parallel_s",
+    "max_parallelism",
+    "io_s",
+    "cache_hit_max",
+    "cache_tau_mb",
+    "ws_base_mb",
+    "ws_per_req_mb",
+    "thrash_a",
+    "thrash_b",
+    "thrash_cap",
+    "contention",
+];
+
 fn read_functions(field: &Field) -> Result<Vec<Function>> {
     let mut functions: Vec<Function> = Vec::new();
     for item in field.items()? {
+        item.only(&FUNCTION_FIELDS)?;
         let name = item.get("name").text()?;
         if functions.iter().any(|function| function.name == name) {
             return Err(item
