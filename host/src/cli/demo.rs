@@ -36,7 +36,7 @@ const BUSY: usize = 13 * DAY + 10 * 60;
 /// Run the command.
 ///
 /// # Errors
-/// A report folder that cannot be written.
+/// A report folder that cannot be written; the service's part, when the comparison is out already.
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let output = Output { report: Some(arguments.report), json: arguments.json };
     output.prepare()?;
@@ -50,9 +50,8 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let policies = PolicyName::ALL.into_iter().filter(|name| !left_out.contains(name)).collect();
     let options = replay::options(policies, replay::DEFAULT_COLD_COST, arguments.seed);
     let comparison = crate::replay::run(&trace, split, &options, &progress)?;
-    let live = match &comparison.light {
-        Some(model) => Some(live::run(&trace, BUSY, model, &progress)?),
-        None => None,
-    };
-    output.write(&comparison, live.as_ref(), &trace)
+    output.write(&comparison, &trace, || {
+        let model = comparison.light.as_ref()?;
+        Some(live::run(&trace, BUSY, model, &progress))
+    })
 }

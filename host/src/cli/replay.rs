@@ -99,7 +99,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         ..options(arguments.policy, arguments.cold_cost, arguments.seed)
     };
     let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
-    output.write(&comparison, None, &trace)
+    output.write(&comparison, &trace, || None)
 }
 
 /// The options of a comparison with ten functions shown in detail.
@@ -121,23 +121,24 @@ impl Output {
         self.report.as_deref().map_or(Ok(()), files::prepare_folder)
     }
 
-    /// Write the report and print the comparison, and what the service did, if it ran.
-    pub(super) fn write(&self, comparison: &Comparison, live: Option<&Live>, trace: &Trace) -> Result<()> {
+    /// Write the report and print the comparison; then let the service run, if it is to, and print what it did. JSON is
+    /// one text, printed at the end, whether the service failed or not.
+    pub(super) fn write(
+        &self,
+        comparison: &Comparison,
+        trace: &Trace,
+        live: impl FnOnce() -> Option<Result<Live>>,
+    ) -> Result<()> {
+        let failed =
+            |error| Error::Failed(format!("the comparison is complete, but not the service's part: {error}"));
         let report = self.report.as_ref().map(|folder| folder.join("report.html"));
         if let Some(path) = &report {
             files::write(path, comparison.report(trace).as_bytes())?;
         }
         if self.json {
-            #[derive(Serialize)]
-            struct All<'a> {
-                #[serde(flatten)]
-                comparison: &'a Comparison,
-                #[serde(skip_serializing_if = "Option::is_none")]
-                live: Option<&'a Live>,
-            }
-            let json = serde_json::to_string_pretty(&All { comparison, live });
-            let json = json.map_err(|error| Error::Failed(error.to_string()))?;
-            return print(&format!("{json}\n"));
+            let live = live().transpose();
+            print(&json(comparison, &live)?)?;
+            return live.map(drop).map_err(failed);
         }
         let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
         let report = report.map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
@@ -148,8 +149,28 @@ impl Output {
             grouped(comparison.trace.invocations),
             comparison.finding()
         ))?;
-        live.map_or(Ok(()), |live| print(&live.to_string()))
+        live().transpose().map_err(failed)?.map_or(Ok(()), |live| print(&live.to_string()))
     }
+}
+
+/// The comparison, with what the service did in `live`, or why it failed in `live_error`.
+fn json(comparison: &Comparison, live: &Result<Option<Live>>) -> Result<String> {
+    #[derive(Serialize)]
+    struct All<'a> {
+        #[serde(flatten)]
+        comparison: &'a Comparison,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        live: Option<&'a Live>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        live_error: Option<String>,
+    }
+    let all = All {
+        comparison,
+        live: live.as_ref().ok().and_then(Option::as_ref),
+        live_error: live.as_ref().err().map(ToString::to_string),
+    };
+    let json = serde_json::to_string_pretty(&all).map_err(|error| Error::Failed(error.to_string()))?;
+    Ok(json + "\n")
 }
 
 const DAY: usize = 1440;
