@@ -50,7 +50,7 @@ fn layer(criterion: &mut Criterion) {
 fn file() -> &'static [u8] {
     let lstm = |inputs: usize, hidden: usize| 4 * hidden * (inputs + hidden + 1);
     let layers = lstm(SEQUENCE, 64) + lstm(64, 16) + (16 + FEATURES + 1) * 64 + 65 * 64 + 65 * head::OUTPUTS;
-    let mut values = vec![0.1, 0.1, 0.0, 0.1, 0.1, 1.0];
+    let mut values = vec![0.1, 0.1, 0.0, 0.1, 0.1, 1.0, 1.0];
     for columns in [SEQUENCE, FEATURES] {
         values.extend(vec![0.0; columns]);
         values.extend(vec![1.0; columns]);

@@ -14,7 +14,7 @@ use rand_core::Rng;
 use super::encoder::{Encoder, EncoderMasks, Latent};
 use super::features::EXPERTS;
 use super::light::from_quantiles;
-use super::mc_dropout::{QuantilePasses, Rates, Spread};
+use super::mc_dropout::{Calibration, QuantilePasses, Rates, Spread};
 use super::predictor::{Nonlinearity, Predictor, PredictorMasks};
 use super::{Forecast, LEVELS, head};
 use crate::math::{float, normal};
@@ -102,9 +102,9 @@ impl HybridShape {
 
     /// The header of this shape's weight files.
     ///
-    /// The values after it: five dropout rates ([`Rates`]) and the weight of the epistemic variance; offsets and gains
-    /// of the [`SEQUENCE`] columns, offsets and gains of the external features; then input weight, recurrent weight and
-    /// bias of the two LSTMs, and weight and bias of the three linear layers.
+    /// The values after it: five dropout rates ([`Rates`]) and the two numbers of [`Calibration`]; offsets and gains of
+    /// the [`SEQUENCE`] columns, offsets and gains of the external features; then input weight, recurrent weight and bias
+    /// of the two LSTMs, and weight and bias of the three linear layers.
     pub const fn header(&self) -> Header {
         let mut shape = [0; SHAPE];
         shape[0] = SEQUENCE as u32;
@@ -135,7 +135,7 @@ pub const MAX_WINDOW: usize = 1440;
 pub struct HybridModel<'w> {
     shape: HybridShape,
     rates: Rates,
-    epistemic_weight: f32,
+    calibration: Calibration,
     sequence: Scale<'w>,
     external: Scale<'w>,
     encoder: Encoder<'w, f32>,
@@ -175,7 +175,7 @@ impl<'w> HybridModel<'w> {
         weights.expect(ModelKind::Hybrid, weights.header().window)?;
         let shape = HybridShape::from_header(weights.header())?;
         let mut layers = weights.layers();
-        let settings = layers.take(6)?;
+        let settings = layers.take(7)?;
         let rate = |index: usize| {
             let rate = settings.get(index).map(|&rate| Dropout::new(f64::from(rate)));
             rate.and_then(Result::ok).ok_or(WeightsError::OutOfRange { index })
@@ -208,8 +208,9 @@ impl<'w> HybridModel<'w> {
         let predictor =
             Predictor::new(latents, weight, bias, second, third, Nonlinearity::Relu).map_err(misfit)?;
         layers.finish()?;
-        let epistemic_weight = settings.last().map_or(0.0, |weight| weight.max(0.0));
-        Ok(Self { shape, rates, epistemic_weight, sequence, external, encoder, predictor })
+        let positive = |index: usize| settings.get(index).map_or(1.0, |number| number.max(0.0));
+        let calibration = Calibration { noise: positive(5), doubt: positive(6) };
+        Ok(Self { shape, rates, calibration, sequence, external, encoder, predictor })
     }
 
     /// The sizes.
@@ -222,9 +223,9 @@ impl<'w> HybridModel<'w> {
         &self.rates
     }
 
-    /// The same model with another weight of the epistemic variance (see [`QuantilePasses::predictive`]).
-    pub fn with_epistemic_weight(self, weight: f32) -> Self {
-        Self { epistemic_weight: weight.max(0.0), ..self }
+    /// How wide its predictive distribution is.
+    pub fn calibration(&self) -> Calibration {
+        self.calibration
     }
 
     /// Length of the scratch memory of [`Self::forecast`]: about 11,000 values for the paper's sizes.
@@ -252,6 +253,31 @@ impl<'w> HybridModel<'w> {
         rng: &mut G,
         scratch: &mut [f32],
     ) -> Result<Forecast, HybridError> {
+        Ok(self.finish(input, &self.run(input, passes, rng, scratch)?))
+    }
+
+    /// The passes of [`Self::forecast`] before they are made one distribution, to calibrate on; none of the release
+    /// recipe, whose passes have no quantiles.
+    ///
+    /// # Errors
+    /// As [`Self::forecast`].
+    pub fn passes<G: Rng + ?Sized>(
+        &self,
+        input: &HybridInput<'_>,
+        passes: usize,
+        rng: &mut G,
+        scratch: &mut [f32],
+    ) -> Result<QuantilePasses, HybridError> {
+        Ok(self.run(input, passes, rng, scratch)?.quantiles)
+    }
+
+    fn run<G: Rng + ?Sized>(
+        &self,
+        input: &HybridInput<'_>,
+        passes: usize,
+        rng: &mut G,
+        scratch: &mut [f32],
+    ) -> Result<Summary, HybridError> {
         let steps = self.shape.window;
         ShapeError::check("window of a hybrid model", steps, input.sequence.len())?;
         ShapeError::check("external features", self.external.offset.len(), input.external.len())?;
@@ -298,7 +324,7 @@ impl<'w> HybridModel<'w> {
             }
             left -= block;
         }
-        Ok(self.finish(input, &summary))
+        Ok(summary)
     }
 
     /// From the model's unit to containers.
@@ -307,7 +333,7 @@ impl<'w> HybridModel<'w> {
         let finite = |x: f32| x.max(0.0).min(f32::MAX);
         match self.shape.recipe {
             Recipe::Repaired => {
-                let (quantiles, epistemic) = summary.quantiles.predictive(self.epistemic_weight);
+                let (quantiles, epistemic) = summary.quantiles.predictive(self.calibration);
                 Forecast { epistemic: finite(epistemic), ..from_quantiles(quantiles) }
             }
             Recipe::Release => {

@@ -26,7 +26,7 @@ fn file(shape: &HybridShape, rate: f32) -> Vec<u32> {
         + (w1 + 1) * w2
         + (w2 + 1) * shape.outputs();
     let mut values: Vec<f32> = std::vec![rate; 5];
-    values.push(1.0);
+    values.extend([1.0; 2]);
     for columns in [SEQUENCE, externals] {
         values.extend(core::iter::repeat_n(0.0, columns));
         values.extend(core::iter::repeat_n(1.0, columns));
@@ -104,7 +104,7 @@ fn wrong_sizes_and_rates_are_refused() {
     certain[2] = 1.0;
     assert_eq!(refused(&SHAPE.header(), &certain), WeightsError::OutOfRange { index: 2 });
     let mut flat = values;
-    flat[6 + SEQUENCE] = 0.0;
+    flat[7 + SEQUENCE] = 0.0;
     assert_eq!(refused(&SHAPE.header(), &flat), WeightsError::OutOfRange { index: 0 });
 }
 

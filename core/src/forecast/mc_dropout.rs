@@ -96,20 +96,37 @@ impl QuantilePasses {
     ///
     /// The passes' quantiles are averaged level by level, which keeps the noise of the counts; the spread of the
     /// passes' medians, the model's own doubt, widens them about the median as independent variances add:
-    /// `sqrt(1 + weight * epistemic^2 / noise^2)`. `weight` is fitted on the validation part.
-    pub fn predictive(&self, weight: f32) -> ([f32; LEVELS.len()], f32) {
+    /// `sqrt(noise^2 + doubt * epistemic^2 / spread^2)`, with the two numbers of `calibration` and the spread of the
+    /// averaged quantiles.
+    pub fn predictive(&self, calibration: Calibration) -> ([f32; LEVELS.len()], f32) {
         let count = self.median.passes.max(1.0);
         let mut quantiles = self.sums.map(|sum| sum / count);
         let epistemic = self.median.deviation();
-        let noise = central_deviation(&quantiles);
-        let ratio = if noise > 0.0 { epistemic / noise } else { 0.0 };
-        let widen = float::sqrt_f32(1.0 + weight * ratio * ratio);
+        let spread = central_deviation(&quantiles);
+        let ratio = if spread > 0.0 { epistemic / spread } else { 0.0 };
+        let Calibration { noise, doubt } = calibration;
+        let widen = float::sqrt_f32(noise * noise + doubt * ratio * ratio);
         let median = quantiles[MEDIAN];
         for quantile in &mut quantiles {
             *quantile = median + (*quantile - median) * widen;
         }
         (quantiles, epistemic)
     }
+}
+
+/// How wide the predictive distribution is, fitted on a validation part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Calibration {
+    /// Factor of the distances of the quantiles from the median.
+    pub noise: f32,
+    /// Weight of the epistemic variance beside the variance of the counts.
+    pub doubt: f32,
+}
+
+impl Calibration {
+    /// The noise as trained, and the doubt as the passes show it.
+    pub const NONE: Self = Self { noise: 1.0, doubt: 1.0 };
 }
 
 /// A standard deviation from the central 90 % of a distribution, as if it were normal.
@@ -141,10 +158,12 @@ mod tests {
         for median in [2.0, 4.0] {
             passes.push(&core::array::from_fn(|k| median + k as f32 - MEDIAN as f32));
         }
-        let (plain, epistemic) = passes.predictive(0.0);
-        let (wide, _) = passes.predictive(1.0);
+        let (plain, epistemic) = passes.predictive(Calibration { noise: 1.0, doubt: 0.0 });
+        let (wide, _) = passes.predictive(Calibration::NONE);
         assert_eq!((plain[MEDIAN], wide[MEDIAN], epistemic), (3.0, 3.0, 1.0));
         let noise = central_deviation(&plain);
         assert!((central_deviation(&wide).powi(2) - (noise * noise + 1.0)).abs() < 1e-5);
+        let (narrow, _) = passes.predictive(Calibration { noise: 0.5, doubt: 0.0 });
+        assert!((central_deviation(&narrow) - 0.5 * noise).abs() < 1e-6 && narrow[MEDIAN] == 3.0);
     }
 }

@@ -121,7 +121,7 @@ fn hybrid(setup: &Setup) -> Option<Vec<u32>> {
     let lstm = |inputs: usize, hidden: usize| 4 * hidden * (inputs + hidden + 1);
     let latents = if setup.release { shape.window * h2 } else { h2 };
     let (externals, outputs) = (recipe.externals(), shape.outputs());
-    let scales = 6 + 2 * SEQUENCE + 2 * externals;
+    let scales = 7 + 2 * SEQUENCE + 2 * externals;
     let layers = lstm(SEQUENCE, h1) + lstm(h1, h2);
     let predictor = (latents + externals + 1) * w1 + (w1 + 1) * w2 + (w2 + 1) * outputs;
     let count = scales + layers + predictor;

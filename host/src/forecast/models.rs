@@ -22,7 +22,7 @@ use crate::train::{TrainError, hybrid, light};
 
 /// Stochastic passes of a forecast of the hybrid model: the spread of 16 is known to about 18 %, and it is added to a
 /// larger count noise.
-const PASSES: usize = 16;
+pub(crate) const PASSES: usize = 16;
 
 /// The file of the light model in a folder of models.
 pub const LIGHT_FILE: &str = "light.aqlm";

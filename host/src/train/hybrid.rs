@@ -5,6 +5,8 @@
 //! 3. The prediction network learns on, the encoder frozen: its latent features are formed once, so a round costs a
 //!    hundredth.
 //!
+//! Then the width of the predictive distribution is fitted on the validation part (`calibration.rs`).
+//!
 //! Every step splits its batch into two halves, one thread each, and adds their gradients in a fixed order: the result
 //! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
 //! their numbers, so a run that was stopped resumes bit for bit.
@@ -15,17 +17,18 @@ use std::sync::Mutex;
 use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
 use aquatope_core::forecast::head;
-use aquatope_core::forecast::hybrid::{HybridShape, Recipe, SEQUENCE};
-use aquatope_core::forecast::mc_dropout::Rates;
+use aquatope_core::forecast::hybrid::{HybridModel, HybridShape, Recipe, SEQUENCE};
+use aquatope_core::forecast::mc_dropout::{Calibration, Rates};
 use aquatope_core::forecast::predictor::Nonlinearity;
-use aquatope_core::nn::Dropout;
 use aquatope_core::nn::weights::WeightsError;
+use aquatope_core::nn::{Dropout, Weights};
 use aquatope_core::random;
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::TrainError;
 use super::adam::{Adam, clip, one_cycle};
+use super::calibration;
 use super::light::{Series, Trained};
 use super::network::{Architecture, BatchMasks, Input, Workspace};
 use super::samples::{Anchor, Samples, Scaling, Sequences};
@@ -246,23 +249,63 @@ pub fn train(
     };
     match trainer.run(state, watch, progress) {
         Ok(parameters) => {
-            let weights = trainer.weight_file(&parameters).map_err(TrainError::Diverged)?;
+            let calibration = trainer.calibrate(&parameters).map_err(TrainError::Diverged)?;
+            let scalings = [&trainer.data.sequence_scaling, &trainer.data.external_scaling];
+            let weights =
+                trainer.weight_file(&parameters, calibration, scalings).map_err(TrainError::Diverged)?;
             Ok(Outcome::Finished(Trained { weights, profiles }))
         }
         Err(checkpoint) => Ok(Outcome::Stopped(checkpoint)),
     }
 }
 
+/// What a run learns from and validates on, standardised.
+pub struct Data {
+    /// The step of input of every minute.
+    pub sequences: Sequences,
+    /// Samples of the training part.
+    pub train: Samples,
+    /// Samples of the validation part.
+    pub valid: Samples,
+    sequence_scaling: Scaling,
+    external_scaling: Scaling,
+}
+
+impl Data {
+    /// From `series`, drawn as `options` say.
+    pub fn new(series: &[Series<'_>], profiles: &[Profile], parts: Parts, options: &Options) -> Self {
+        let recipe = options.recipe;
+        let mut sequences = Sequences::new(recipe, series, parts.valid_end);
+        let first = (2 * 1440).min(parts.train_end / 4).max(WINDOW);
+        let last = parts.train_end - AHEAD;
+        let mut train = Samples::draw(recipe, series, profiles, first..last, options.samples, options.seed);
+        let minutes = parts.train_end..parts.valid_end - AHEAD;
+        let mut valid = Samples::draw(recipe, series, profiles, minutes, options.validation, options.seed);
+        let steps =
+            train.places.iter().step_by(7).flat_map(|&(f, m)| sequences.before(f as usize, m as usize, 1));
+        let sequence_scaling = Scaling::fit(steps.map(<[f32; SEQUENCE]>::as_slice), SEQUENCE);
+        let externals = recipe.externals();
+        let external_scaling = Scaling::fit(train.externals.chunks_exact(externals), externals);
+        sequences.standardise(&sequence_scaling);
+        external_scaling.apply(&mut train.externals);
+        external_scaling.apply(&mut valid.externals);
+        Self { sequences, train, valid, sequence_scaling, external_scaling }
+    }
+
+    fn samples(&self, part: Part) -> &Samples {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.valid,
+        }
+    }
+}
+
 struct Trainer<'a> {
     options: &'a Options,
     architecture: Architecture,
-    sequences: Sequences,
-    train: Samples,
-    valid: Samples,
+    data: Data,
     /// Latent features of the training and the validation samples, `[sample][latents]`, in the last phase.
     latents: [Vec<f32>; 2],
-    sequence_scaling: Scaling,
-    external_scaling: Scaling,
     workers: [Worker; 2],
 }
 
@@ -284,30 +327,11 @@ enum Part {
 
 impl<'a> Trainer<'a> {
     fn new(series: &[Series<'_>], profiles: &[Profile], parts: Parts, options: &'a Options) -> Self {
-        let recipe = options.recipe;
-        let mut sequences = Sequences::new(recipe, series, parts.valid_end);
-        let first = (2 * 1440).min(parts.train_end / 4).max(WINDOW);
-        let last = parts.train_end - AHEAD;
-        let mut train = Samples::draw(recipe, series, profiles, first..last, options.samples, options.seed);
-        let minutes = parts.train_end..parts.valid_end - AHEAD;
-        let mut valid = Samples::draw(recipe, series, profiles, minutes, options.validation, options.seed);
-        let steps =
-            train.places.iter().step_by(7).flat_map(|&(f, m)| sequences.before(f as usize, m as usize, 1));
-        let sequence_scaling = Scaling::fit(steps.map(<[f32; SEQUENCE]>::as_slice), SEQUENCE);
-        let externals = recipe.externals();
-        let external_scaling = Scaling::fit(train.externals.chunks_exact(externals), externals);
-        sequences.standardise(&sequence_scaling);
-        external_scaling.apply(&mut train.externals);
-        external_scaling.apply(&mut valid.externals);
         Self {
             options,
             architecture: options.architecture(),
-            sequences,
-            train,
-            valid,
+            data: Data::new(series, profiles, parts, options),
             latents: Default::default(),
-            sequence_scaling,
-            external_scaling,
             workers: Default::default(),
         }
     }
@@ -355,11 +379,14 @@ impl<'a> Trainer<'a> {
     ) -> Result<Vec<f32>, Box<Checkpoint>> {
         while state.phase < PHASES {
             let Phase { rounds, samples, batch, .. } = self.options.phases[state.phase];
-            let batch = batch.clamp(1, self.train.len());
-            let per_round = (samples.min(self.train.len()) / batch).max(1);
+            let batch = batch.clamp(1, self.data.train.len());
+            let per_round = (samples.min(self.data.train.len()) / batch).max(1);
             let total = per_round * rounds;
-            if state.phase == PHASES - 1 && self.options.recipe == Recipe::Repaired {
-                self.freeze(&state.parameters);
+            if state.phase == PHASES - 1
+                && self.options.recipe == Recipe::Repaired
+                && self.freeze(&state.parameters, || watch(&state)).is_break()
+            {
+                return Err(Box::new(state));
             }
             while state.step < total && state.stale < self.options.patience {
                 let round = state.step / per_round;
@@ -398,15 +425,20 @@ impl<'a> Trainer<'a> {
         Ok(state.parameters)
     }
 
-    /// The weight file of `parameters` (see [`HybridShape::header`]).
-    fn weight_file(&self, parameters: &[f32]) -> Result<Vec<u32>, WeightsError> {
+    /// The weight file of `parameters` for input to be standardised by `scalings` (see [`HybridShape::header`]).
+    fn weight_file(
+        &self,
+        parameters: &[f32],
+        calibration: Calibration,
+        scalings: [&Scaling; 2],
+    ) -> Result<Vec<u32>, WeightsError> {
         let rates = self.options.dropout();
         let mut values: Vec<f32> = [rates.between, rates.latent, rates.before, rates.first, rates.second]
             .iter()
             .map(|dropout| dropout.rate() as f32)
             .collect();
-        values.push(1.0);
-        for scaling in [&self.sequence_scaling, &self.external_scaling] {
+        values.extend([calibration.noise, calibration.doubt]);
+        for scaling in scalings {
             values.extend(scaling.offset.iter().chain(&scaling.gain));
         }
         values.extend(&parameters[..self.architecture.model_len()]);
@@ -415,10 +447,35 @@ impl<'a> Trainer<'a> {
         Ok(head.chain(values.iter().map(|value| value.to_bits())).collect())
     }
 
+    /// The width of the predictive distribution that suits the validation part best.
+    fn calibrate(&mut self, parameters: &[f32]) -> Result<Calibration, WeightsError> {
+        if self.options.recipe == Recipe::Release {
+            return Ok(Calibration::NONE);
+        }
+        // The samples are standardised already.
+        let as_is = [SEQUENCE, self.architecture.externals].map(Scaling::none);
+        let file = self.weight_file(parameters, Calibration::NONE, as_is.each_ref())?;
+        let weights = Weights::parse(bytemuck::cast_slice(&file))?;
+        let model = HybridModel::new(&weights)?;
+        let rows: Vec<u32> = (0..self.data.valid.len() as u32).collect();
+        let formed = Mutex::new([Vec::new(), Vec::new()]);
+        let mut workers = std::mem::take(&mut self.workers);
+        self.halves(&mut workers, &rows, |this, _, half, rows| {
+            let passes = calibration::passes(&model, &this.data, rows, this.options.seed);
+            if let Ok(mut formed) = formed.lock() {
+                formed[half] = passes;
+            }
+            0.0
+        });
+        self.workers = workers;
+        let passes = formed.into_inner().unwrap_or_default().concat();
+        Ok(calibration::fit(&passes, &self.data.valid))
+    }
+
     fn order(&self, phase: usize, round: usize) -> Vec<u32> {
         let seed = self.options.seed.wrapping_mul(1_000_003) ^ (phase as u64 + 1) << 40 ^ round as u64;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut order: Vec<u32> = (0..self.train.len() as u32).collect();
+        let mut order: Vec<u32> = (0..self.data.train.len() as u32).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, random::below(&mut rng, at as u32 + 1) as usize);
         }
@@ -455,7 +512,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn validate(&mut self, phase: usize, parameters: &[f32]) -> f64 {
-        let all: Vec<u32> = (0..self.valid.len() as u32).collect();
+        let all: Vec<u32> = (0..self.data.valid.len() as u32).collect();
         let mut workers = std::mem::take(&mut self.workers);
         let loss = self.halves(&mut workers, &all, |this, worker, _, part| {
             let none = BatchMasks::default();
@@ -506,46 +563,39 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Form the latent features of all samples; those of the training samples with one draw of masks each.
-    fn freeze(&mut self, parameters: &[f32]) {
+    /// Form the latent features of all samples, those of the training samples with one draw of masks each; asks `stop`
+    /// now and then whether to break off.
+    fn freeze(&mut self, parameters: &[f32], mut stop: impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
+        /// Samples between two questions.
+        const BLOCK: usize = 1 << 12;
         let mut workers = std::mem::take(&mut self.workers);
-        let mut latents = [Part::Train, Part::Validation].map(|part| {
-            let rows: Vec<u32> = (0..self.samples(part).len() as u32).collect();
-            let formed = Mutex::new([Vec::new(), Vec::new()]);
-            self.halves(&mut workers, &rows, |this, worker, half, rows| {
-                let mut latents = Vec::with_capacity(rows.len() * this.architecture.latents());
-                for rows in rows.chunks(256) {
-                    let masks = match part {
-                        Part::Train => {
-                            this.masks(rows.len(), &mut this.rng(PHASES as u64, u64::from(rows[0])))
-                        }
-                        Part::Validation => BatchMasks::default(),
-                    };
-                    this.windows(this.samples(part), rows, &mut worker.x);
-                    this.architecture.latent_features(
-                        parameters,
-                        &worker.x,
-                        &masks,
-                        &mut worker.work,
-                        &mut latents,
-                    );
+        let mut latents = [Vec::new(), Vec::new()];
+        for part in [Part::Train, Part::Validation] {
+            let rows: Vec<u32> = (0..self.data.samples(part).len() as u32).collect();
+            for block in rows.chunks(BLOCK) {
+                stop()?;
+                self.halves(&mut workers, block, |this, worker, _, rows| {
+                    worker.latents.clear();
+                    for rows in rows.chunks(256) {
+                        let masks = match part {
+                            Part::Train => {
+                                this.masks(rows.len(), &mut this.rng(PHASES as u64, u64::from(rows[0])))
+                            }
+                            Part::Validation => BatchMasks::default(),
+                        };
+                        this.windows(this.data.samples(part), rows, &mut worker.x);
+                        let (x, latents) = (&worker.x, &mut worker.latents);
+                        this.architecture.latent_features(parameters, x, &masks, &mut worker.work, latents);
+                    }
+                    0.0
+                });
+                for worker in &mut workers {
+                    latents[part as usize].append(&mut worker.latents);
                 }
-                if let Ok(mut formed) = formed.lock() {
-                    formed[half] = latents;
-                }
-                0.0
-            });
-            formed.into_inner().unwrap_or_default().concat()
-        });
-        std::mem::swap(&mut self.latents, &mut latents);
-        self.workers = workers;
-    }
-
-    fn samples(&self, part: Part) -> &Samples {
-        match part {
-            Part::Train => &self.train,
-            Part::Validation => &self.valid,
+            }
         }
+        (self.latents, self.workers) = (latents, workers);
+        ControlFlow::Continue(())
     }
 
     /// Windows of `rows`, time-major, to `x`.
@@ -553,7 +603,7 @@ impl<'a> Trainer<'a> {
         x.resize(WINDOW * rows.len() * SEQUENCE, 0.0);
         for (k, &row) in rows.iter().enumerate() {
             let (function, minute) = samples.place(row);
-            for (step, values) in self.sequences.before(function, minute, WINDOW).iter().enumerate() {
+            for (step, values) in self.data.sequences.before(function, minute, WINDOW).iter().enumerate() {
                 x[(step * rows.len() + k) * SEQUENCE..][..SEQUENCE].copy_from_slice(values);
             }
         }
@@ -570,7 +620,7 @@ impl<'a> Trainer<'a> {
         weight: f32,
         train: bool,
     ) -> f64 {
-        let (a, samples) = (&self.architecture, self.samples(part));
+        let (a, samples) = (&self.architecture, self.data.samples(part));
         let latents = &self.latents[part as usize];
         let frozen = phase == PHASES - 1;
         if !frozen || latents.is_empty() {
@@ -585,7 +635,7 @@ impl<'a> Trainer<'a> {
             let loss = |k: usize, outputs: &[f32], d: &mut [f32]| {
                 let (function, minute) = samples.place(rows[k]);
                 let reference = self.reference(function, minute);
-                let ahead = self.sequences.before(function, minute + AHEAD, AHEAD);
+                let ahead = self.data.sequences.before(function, minute + AHEAD, AHEAD);
                 let share = weight / AHEAD as f32;
                 let mut loss = 0.0;
                 for ((d, &y), step) in d.iter_mut().zip(outputs).zip(ahead) {
@@ -612,7 +662,8 @@ impl<'a> Trainer<'a> {
             match self.options.recipe {
                 Recipe::Release => {
                     let (function, minute) = samples.place(rows[k]);
-                    let here = (peak - self.sequence_scaling.offset[0]) * self.sequence_scaling.gain[0];
+                    let here =
+                        (peak - self.data.sequence_scaling.offset[0]) * self.data.sequence_scaling.gain[0];
                     let error = outputs[0] - (here - self.reference(function, minute));
                     d[0] = 2.0 * error * weight;
                     f64::from(error * error)
@@ -629,7 +680,7 @@ impl<'a> Trainer<'a> {
 
     /// The first column's value that targets are relative to: the last one, or the oldest in the release recipe.
     fn reference(&self, function: usize, minute: usize) -> f32 {
-        let window = self.sequences.before(function, minute, WINDOW);
+        let window = self.data.sequences.before(function, minute, WINDOW);
         match self.options.recipe {
             Recipe::Repaired => window[WINDOW - 1][0],
             Recipe::Release => window[0][0],

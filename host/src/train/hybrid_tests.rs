@@ -50,7 +50,11 @@ fn both_recipes_train_and_make_readable_files() {
             train(&series(&peaks), PARTS, &options, None, never, |p| losses.push((p.phase, p.loss)));
         let trained = finished(outcome.unwrap());
         let weights = Weights::parse(trained.weight_file()).unwrap();
-        assert_eq!(*HybridModel::new(&weights).unwrap().shape(), options.shape());
+        let model = HybridModel::new(&weights).unwrap();
+        assert_eq!(*model.shape(), options.shape());
+        let as_trained = model.calibration() == Calibration::NONE;
+        // So few steps leave a distribution whose width is wrong.
+        assert_eq!(as_trained, options.recipe == Recipe::Release, "{:?}", model.calibration());
         assert_eq!(losses.len(), options.phases.iter().map(|phase| phase.rounds).sum::<usize>());
         assert!(losses.iter().all(|(_, loss)| loss.is_finite()));
     }
@@ -103,4 +107,19 @@ fn too_short_a_history_is_refused() {
         let refused = train(&series(&peaks), parts, &SHORT, None, never, |_| {});
         assert!(matches!(refused, Err(TrainError::TooShort { .. })));
     }
+}
+
+#[test]
+fn a_stop_is_heard_while_latent_features_are_formed() {
+    let peaks = peaks();
+    let options = Options { phases: [phase(0, 2e-3), phase(0, 3e-3), phase(1, 4e-3)], ..SHORT };
+    let mut asked = 0;
+    // Asked before the training samples, then before the validation samples: not a step is taken by then.
+    let watch = |_: &Checkpoint| {
+        asked += 1;
+        if asked == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let outcome = train(&series(&peaks), PARTS, &options, None, watch, |_| {}).unwrap();
+    let Outcome::Stopped(checkpoint) = outcome else { panic!("it was stopped") };
+    assert_eq!((checkpoint.phase, checkpoint.step), (2, 0));
 }

@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod background;
+mod calibration;
 pub mod hybrid;
 pub mod light;
 pub mod lstm_bptt;

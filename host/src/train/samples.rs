@@ -168,6 +168,11 @@ impl Scaling {
         Self { gain: gain.map(|g| g as f32).collect(), offset: mean.iter().map(|&m| m as f32).collect() }
     }
 
+    /// The scaling of `columns` columns that changes nothing.
+    pub fn none(columns: usize) -> Self {
+        Self { offset: vec![0.0; columns], gain: vec![1.0; columns] }
+    }
+
     /// Standardise rows in place, held within [`aquatope_core::forecast::hybrid::CLIP`].
     pub fn apply(&self, rows: &mut [f32]) {
         for row in rows.chunks_exact_mut(self.offset.len()) {
