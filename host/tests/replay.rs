@@ -116,10 +116,11 @@ fn bad_requests_end_with_code_2_and_one_line() {
     fs::write(&file, "in the way").expect("a writable temporary folder");
     let blocked = file.join("report");
     let blocked = blocked.to_str().expect("a UTF-8 path");
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["--unit", "containers"], "--unit containers: belongs to the Azure schema"),
         (&["--split", "0,400"], "the training part is empty"),
-        (&["--split", "300,300"], "the validation part [300, 300) is empty"),
-        (&["--split", "300,700"], "the test part [700, 600) is empty"),
+        (&["--split", "300,300"], "the validation part, from minute 300 to before 300, is empty"),
+        (&["--split", "300,700"], "the test part, from minute 700 to before 600, is empty"),
         (&["--train-days", "3"], "--train-days 3: the test part"),
         (&["--cold-cost", "0"], "--cold-cost: is not a positive number, or too large"),
         (&["--cold-cost", "-1"], "--cold-cost: is not a positive number, or too large"),
@@ -156,7 +157,7 @@ fn trained_models_are_loaded_and_say_what_a_fresh_training_says() {
     files.sort();
     assert_eq!(files, ["hybrid.aqlm", "light.aqlm"]);
     for (file, kind) in
-        [("hybrid.aqlm", "hybrid: Repaired recipe"), ("light.aqlm", "light: one quantile network")]
+        [("hybrid.aqlm", "hybrid: one LSTM network"), ("light.aqlm", "light: one network for all functions")]
     {
         let path = models.join(file);
         let text = aquatope(&["inspect", path.to_str().expect("UTF-8")]).stdout;
@@ -201,6 +202,11 @@ fn models_that_do_not_fit_are_refused_with_one_line() {
     let put =
         |file: &str, bytes: &[u8]| fs::write(models.join(file), bytes).expect("a writable temporary folder");
     refused("hybrid", "give a file written by `aquatope train`");
+    // Before anything else has run.
+    refused("keep-alive,hybrid", "give a file written by `aquatope train`");
+    let said = replay(&folder.0, &["--policy", "keep-alive,aquatope", "--models", out]).stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("has no hybrid.aqlm") && said.contains("chooses without the hybrid"), "{said}");
     put("hybrid.aqlm", &whole);
     refused("hybrid", "train the model again");
     put("light.aqlm", &whole[..whole.len() - 9]);

@@ -132,7 +132,7 @@ fn hybrid(setup: &Setup) -> Option<Vec<u32>> {
     }
     let words = file(&shape.header(), values, setup);
     let value = |at: usize| f32::from_bits(words[words.len() - count + at]);
-    let mut gains = (6 + SEQUENCE..6 + 2 * SEQUENCE).chain(scales - externals..scales);
+    let mut gains = (7 + SEQUENCE..7 + 2 * SEQUENCE).chain(scales - externals..scales);
     let in_range = (0..5).all(|at| (0.0..1.0).contains(&value(at))) && gains.all(|at| value(at) > 0.0);
     let weights = Weights::parse(bytemuck::cast_slice(&words)).expect("what was written is read back");
     assert_eq!(HybridModel::new(&weights).is_ok(), in_range);

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use aquatope_core::forecast::features::FEATURES;
-use aquatope_core::forecast::hybrid::{HybridModel, SEQUENCE};
-use aquatope_core::forecast::light::LightModel;
-use aquatope_core::nn::weights::{HEADER_BYTES, ModelKind, Weights, WeightsError};
+use aquatope_core::forecast::hybrid::{HybridModel, Recipe, SEQUENCE};
+use aquatope_core::forecast::light::{LightModel, OUTPUTS};
+use aquatope_core::forecast::mc_dropout::Calibration;
+use aquatope_core::nn::weights::{ModelKind, Weights, WeightsError};
 use clap::Args;
 use serde::Serialize;
 
 use super::print;
 use crate::error::{Error, Result};
+use crate::report::grouped;
 use crate::train::model_file::{self, ModelFile, Origin};
 
 /// Check a model file and explain what it holds.
@@ -35,6 +37,11 @@ struct Description {
     largest: f32,
     root_mean_square: f64,
     explanation: String,
+    /// Widths of the layers, from the input to the output.
+    layers: String,
+    /// Of the hybrid model: factors fitted on the validation part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<Calibration>,
     /// Of a file written by `aquatope train`.
     #[serde(skip_serializing_if = "Option::is_none")]
     trained: Option<Training>,
@@ -62,17 +69,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let json = serde_json::to_string_pretty(&description).map_err(|e| Error::Failed(e.to_string()))?;
         return print(&format!("{json}\n"));
     }
-    let Description { kind, window_minutes, shape, parameters, bytes, .. } = &description;
-    let Description { smallest, largest, root_mean_square, explanation, .. } = &description;
+    let Description { kind, window_minutes, parameters, bytes, .. } = &description;
+    let Description { smallest, largest, explanation, layers, .. } = &description;
+    let calibration = description.calibration.map_or_else(String::new, |Calibration { noise, doubt }| {
+        format!(
+            "calibrated  on minutes kept from training: spread of the counts x {noise}, variance by the model's own \
+             doubt x {doubt}\n"
+        )
+    });
     print(&format!(
         "{}: a sound model file\n\
          kind        {kind}: {explanation}\n\
-         window      {window_minutes} minutes\n\
-         shape       {shape:?}\n\
-         parameters  {parameters} ({bytes} bytes with the header of {HEADER_BYTES})\n\
-         values      {smallest} to {largest}, root mean square {root_mean_square:.4}; all finite, checksum right\n\
-         {}",
+         reads       the last {window_minutes} minutes\n\
+         layers      {layers}\n\
+         size        {} trained numbers, {} bytes\n\
+         checked     checksum right, all numbers finite, from {smallest} to {largest}\n\
+         {calibration}{}",
         path.display(),
+        grouped(*parameters as u64),
+        grouped(*bytes as u64),
         description.trained.as_ref().map_or_else(String::new, Training::explained)
     ))
 }
@@ -119,24 +134,44 @@ fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
     let bytes: &[u8] = bytemuck::cast_slice(words);
     let weights = Weights::parse(bytes)?;
     let header = weights.header();
-    let explanation = match header.kind {
+    let mut calibration = None;
+    let (explanation, layers) = match header.kind {
         ModelKind::Light => {
             LightModel::new(&weights)?;
-            format!("one quantile network for all functions, on {FEATURES} features of each one's history")
+            let explanation = "one network for all functions that states quantiles of the containers busy in the next minute";
+            let [_, hidden, _, networks, ..] = header.shape;
+            let layers =
+                format!("{FEATURES} features -> {hidden} -> {hidden} -> {OUTPUTS}, networks: {networks}");
+            (explanation.to_owned(), layers)
         }
         ModelKind::Hybrid => {
-            let shape = *HybridModel::new(&weights)?.shape();
+            let model = HybridModel::new(&weights)?;
+            let shape = *model.shape();
             let [lower, latent] = shape.encoder;
             let [first, second] = shape.predictor;
-            format!(
-                "{:?} recipe, for all functions: LSTM encoder {SEQUENCE} -> {lower} -> {latent}, then prediction \
-                 network {} -> {first} -> {second} -> {}, with Monte-Carlo dropout",
-                shape.recipe,
-                latent + shape.recipe.externals(),
-                shape.outputs()
+            let recipe = match shape.recipe {
+                Recipe::Repaired => {
+                    calibration = Some(model.calibration());
+                    "quantiles of the containers busy in the next minute"
+                }
+                Recipe::Release => {
+                    "the containers busy in the next minute as the paper's published code does"
+                }
+            };
+            (
+                format!(
+                    "one LSTM network for all functions that states {recipe}; passes with some of its units left out \
+                     at random (Monte-Carlo dropout) show how sure it is"
+                ),
+                format!(
+                    "{SEQUENCE} numbers a minute -> LSTM {lower} -> LSTM {latent}, with {} features -> {first} -> \
+                     {second} -> {}",
+                    shape.recipe.externals(),
+                    shape.outputs()
+                ),
             )
         }
-        _ => "a kind this program knows nothing more about".into(),
+        _ => ("a kind this program knows nothing more about".into(), "unknown".into()),
     };
     let values = weights.values();
     let squares: f64 = values.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
@@ -150,6 +185,8 @@ fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
         largest: values.iter().copied().reduce(f32::max).unwrap_or(0.0),
         root_mean_square: (squares / values.len().max(1) as f64).sqrt(),
         explanation,
+        layers,
+        calibration,
         trained: None,
     })
 }

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// Memory of applications (Azure schema), if it is not beside the trace
     #[arg(long, value_name = "FILE")]
     memory: Option<PathBuf>,
-    /// What the counts of an Azure trace are
+    /// What the counts of an Azure trace are; a long trace states both
     #[arg(long, value_enum, default_value_t)]
     unit: Unit,
     /// Policies to compare [default: all that the trace is long enough for]
@@ -39,7 +39,8 @@ pub(super) struct Arguments {
     /// Days to train on; one more validates and the rest is the test
     #[arg(long, value_name = "N", conflicts_with = "split")]
     train_days: Option<usize>,
-    /// Minutes at which training and validation end
+    /// Minutes at which training and validation end, counted from 0: `900,1020` trains on minutes 0 to 899, validates on
+    /// 900 to 1019 and tests on all from 1020 on
     #[arg(long, value_name = "TRAIN,VALID", value_parser = two_minutes)]
     split: Option<(usize, usize)>,
     /// Price of a cold start, in GB-minutes of idle memory

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     /// Duration percentiles (Azure schema), if they are not beside the trace
     #[arg(long, value_name = "FILE")]
     durations: Option<PathBuf>,
-    /// What the counts of an Azure trace are
+    /// What the counts of an Azure trace are; a long trace states both
     #[arg(long, value_enum, default_value_t)]
     unit: Unit,
     /// What to train

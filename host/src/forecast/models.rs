@@ -57,11 +57,26 @@ impl<'a> Models<'a> {
     /// # Errors
     /// A model file that cannot be read or is of other functions, and training that diverged.
     pub fn light(&self, minute: usize) -> Result<ShortHistory<LightForecaster>> {
-        let model = cached(&self.light, || self.read(LIGHT_FILE).unwrap_or_else(|| self.train_light()))?;
-        let mut forecaster =
-            LightForecaster::new(model, self.parents()).map_err(|why| self.unfit(LIGHT_FILE, why))?;
+        let mut forecaster = LightForecaster::new(self.light_model()?, self.parents())
+            .map_err(|why| self.unfit(LIGHT_FILE, why))?;
         forecaster.replay(&Series::of(self.trace), minute);
         Ok(ShortHistory::new(forecaster, self.trace, minute))
+    }
+
+    /// Read the models of the folder that will be needed, so that one that does not fit is refused before anything runs.
+    ///
+    /// # Errors
+    /// As [`Self::light`] and [`Self::hybrid`].
+    pub fn check(&self, light: bool, hybrid: bool) -> Result<()> {
+        if self.folder.is_some() && light {
+            LightForecaster::new(self.light_model()?, self.parents())
+                .map_err(|why| self.unfit(LIGHT_FILE, why))?;
+        }
+        if self.folder.is_some() && hybrid {
+            HybridForecaster::aqualite(self.hybrid_model()?, self.parents())
+                .map_err(|why| self.unfit(HYBRID_FILE, why))?;
+        }
+        Ok(())
     }
 
     /// The light model, if it was asked for.
@@ -108,9 +123,19 @@ impl<'a> Models<'a> {
 
     /// Whether the parts are long enough for the hybrid model, or a trained one is at hand.
     pub fn hybrid_at_hand(&self) -> bool {
-        self.folder
-            .as_ref()
-            .map_or_else(|| self.parts().check().is_ok(), |folder| folder.join(HYBRID_FILE).exists())
+        self.without_hybrid().is_none()
+    }
+
+    /// Why there is no hybrid model, if there is none.
+    pub fn without_hybrid(&self) -> Option<String> {
+        match &self.folder {
+            Some(folder) if folder.join(HYBRID_FILE).exists() => None,
+            Some(folder) => {
+                let mend = "`aquatope train --model both` writes one";
+                Some(format!("{} has no {HYBRID_FILE} ({mend})", folder.display()))
+            }
+            None => self.parts().check().err().map(|why| format!("{HYBRID}: {why}")),
+        }
     }
 
     fn parts(&self) -> Parts {
@@ -129,6 +154,10 @@ impl<'a> Models<'a> {
         let mut forecaster = forecaster.map_err(|why| self.unfit(HYBRID_FILE, why))?;
         forecaster.replay(&Series::of(self.trace), minute);
         Ok(forecaster)
+    }
+
+    fn light_model(&self) -> Result<Trained> {
+        cached(&self.light, || self.read(LIGHT_FILE).unwrap_or_else(|| self.train_light()))
     }
 
     fn hybrid_model(&self) -> Result<Trained> {

@@ -18,7 +18,7 @@ use std::time::Instant;
 use aquatope_core::forecast::Forecast;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::forecast::models::Models;
 use crate::sim::{Outcome, Simulation, Targets};
 use crate::trace::{Split, Trace};
@@ -148,7 +148,7 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
     let oracle = simulation.run(&mut Targets::new(0, &trace.peaks).ready_at_once());
     if oracle.invocations() == 0 {
         return Err(Error::input(
-            format!("test part [{}, {}) min", split.valid_end, split.end),
+            format!("test part, minutes {} to {}", split.valid_end, split.end - 1),
             "no function is invoked in it",
             "choose another --split",
         ));
@@ -165,12 +165,11 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
     };
-    let can_run = |name: &PolicyName| !name.is_hybrid() || replay.models.hybrid_at_hand();
-    let names = if options.policies.is_empty() {
-        PolicyName::ALL.into_iter().filter(can_run).collect()
-    } else {
-        options.policies.clone()
+    let names = replay.names();
+    let hybrid = |name: &PolicyName| {
+        name.is_hybrid() || *name == PolicyName::Aquatope && replay.models.hybrid_at_hand()
     };
+    replay.models.check(names.iter().any(|name| name.is_light()), names.iter().any(hybrid))?;
     let policies = names.into_iter().map(|name| replay.policy(name)).collect::<Result<_>>()?;
     Ok(Comparison {
         trace: TraceSummary {
@@ -201,6 +200,26 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
+    /// The policies asked for, or all that can run; says which cannot.
+    fn names(&self) -> Vec<PolicyName> {
+        let why = self.models.without_hybrid();
+        let all = self.options.policies.is_empty();
+        if let Some(why) = &why {
+            if all {
+                note(format_args!(
+                    "{why}: left out are hybrid and AquaLite, and aquatope chooses without it"
+                ));
+            } else if self.options.policies.contains(&PolicyName::Aquatope) {
+                note(format_args!("{why}: aquatope chooses without the hybrid model"));
+            }
+        }
+        if all {
+            PolicyName::ALL.into_iter().filter(|name| why.is_none() || !name.is_hybrid()).collect()
+        } else {
+            self.options.policies.clone()
+        }
+    }
+
     fn policy(&self, name: PolicyName) -> Result<PolicyResult> {
         let started = Instant::now();
         let context = policies::Context {

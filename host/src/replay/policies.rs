@@ -86,6 +86,11 @@ impl PolicyName {
         matches!(self, Self::Aqualite | Self::Hybrid)
     }
 
+    /// Whether it is nothing without the light model.
+    pub fn is_light(self) -> bool {
+        matches!(self, Self::Light | Self::Aquatope)
+    }
+
     /// The name in tables.
     pub fn label(self) -> &'static str {
         match self {

@@ -158,6 +158,13 @@ fn read_long(path: &Path, options: &ReadOptions) -> Result<(Trace, Option<Split>
             ));
         }
     }
+    if options.unit == Unit::Containers {
+        return Err(Error::input(
+            "--unit containers",
+            "belongs to the Azure schema",
+            "leave it out: the column act states the containers in use",
+        ));
+    }
     let (mut trace, split) = long::read(path)?;
     if trace.events.is_empty() {
         check_size(path, &trace.peaks)?;
@@ -199,8 +206,8 @@ fn check_size(path: &Path, counts: &[Vec<u32>]) -> Result<()> {
     ))
 }
 
-/// How a trace is divided in time, in minutes: train `[0, train_end)`, validate `[train_end, valid_end)`, test
-/// `[valid_end, end)`.
+/// How a trace is divided in time, in minutes counted from 0: up to `train_end` to train, from there to `valid_end` to
+/// validate, from there to `end` to test; the minute at an end belongs to what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
     /// First minute after training.
@@ -222,10 +229,12 @@ impl Split {
             return Err("the training part is empty".into());
         }
         if valid_end <= train_end {
-            return Err(format!("the validation part [{train_end}, {valid_end}) is empty"));
+            return Err(format!(
+                "the validation part, from minute {train_end} to before {valid_end}, is empty"
+            ));
         }
         if end <= valid_end {
-            return Err(format!("the test part [{valid_end}, {end}) is empty"));
+            return Err(format!("the test part, from minute {valid_end} to before {end}, is empty"));
         }
         Ok(split)
     }
