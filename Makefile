@@ -3,7 +3,7 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka bench-ingest soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-build playground-test chromium docs bench clean fuzz miri mutants audit
+.PHONY: help setup build demo test lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-build playground-test chromium docs bench clean fuzz miri mutants audit
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +12,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit kafka bench-ingest soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri mutants audit"
+	@echo "also: build lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri mutants audit"
 
 # Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
 setup:
@@ -59,6 +59,10 @@ target/kafka/lib: $(KAFKA)
 bench-ingest: setup kafka
 	$(CARGO) run --release --locked -q -p aquatope-service --example bench_ingest
 	$(CARGO) run --release --locked -q -p aquatope-service --example bench_restart
+
+# The whole service at 10,000 functions: memory, from an event to /metrics, the minute's plan.
+bench-service: build kafka
+	$(CARGO) run --release --locked -q -p aquatope-service --example bench_service -- target/release/aquatope
 
 # Readers of Kafka killed KILLS times at random instants, their windows compared with the truth: make soak KILLS=1000.
 KILLS := 200
