@@ -173,6 +173,11 @@ impl Metric<'_> {
     pub fn throttled(&self) -> bool {
         matches!(&*self.name, "ConcurrentRateLimit" | "TimedRateLimit")
     }
+
+    /// Whether it was turned away for the number of requests in a minute, not for that at a time.
+    pub fn beyond_rate(&self) -> bool {
+        self.name == "TimedRateLimit"
+    }
 }
 
 impl Status {

@@ -77,6 +77,8 @@ pub struct MinuteReport {
     /// Requests that OpenWhisk refused for its rate or concurrency limits and that were read of since the last report, by
     /// namespace. They leave no activation: what was asked for is the activations and these.
     pub throttled: BTreeMap<String, u64>,
+    /// Those that were refused for the rate since the minute that was reported last, in all shards.
+    pub beyond_rate: BTreeMap<String, u64>,
     /// The clock minus the watermark: how far the events that were read lie behind.
     pub behind: Duration,
 }

@@ -44,6 +44,8 @@ pub struct PlanConfig {
     pub hysteresis: Hysteresis,
     /// Behind by more than this, targets only grow.
     pub stale_after: Duration,
+    /// The functions are one of so many parts of the platform's.
+    pub shards: u32,
     /// Containers used within so many minutes stay warm until the planned one ends.
     pub idle_minutes: usize,
 }
@@ -325,7 +327,26 @@ impl Planner {
         state
     }
 
+    /// How many times what ran was asked for in the last minute, by namespace. Requests beyond the rate limit leave no run
+    /// that a forecast could learn from, and come again when the next minute begins. Of which functions they were is not
+    /// told: of all alike, as far as they ran, and of all shards alike.
+    fn asked(&self, report: &MinuteReport, present: &[Present]) -> HashMap<String, f32> {
+        let mut asked = HashMap::new();
+        for (namespace, &refused) in &report.beyond_rate {
+            let members = self.members.iter().zip(present).filter(|(of, _)| of.info.namespace == *namespace);
+            let last = members.filter_map(|(_, present)| present.windows.last());
+            let ran: u64 =
+                last.filter(|it| it.minute == report.minute).map(|it| u64::from(it.invocations)).sum();
+            if ran > 0 {
+                let refused = refused as f32 / self.config.shards.max(1) as f32;
+                asked.insert(namespace.clone(), (1.0 + refused / ran as f32).min(MOST_ASKED));
+            }
+        }
+        asked
+    }
+
     fn targets(&mut self, report: &MinuteReport, present: &[Present], forecasts: Vec<Forecast>) -> PoolPlan {
+        let asked = self.asked(report, present);
         let Self { config, members, .. } = self;
         let stale = report.behind > config.stale_after;
         let rule = Rule::Newsvendor(config.prices);
@@ -335,7 +356,11 @@ impl Planner {
             let busy = present.peaks.last().copied().unwrap_or(0);
             let mut wanted = if member.managed {
                 let wanted = containers(&forecast, &rule, memory_mb, config.most);
-                member.damper.next(wanted, config.hysteresis).max(busy)
+                let asked = asked.get(&member.info.namespace).map_or(0, |asked| {
+                    // As many as were busy, and those that the refused would have needed.
+                    (busy as f32 * asked).ceil() as u32
+                });
+                member.damper.next(wanted, config.hysteresis).max(asked.min(config.most)).max(busy)
             } else {
                 0
             };
@@ -405,6 +430,9 @@ impl Present {
         self.peaks.iter().rev().copied().chain(before)
     }
 }
+
+/// However many requests were refused: at most twice what ran is prepared for.
+const MOST_ASKED: f32 = 2.0;
 
 /// Minutes of history from which the network forecasts.
 const ENOUGH: u32 = 60;

@@ -11,6 +11,7 @@ fn config() -> PlanConfig {
         capacity_mb: f64::INFINITY,
         hysteresis: Hysteresis::NONE,
         stale_after: Duration::from_secs(120),
+        shards: 1,
         idle_minutes: 10,
     }
 }
@@ -127,6 +128,28 @@ fn behind_by_too_much_targets_only_grow() {
     assert_eq!(containers_of(&stale), [4]);
     let fresh = planner.plan(&report(401, 401));
     assert_eq!((fresh.stale, containers_of(&fresh)), (false, vec![0]));
+}
+
+#[test]
+fn what_the_rate_limit_refused_was_asked_for() {
+    let mut planner = planner(PlanConfig { most: 7, ..config() }, &["guest/f", "guest/g", "guest/h"]);
+    planner.members[2].info.namespace = "another".into();
+    planner.members[..2].iter_mut().for_each(|member| member.info.namespace = "guest".into());
+    let mut containers = |minute: u32, refused: u64| {
+        let provisional = vec![
+            (FunctionId(0), window(minute, 30, 4)),
+            (FunctionId(1), window(minute, 10, 1)),
+            (FunctionId(2), window(minute, 10, 3)),
+        ];
+        let beyond_rate = [("guest".to_owned(), refused), ("nobody".to_owned(), 9)].into_iter().collect();
+        containers_of(&planner.plan(&MinuteReport { provisional, beyond_rate, ..report(minute, minute) }))
+    };
+    assert_eq!(containers(10, 0), [4, 1, 3]);
+    // 40 ran and 10 were refused: a quarter more.
+    assert_eq!(containers(11, 10), [5, 2, 3]);
+    // Twice as much at most, and no more than one function may have.
+    assert_eq!(containers(12, 1000), [7, 2, 3]);
+    assert_eq!(containers(13, 0), [4, 1, 3], "it is forgotten with the minute");
 }
 
 #[test]

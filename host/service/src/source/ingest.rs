@@ -161,6 +161,9 @@ impl Ingest {
             }
             Ok(Event::Metric(metric)) => {
                 let at = Timestamp(unsigned(metric.timestamp_ms));
+                if metric.beyond_rate() {
+                    self.observer.note_beyond_rate(&metric.namespace, at);
+                }
                 if metric.throttled() {
                     self.observer.handle_throttled(place, &metric.namespace, at);
                 } else {

@@ -91,7 +91,13 @@ impl Shards {
                 shard.ingest.handle_decoded(place, &decoded, message);
             } else {
                 let at = at.map(|ms| Timestamp(unsigned(ms)));
-                shard.ingest.observer().handle_foreign(place, at);
+                let observer = shard.ingest.observer();
+                observer.handle_foreign(place, at);
+                if let (Ok(Event::Metric(of)), Some(at)) = (&decoded, at)
+                    && of.beyond_rate()
+                {
+                    observer.note_beyond_rate(&of.namespace, at);
+                }
             }
         }
     }
