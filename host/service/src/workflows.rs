@@ -16,6 +16,7 @@ use aquatope_workflow::fault::Fault;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
@@ -26,7 +27,7 @@ use crate::source::{Duty, SharedStatus};
 use crate::store::{Store, StoreError};
 use crate::tune::{
     Change, Finished, Guard, Keep, Pace, Patient, Problem, Progress, Promise, RolledBack, Settings,
-    TuneError, Verdict, tune,
+    TuneError, Verdict, remove_clones, tune,
 };
 use crate::write;
 
@@ -117,8 +118,26 @@ impl Tuning {
         &self.name
     }
 
+    /// Tune while this instance acts, and again after a fault of ours. The other workflows and the pool are not to suffer.
+    pub(crate) async fn run_steadily(self, ingest: SharedStatus) {
+        let tuning = Arc::new(self);
+        let mut wait = tuning.platform.pace.retry;
+        loop {
+            // A task of its own: what is dropped with the set ends.
+            let mut task = JoinSet::new();
+            let (running, ingest) = (Arc::clone(&tuning), ingest.clone());
+            task.spawn(async move { running.run_on_duty(ingest).await });
+            match task.join_next().await {
+                Some(Err(error)) if error.is_panic() => {
+                    tuning.trouble(&"a fault of the service: its log tells more", &mut wait).await
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// Tune while this instance acts; a search goes on where it was left.
-    pub(crate) async fn run_on_duty(self, ingest: SharedStatus) {
+    async fn run_on_duty(&self, ingest: SharedStatus) {
         let lost = async || {
             while ingest.get().duty.acts() {
                 sleep(DUTY).await;
@@ -286,6 +305,19 @@ impl Tuning {
         let finished = self.searched().await?;
         self.recovered();
         self.found(&finished);
+        let (phase, ()) = tokio::join!(self.decide(&finished), self.clean_up(finished.clones_left));
+        phase
+    }
+
+    /// Deletes clones that could not be deleted because the platform was down, when it is back.
+    async fn clean_up(&self, needed: bool) {
+        if needed && let Err(error) = remove_clones(&self.platform, &self.problem).await {
+            tracing::warn!(workflow = self.name(), %error, "clones of actions are left behind");
+        }
+    }
+
+    /// Whether to apply what was found.
+    async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
         if !finished.is_improvement(&self.problem) {
             return Ok(Phase::Over("nothing better than today's configuration was found".into()));
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aquatope_openwhisk::error::RestError;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -44,13 +45,12 @@ pub async fn tune(
     };
     let search = match restored {
         Some(mut search) if search.is_done() => {
-            match Bench::new(platform, problem).remove_now().await {
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(workflow = problem.name, %error, "clones of actions may be left behind");
-                }
-                removed => removed?,
-            }
-            return apart(move || search.finish()).await;
+            let clones_left = match Bench::new(platform, problem).remove_now().await {
+                Err(error) if error.is_transient() => true,
+                removed => removed.map(|()| false)?,
+            };
+            let finished = apart(move || search.finish()).await?;
+            return Ok(Finished { clones_left, ..finished });
         }
         Some(search) => search,
         None => {
@@ -67,6 +67,14 @@ pub async fn tune(
     let finished = finished?;
     removed?;
     Ok(finished)
+}
+
+/// Deletes the clones that [`tune`] left behind ([`Finished::clones_left`]), once the platform answers.
+///
+/// # Errors
+/// The first call the platform refused.
+pub async fn remove_clones(platform: &Patient, problem: &Arc<Problem>) -> Result<(), RestError> {
+    Bench::new(platform, problem).remove().await
 }
 
 /// Steps until the trials are used up.

@@ -247,7 +247,8 @@ async fn off_duty_a_workflow_is_left_alone() {
     // So that the search does not end.
     standin.set_faults(refuse("", "", 401));
     let (board, status) = (tuning.board.clone(), SharedStatus::default());
-    let task = tokio::spawn(tuning.run_on_duty(status.clone()));
+    let watched = status.clone();
+    let task = tokio::spawn(async move { tuning.run_on_duty(watched).await });
     for (duty, state) in [
         (Duty::Another, "another instance is on duty"),
         (Duty::Ours, "searching"),
@@ -262,6 +263,48 @@ async fn off_duty_a_workflow_is_left_alone() {
         }
     }
     task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_panics_is_shown_and_begun_again() {
+    let Both { standin, mut tuning, _folder } = Both::start(3.0).await;
+    // No clock goes so far.
+    tuning.platform.pace.invocation = Duration::MAX;
+    let board = tuning.board.clone();
+    let task = tokio::spawn(tuning.run_steadily(SharedStatus::default()));
+    let version = || {
+        standin.with(|platform| platform.action("a__aquatope_pair", false).map(|it| it["version"].clone()))
+    };
+    let shown =
+        || read(&board).workflows.get("pair").and_then(|shown| shown.error.clone()).unwrap_or_default();
+    let (began, mut told) = (Instant::now(), false);
+    // The clone is made anew at every beginning.
+    while !told || version().is_none_or(|version| version == "0.0.1" || version == "0.0.2") {
+        told |= shown().contains("a fault of the service");
+        assert!(began.elapsed() < PATIENCE && !task.is_finished(), "{} {:?}", shown(), version());
+        sleep(Duration::from_millis(1)).await;
+    }
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clones_that_were_left_behind_go_when_the_platform_is_back() {
+    let both = Both::start(3.0).await;
+    let waiting = |shown: Shown| shown.state == "waiting for approval";
+    both.until(waiting).await;
+    let clone = "a__aquatope_pair";
+    let exists = || both.standin.with(|platform| platform.action(clone, false).is_some());
+    assert!(!exists());
+    let client = &both.tuning.platform.client;
+    let action = client.action("a", true).await.unwrap().unwrap();
+    client.put_action(clone, &action, true).await.unwrap();
+    both.standin.set_faults(Faults { down: true, ..Faults::default() });
+    // What was found is shown all the same.
+    both.tuning.show(|shown| *shown = Shown::default());
+    both.until(waiting).await;
+    assert!(exists());
+    both.standin.set_faults(Faults::default());
+    both.until(|_| !exists()).await;
 }
 
 #[tokio::test]
