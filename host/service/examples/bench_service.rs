@@ -35,6 +35,8 @@ use load::Sender;
 const TOPIC: &str = "events";
 /// Minutes of history.
 const PAST: u32 = 1_440;
+/// What the platform was started with.
+const MANIFEST: &str = r#"{"runtimes":{"python":[{"kind":"python:3","default":true,"stemCells":[{"initialCount":1,"memory":"256 MB"}]}]}}"#;
 /// Invocations in a second, of all functions alike.
 const RATE: i64 = 300;
 
@@ -137,32 +139,30 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
         tokio::time::sleep(Duration::from_secs(20)).await;
         (taken, standin)
     });
-    // Warm-up calls ended before that.
-    let loaded = Instant::now();
-    let (mut counted, mut delays, mut ticks) = (0, Vec::new(), BTreeMap::new());
+    let (mut delays, mut ticks) = (Vec::new(), BTreeMap::new());
     let mut last = false;
     loop {
         last |= driven.is_finished();
         let text = get(&address, "/metrics").await;
-        let seen = value(&text, "aquatope_events_total{kind=\"activation\"}")
-            + value(&text, "aquatope_events_total{kind=\"own\"}");
+        let seen = value(&text, "aquatope_events_total{kind=\"activation\"}");
         let shown = Instant::now();
-        let told = told.lock().unwrap();
-        let new = told[counted..seen as usize].iter().filter(|&&at| at >= loaded);
-        delays.extend(new.map(|&at| shown.duration_since(at)));
-        counted = seen as usize;
-        ticks.insert(value(&text, "aquatope_planned_minute") as u64, value(&text, "aquatope_plan_seconds"));
-        if last && counted == told.len() {
+        let all = {
+            let told = told.lock().unwrap();
+            delays.extend(told[delays.len()..seen as usize].iter().map(|&at| shown.duration_since(at)));
+            delays.len() == told.len()
+        };
+        let minute = value(&text, "aquatope_planned_minute") as u64;
+        ticks.insert(minute, value(&text, "aquatope_plan_seconds"));
+        if last && all {
             break;
         }
-        drop(told);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (taken, standin) = driven.await.unwrap();
     delays.sort();
     let quantile = |level: f64| delays[((delays.len() - 1) as f64 * level) as usize].as_secs_f64();
     println!(
-        "{} events, {taken} of them users': on /metrics after {:.2} s (median), {:.2} s (99 %), {:.2} s at most",
+        "{} events: on /metrics after {:.2} s (median), {:.2} s (99 %), {:.2} s at most",
         delays.len(),
         quantile(0.5),
         quantile(0.99),
@@ -184,10 +184,12 @@ impl Served {
     fn start(program: &str, folder: &Path, brokers: &str, standin: &Standin) -> Self {
         // Free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (manifest, output) = (folder.join("runtimes.json"), folder.join("ours.json"));
+        fs::write(&manifest, MANIFEST).unwrap();
         let text = format!(
             "[state]\ndirectory = {folder:?}\n[kafka]\nbrokers = {brokers:?}\n[http]\nlisten = {address:?}\n\
              [openwhisk]\nurl = {:?}\n[train]\nfirst_after_h = 12.0\n\
-             [actuator]\nkind = \"warm-up\"\nwarm_up_per_minute = 600\n",
+             [actuator]\nkind = \"manifest-file\"\nmanifest = {manifest:?}\noutput = {output:?}\ninvokers = 4\n",
             standin.url(),
         );
         let config = folder.join("aquatope.toml");

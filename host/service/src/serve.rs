@@ -27,10 +27,11 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::cluster::plans::Follower;
 use crate::config::{Config, Secrets};
-use crate::http;
+use crate::http::{self, Elsewhere};
 use crate::platform::{self, fault};
 use crate::share::Share;
-use crate::source::{Ingest, IngestHandle, PlatformRecords, Records, in_process, kafka};
+use crate::source::kafka::Sharing;
+use crate::source::{Ingest, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka};
 use crate::train::Trainer;
 
 /// The file of the store in the state folder.
@@ -89,6 +90,7 @@ impl Service {
             board: Arc::clone(&board),
             clock,
             share: Arc::clone(&share),
+            status: SharedStatus::default(),
             stopping: Arc::clone(&stopping),
             training: Arc::new(Semaphore::new(1)),
             runtime: tokio::runtime::Handle::current(),
@@ -96,11 +98,11 @@ impl Service {
         make_directory(config)?;
         // So that a fault of the configuration is told before anything runs.
         BackEnd::new(config, secrets, OwnActivations::default())?;
-        let opened = if config.cluster.enabled {
-            shards.check()?;
-            None
+        let (opened, elsewhere) = if config.cluster.enabled {
+            let workflows = shards.check()?;
+            (None, Some(Arc::new(Elsewhere::new(config, secrets, workflows))))
         } else {
-            Some(shards.only()?)
+            (Some(shards.only()?), None)
         };
         let listener = http::bind(config.http.listen).await.map_err(|error| {
             fault(
@@ -110,9 +112,10 @@ impl Service {
             )
         })?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
-        let follower = for_all.then(|| follow_plans(config, secrets, &share)).transpose()?;
+        let follower =
+            for_all.then(|| follow_plans(config, secrets, &share, shards.status.clone())).transpose()?;
         let (events, ingest, planner) = match opened {
-            None => (None, read_shards(config, secrets, shards, clock)?, None),
+            None => (None, read_shards(config, secrets, shards, address)?, None),
             Some(Opened { ingest, planning, reports }) => {
                 let (events, ingest) = read_events(config, secrets, events, ingest)?;
                 (events, ingest, Some(tokio::task::spawn_blocking(move || planning.run(reports))))
@@ -129,6 +132,7 @@ impl Service {
             ingest: ingest.shared_status(),
             share: Arc::clone(&share),
             scraped: Arc::default(),
+            elsewhere,
             token: secrets.http.clone(),
             clock,
         };
@@ -216,14 +220,25 @@ fn read_shards(
     config: &Config,
     secrets: &Secrets,
     shards: Shards,
-    clock: Clock,
+    address: SocketAddr,
 ) -> Result<IngestHandle, Fault> {
-    let (records, password) = (records(config, secrets)?, secrets.kafka.as_ref());
-    kafka::spawn_shards(&config.kafka, &config.cluster, password, Arc::new(shards), records, clock)
+    let (records, clock, status) = (records(config, secrets)?, shards.clock, shards.status.clone());
+    let sharing = Sharing {
+        cluster: config.cluster.clone(),
+        opener: Arc::new(shards),
+        status,
+        listens: address.to_string(),
+    };
+    kafka::spawn_shards(&config.kafka, secrets.kafka.as_ref(), sharing, records, clock)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
 }
 
-fn follow_plans(config: &Config, secrets: &Secrets, share: &Arc<Share>) -> Result<Follower, Fault> {
+fn follow_plans(
+    config: &Config,
+    secrets: &Secrets,
+    share: &Arc<Share>,
+    status: SharedStatus,
+) -> Result<Follower, Fault> {
     let share = Arc::clone(share);
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
@@ -232,7 +247,7 @@ fn follow_plans(config: &Config, secrets: &Secrets, share: &Arc<Share>) -> Resul
             Err(_) => tracing::warn!(shard, "the plan of this shard is of another version"),
         },
     };
-    Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, hear)
+    Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
 }
 

@@ -129,7 +129,7 @@ impl Tuning {
             task.spawn(async move { running.run_on_duty(ingest).await });
             match task.join_next().await {
                 Some(Err(error)) if error.is_panic() => {
-                    tuning.trouble(&"a fault of the service: its log tells more", &mut wait).await
+                    tuning.trouble(&"a fault of the service: its log tells more", &mut wait).await;
                 }
                 _ => return,
             }

@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::Offset;
 
 use super::plans;
 use crate::config::{Cluster, Kafka};
+use crate::source::SharedStatus;
 use crate::source::kafka::{Log, client_config};
 use crate::store::{Change, Changelog, LogError, Row};
 
@@ -25,6 +26,7 @@ pub struct KafkaLog {
     topic: String,
     plans: String,
     shard: i32,
+    status: SharedStatus,
     producer: BaseProducer<Log>,
     /// A transaction that was to end, without the coordinator's answer.
     ending: Option<Ending>,
@@ -48,7 +50,7 @@ const OPENING: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(30);
 
 impl KafkaLog {
-    /// Open the log of `shard`; from now on nobody else can write it.
+    /// Open the log of `shard`; from now on nobody else can write it. `status` shows when it cannot be read.
     ///
     /// # Errors
     /// The brokers do not answer, or do not let us.
@@ -57,11 +59,12 @@ impl KafkaLog {
         password: Option<&Secret>,
         cluster: &Cluster,
         shard: i32,
+        status: SharedStatus,
     ) -> Result<Self, LogError> {
         let producer = producer(kafka, password, &format!("{}-{shard}", cluster.topic))?;
         let (kafka, password) = (kafka.clone(), password.cloned());
         let (topic, plans) = (cluster.topic.clone(), plans::topic(cluster));
-        Ok(Self { kafka, password, topic, plans, shard, producer, ending: None })
+        Ok(Self { kafka, password, topic, plans, shard, status, producer, ending: None })
     }
 
     fn transact(&mut self, changes: &[Change]) -> Result<(), KafkaError> {
@@ -122,12 +125,18 @@ impl Changelog for KafkaLog {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, self.shard, Offset::Beginning).map_err(unavailable)?;
         consumer.assign(&list).map_err(unavailable)?;
-        let mut heard = Instant::now();
+        let (mut heard, mut last) = (Instant::now(), None);
         while heard.elapsed() < SILENCE {
             match consumer.poll(Duration::from_millis(500)) {
                 // Open transactions were ended when the producer was made: this is the end of all that is committed.
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-                Some(Err(error)) => tracing::debug!(%error, shard = self.shard, "reading the state"),
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.status.cluster_read(&self.topic, Ok(()));
+                    return Ok(());
+                }
+                Some(Err(error)) => {
+                    self.status.cluster_read(&self.topic, Err(&error));
+                    last = Some(error);
+                }
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
@@ -136,7 +145,8 @@ impl Changelog for KafkaLog {
                 None => {}
             }
         }
-        Err(LogError::Unavailable(format!("{}/{} cannot be read", self.topic, self.shard)))
+        let why = last.map_or_else(|| "the brokers do not answer".to_owned(), |error| error.to_string());
+        Err(LogError::Unavailable(format!("{}/{} cannot be read: {why}", self.topic, self.shard)))
     }
 
     fn write(&mut self, changes: &[Change]) -> Result<(), LogError> {

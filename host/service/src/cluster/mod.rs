@@ -11,6 +11,7 @@
 //! What is set for all functions together is set by whoever has shard 0. It hears of the other shards' plans through a
 //! second, small topic, written in the same transactions ([`plans`]).
 
+pub(crate) mod holder;
 pub mod log;
 pub mod plans;
 pub mod topic;

@@ -14,6 +14,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset;
 
 use crate::config::{Cluster, Kafka};
+use crate::source::SharedStatus;
 use crate::source::kafka::{Log, client_config};
 use crate::store::Row;
 
@@ -33,7 +34,7 @@ pub struct Follower {
 const EVERY: Duration = Duration::from_millis(200);
 
 impl Follower {
-    /// `hear` gets a shard and its plan, or nothing when nothing came for a while.
+    /// `hear` gets a shard and its plan, or nothing when nothing came for a while. `status` shows when they cannot be read.
     ///
     /// # Errors
     /// librdkafka refuses the configuration.
@@ -41,13 +42,15 @@ impl Follower {
         kafka: &Kafka,
         password: Option<&Secret>,
         cluster: &Cluster,
+        status: SharedStatus,
         mut hear: impl FnMut(Option<(u32, &[u8])>) + Send + 'static,
     ) -> Result<Self, KafkaError> {
         let mut client = client_config(kafka, password);
         client.set("isolation.level", "read_committed");
         let consumer: BaseConsumer<Log> = client.create_with_context(Log::default())?;
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&topic(cluster), 0, Offset::Beginning)?;
+        let topic = topic(cluster);
+        list.add_partition_offset(&topic, 0, Offset::Beginning)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let work = move || {
@@ -58,16 +61,19 @@ impl Follower {
                 }
                 match consumer.poll(EVERY) {
                     Some(Ok(message)) => {
+                        status.cluster_read(&topic, Ok(()));
                         let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
                         if let (Ok(Row::Plan(shard)), Some(plan)) = (key.parse(), message.payload()) {
                             hear(Some((shard, plan)));
                         }
                     }
                     Some(Err(error)) => {
-                        tracing::debug!(%error, "reading plans");
                         // It is made by whoever starts first.
                         assigned =
                             error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+                        if assigned {
+                            status.cluster_read(&topic, Err(&error));
+                        }
                         thread::sleep(EVERY);
                         hear(None);
                     }

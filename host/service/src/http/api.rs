@@ -157,14 +157,23 @@ pub(super) async fn approve(
         return (StatusCode::UNAUTHORIZED, "wrong token\n".to_owned());
     }
     match shared.share.approval(&name) {
-        None => {
-            let text = format!("no workflow {name:?} is tuned here; GET /api/workflows lists them\n");
-            (StatusCode::NOT_FOUND, text)
-        }
+        None => match elsewhere(&shared, name.clone()).await {
+            Some(text) => (StatusCode::MISDIRECTED_REQUEST, text),
+            None => {
+                let text = format!("no workflow {name:?} is tuned here; GET /api/workflows lists them\n");
+                (StatusCode::NOT_FOUND, text)
+            }
+        },
         Some(workflow) if workflow.give() => (StatusCode::ACCEPTED, "approved\n".to_owned()),
         // It does not count later: nobody has seen what it would approve of.
         Some(_) => (StatusCode::CONFLICT, format!("workflow {name:?} has nothing to approve of now\n")),
     }
+}
+
+/// Who else tunes the workflow `name`, if anybody does.
+async fn elsewhere(shared: &Shared, name: String) -> Option<String> {
+    let elsewhere = shared.elsewhere.clone()?;
+    tokio::task::spawn_blocking(move || elsewhere.who(&name)).await.ok()?
 }
 
 /// Equality that takes the same time wherever the texts differ.

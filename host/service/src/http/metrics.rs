@@ -183,6 +183,11 @@ impl Collector for Scrape {
             "Of these, the ones it observes and plans",
             cluster.and_then(|cluster| of(cluster.held.len())),
         )?;
+        gauge(
+            "cluster_state_failing",
+            "1 when the state or the plans in Kafka could not be read the last time",
+            cluster.map(|cluster| f64::from(u8::from(cluster.read_error.is_some()))),
+        )?;
         gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
         gauge(
             "planned_minute",
@@ -226,6 +231,24 @@ impl Collector for Scrape {
                 None,
                 MetricType::Counter,
             )?)?;
+        }
+        if let Some(cluster) = cluster {
+            let counters = [
+                (
+                    "cluster_read_errors",
+                    "Times that the state or the plans in Kafka could not be read",
+                    cluster.read_errors,
+                ),
+                ("shards_refused", "Shards that another instance had taken over unnoticed", cluster.refused),
+            ];
+            for (name, help, value) in counters {
+                ConstCounter::new(value).encode(encoder.encode_descriptor(
+                    name,
+                    help,
+                    None,
+                    MetricType::Counter,
+                )?)?;
+            }
         }
         let mut throttled = encoder.encode_descriptor(
             "throttled_requests",

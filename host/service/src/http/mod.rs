@@ -4,6 +4,7 @@
 //! Bounded in every way: connections, the time a client may take for its headers and for a whole request, and bodies.
 
 mod api;
+mod elsewhere;
 mod metrics;
 
 use std::io;
@@ -24,6 +25,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore, watch};
 
+pub(crate) use self::elsewhere::Elsewhere;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::share::Share;
@@ -51,6 +53,8 @@ pub struct Shared {
     pub(crate) share: Arc<Share>,
     /// The last text of `/metrics`, and when it was made.
     pub scraped: Arc<Mutex<Option<(Instant, Bytes)>>>,
+    /// Who tunes the workflows that are not tuned here; none without a cluster.
+    pub(crate) elsewhere: Option<Arc<Elsewhere>>,
     /// What authenticates approvals; none: they are refused.
     pub token: Option<Secret>,
     /// That of the service.
@@ -214,7 +218,8 @@ mod tests {
         let another = IngestStatus { duty: crate::source::Duty::Another, ..read(0) };
         assert!(unready(&another, &planned(0), at(0)).unwrap().contains("another instance"));
         // Of two shards one was planned.
-        let both = ClusterStatus { of: 2, joined: true, assigned: vec![0, 1], held: vec![0, 1], error: None };
+        let (assigned, held) = (vec![0, 1], vec![0, 1]);
+        let both = ClusterStatus { of: 2, joined: true, assigned, held, ..ClusterStatus::default() };
         let cluster = |held: &[i32]| {
             let both = ClusterStatus { assigned: held.to_vec(), held: held.to_vec(), ..both.clone() };
             IngestStatus { cluster: Some(both), ..read(0) }

@@ -191,7 +191,7 @@ impl Planning {
         let mut workflows = JoinSet::new();
         let names: Vec<String> = self.tunings.iter().map(|tuning| tuning.name().to_owned()).collect();
         for tuning in self.tunings.drain(..) {
-            workflows.spawn_on(tuning.run_on_duty(self.ingest.clone()), &runtime);
+            workflows.spawn_on(tuning.run_steadily(self.ingest.clone()), &runtime);
         }
         loop {
             let wait = self.clock.real(SILENCE);
@@ -201,11 +201,6 @@ impl Planning {
                 continue;
             };
             let Some(report) = report else { break };
-            if let Some(Err(error)) = workflows.try_join_next() {
-                // Whoever watches over the process starts it again; a search goes on where it was.
-                tracing::error!(%error, "the tuning of a workflow ended");
-                break;
-            }
             let began = Instant::now();
             for (_, info) in &report.functions {
                 self.saw(info);
@@ -399,6 +394,7 @@ fn plan_config(config: &Config) -> PlanConfig {
         capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
         hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
         stale_after: Duration::from_secs_f64(pool.stale_after_s),
+        shards: if config.cluster.enabled { config.cluster.shards.unsigned_abs() } else { 1 },
         idle_minutes: idle_minutes(config),
     }
 }

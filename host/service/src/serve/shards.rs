@@ -18,7 +18,7 @@ use crate::observe::{MinuteReport, ObserverConfig};
 use crate::platform::fault;
 use crate::share::{Shard, Share};
 use crate::source::kafka::Opener;
-use crate::source::{Ingest, IngestConfig};
+use crate::source::{Ingest, IngestConfig, SharedStatus};
 use crate::store::Store;
 use crate::train::Trainer;
 use crate::workflows::Tuning;
@@ -34,6 +34,8 @@ pub(super) struct Shards {
     pub(super) board: Arc<RwLock<Board>>,
     pub(super) clock: Clock,
     pub(super) share: Arc<Share>,
+    /// Of the reader of all shards.
+    pub(super) status: SharedStatus,
     pub(super) stopping: Arc<AtomicBool>,
     /// One training at a time.
     pub(super) training: Arc<Semaphore>,
@@ -47,11 +49,12 @@ pub(super) struct Opened {
 }
 
 impl Shards {
-    /// What is wrong with the workflows.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    /// The names of the workflows that are tuned; or what is wrong with one.
+    pub(super) fn check(&self) -> Result<Vec<String>, Fault> {
         upstream(&self.config)?;
         let store = Store::in_memory().map_err(|error| fault("memory", error, "free some"))?;
-        self.tunings(Shard::ALL, &Arc::new(store)).map(drop)
+        let tunings = self.tunings(Shard::ALL, &Arc::new(store))?;
+        Ok(tunings.iter().map(|tuning| tuning.name().to_owned()).collect())
     }
 
     /// The only one, whose state is in a file.
@@ -107,7 +110,7 @@ impl Shards {
 impl Opener for Shards {
     fn open(&self, number: i32) -> Result<Ingest, String> {
         let (kafka, cluster) = (&self.config.kafka, &self.config.cluster);
-        let log = KafkaLog::open(kafka, self.secrets.kafka.as_ref(), cluster, number);
+        let log = KafkaLog::open(kafka, self.secrets.kafka.as_ref(), cluster, number, self.status.clone());
         let log = log.map_err(|error| error.to_string())?;
         // A copy of the log, made anew every time.
         let path = self.config.state.directory.join(format!("shard-{number}.redb"));

@@ -34,6 +34,8 @@ pub(super) struct Asker {
     pub(super) password: Option<Secret>,
     /// Where several instances share the work.
     pub(super) cluster: Option<Cluster>,
+    /// Where our own HTTP interface is, for the other instances.
+    pub(super) listens: String,
     pub(super) stopped: Arc<AtomicBool>,
     pub(super) answers: mpsc::Sender<Answer>,
     /// Once there are partitions to share.
@@ -108,7 +110,7 @@ impl Asker {
         if let Some(cluster) = &self.cluster {
             topic::prepare(&self.config, password, cluster).map_err(|error| error.to_string())?;
         }
-        let member = Member::join(&self.config, password, self.cluster.as_ref())
+        let member = Member::join(&self.config, password, self.cluster.as_ref(), &self.listens)
             .map_err(|error| format!("the consumer group cannot be joined: {error}"))?;
         self.status.update(|status| status.group_error = None);
         Ok(member)

@@ -29,7 +29,6 @@ use super::backfill;
 use super::ingest::{STATUS_EVERY, Ticked};
 use super::membership::Member;
 use super::shards::{Shard, Shards};
-use super::status::ClusterStatus;
 use super::turns::Turns;
 use super::{Command, Duty, Ingest, IngestHandle, PartitionStatus, Records, SharedStatus};
 use crate::clock::Clock;
@@ -49,7 +48,7 @@ pub fn spawn(
     let (status, clock) = (ingest.status().clone(), ingest.clock());
     status.update(|status| status.duty = Duty::Unknown);
     let shards = Shards::new(1, vec![Shard::new(0, ingest)]);
-    start(config, password, Start { shards, status, clock, records, cluster: None })
+    start(config, password, Start { shards, status, clock, records, sharing: None })
 }
 
 /// Opens a shard: shuts out whoever had it, and goes on from where its state is.
@@ -61,24 +60,33 @@ pub trait Opener: Send + Sync {
     fn open(&self, shard: i32) -> Result<Ingest, String>;
 }
 
+/// How several instances share the functions.
+pub struct Sharing {
+    /// The topic of the state, and its shards.
+    pub cluster: Cluster,
+    /// Opens those that are ours.
+    pub opener: Arc<dyn Opener>,
+    /// What it is doing, to be shown by others.
+    pub status: SharedStatus,
+    /// Where our own HTTP interface is, for the other instances.
+    pub listens: String,
+}
+
 /// The same where several instances share the functions.
 ///
 /// # Errors
 /// The same.
 pub fn spawn_shards(
     config: &Kafka,
-    cluster: &Cluster,
     password: Option<&Secret>,
-    opener: Arc<dyn Opener>,
+    sharing: Sharing,
     records: Option<Arc<dyn Records>>,
     clock: Clock,
 ) -> Result<IngestHandle, KafkaError> {
-    let status = SharedStatus::default();
-    let of = cluster.shards;
-    status.update(|status| status.cluster = Some(ClusterStatus { of, ..ClusterStatus::default() }));
+    let (of, status) = (sharing.cluster.shards, sharing.status.clone());
+    status.update(|status| status.cluster.get_or_insert_default().of = of);
     let shards = Shards::new(of, Vec::new());
-    let cluster = Some((cluster.clone(), opener));
-    start(config, password, Start { shards, status, clock, records, cluster })
+    start(config, password, Start { shards, status, clock, records, sharing: Some(sharing) })
 }
 
 struct Start {
@@ -86,11 +94,11 @@ struct Start {
     status: SharedStatus,
     clock: Clock,
     records: Option<Arc<dyn Records>>,
-    cluster: Option<(Cluster, Arc<dyn Opener>)>,
+    sharing: Option<Sharing>,
 }
 
 fn start(config: &Kafka, password: Option<&Secret>, start: Start) -> Result<IngestHandle, KafkaError> {
-    let Start { shards, status, clock, records, cluster } = start;
+    let Start { shards, status, clock, records, sharing } = start;
     let consumer: Arc<BaseConsumer<Log>> =
         Arc::new(client_config(config, password).create_with_context(Log::default())?);
     let (commands, received) = mpsc::channel();
@@ -100,12 +108,16 @@ fn start(config: &Kafka, password: Option<&Secret>, start: Start) -> Result<Inge
         let (answers, answered) = mpsc::channel();
         let stopped = Arc::new(AtomicBool::new(false));
         let member = Arc::new(OnceLock::new());
-        let (cluster, opener) = cluster.unzip();
+        let (listens, cluster, opener) = match sharing {
+            None => (String::new(), None, None),
+            Some(Sharing { cluster, opener, listens, .. }) => (listens, Some(cluster), Some(opener)),
+        };
         let asker = Asker {
             consumer: consumer.clone(),
             config: config.clone(),
             password,
             cluster,
+            listens,
             stopped: stopped.clone(),
             answers,
             member: member.clone(),

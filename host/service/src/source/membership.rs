@@ -78,11 +78,13 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Join the group that `config` names. Without a `cluster` whoever has partition 0 of the events is on duty: the
-    /// member that was started first, by the clocks of the members' hosts. With one, the partitions of its topic are shared out, and stay where they are if they can.
+    /// member that was started first, by the clocks of the members' hosts. With one, the partitions of its topic are shared
+    /// out, and stay where they are if they can. The others can see where we are and where we listen.
     pub(super) fn join(
         config: &Kafka,
         password: Option<&Secret>,
         cluster: Option<&Cluster>,
+        listens: &str,
     ) -> Result<Self, KafkaError> {
         let session = cluster.map_or(SESSION, |cluster| Duration::from_secs_f64(cluster.session_timeout_s));
         // Members of one kind refuse the other: the group agrees on one way of sharing.
@@ -93,7 +95,7 @@ impl Member {
         let mut client = client_config(config, password);
         client
             // A range is given out in the order of these names, so the oldest member keeps the first partition.
-            .set("client.id", format!("aquatope-{:015}", Clock::system().now().0))
+            .set("client.id", format!("aquatope-{:015}@{listens}", Clock::system().now().0))
             .set("partition.assignment.strategy", strategy)
             .set("session.timeout.ms", session.as_millis().to_string())
             // That others have gone is told in the answers to these.

@@ -27,6 +27,8 @@ pub(super) struct Shards {
 struct Past {
     counters: Counters,
     commits: u64,
+    /// How many of them others had taken over.
+    lost: u64,
 }
 
 /// One shard.
@@ -72,6 +74,7 @@ impl Shards {
             let status = shard.ingest.last_status();
             past.counters = past.counters.plus(&status.counters);
             past.commits += status.commits;
+            past.lost += u64::from(shard.ingest.is_lost());
             false
         });
         all_lost
@@ -151,6 +154,9 @@ impl Shards {
             all.functions = statuses.iter().map(|of| of.functions).sum();
             all.sampled = statuses.iter().map(|of| of.sampled).sum();
             all.commits = self.past.commits + statuses.iter().map(|of| of.commits).sum::<u64>();
+            if let Some(cluster) = &mut all.cluster {
+                cluster.refused = self.past.lost;
+            }
             all.watermark = statuses.iter().map(|of| of.watermark).min().unwrap_or_default();
             all.behind_ms = statuses.iter().map(|of| of.behind_ms).max().unwrap_or_default();
             all.open = statuses.iter().map(|of| of.open).min().flatten();

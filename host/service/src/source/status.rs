@@ -1,5 +1,6 @@
 //! What the reading thread says about itself, for `/metrics`, `/readyz` and the dashboard.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aquatope_core::time::{Minute, Timestamp};
@@ -57,6 +58,12 @@ pub struct ClusterStatus {
     pub held: Vec<i32>,
     /// Why one of them could not be opened.
     pub error: Option<String>,
+    /// Times that the state or the plans could not be read, since the start.
+    pub read_errors: u64,
+    /// Why not; nothing once they could.
+    pub read_error: Option<String>,
+    /// Shards that others had taken over while this instance thought to have them: their logs refused it.
+    pub refused: u64,
 }
 
 /// Which of the instances of one consumer group acts. The others observe and plan only; one of them takes over when it ends.
@@ -114,6 +121,25 @@ impl SharedStatus {
     /// A copy of it.
     pub fn get(&self) -> IngestStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The topic `topic` of the cluster was read, or could not be.
+    pub(crate) fn cluster_read(&self, topic: &str, read: Result<(), &dyn Display>) {
+        self.update(|status| {
+            let cluster = status.cluster.get_or_insert_default();
+            let of_topic = format!("the topic `{topic}` cannot be read: ");
+            let Err(error) = read else {
+                // What is said of the other topic stands.
+                cluster.read_error = cluster.read_error.take().filter(|told| !told.starts_with(&of_topic));
+                return;
+            };
+            cluster.read_errors += 1;
+            let error = format!("{of_topic}{error}");
+            if cluster.read_error.as_ref() != Some(&error) {
+                tracing::warn!("{error}");
+                cluster.read_error = Some(error);
+            }
+        });
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut IngestStatus)) {

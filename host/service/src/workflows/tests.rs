@@ -267,7 +267,7 @@ async fn off_duty_a_workflow_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_panics_is_shown_and_begun_again() {
-    let Both { standin, mut tuning, _folder } = Both::start(3.0).await;
+    let Both { standin, mut tuning, folder: _folder } = Both::start(3.0).await;
     // No clock goes so far.
     tuning.platform.pace.invocation = Duration::MAX;
     let board = tuning.board.clone();

@@ -75,7 +75,7 @@ impl Cluster {
                  SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\nsasl.enabled.mechanisms=PLAIN\n\
                  listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
                  PlainLoginModule required user_{USER}=\"{PASSWORD}\";\nlog.dirs={}\n\
-                 offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=1\n\
+                 default.replication.factor={replicas}\noffsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=1\n\
                  transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr=1\n\
                  transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
                  auto.create.topics.enable=false\nbroker.session.timeout.ms=6000\nnum.network.threads=2\n\

@@ -73,6 +73,30 @@ impl Run {
         format!("guest/default/function-{:05}", self.function)
     }
 
+    pub(crate) fn start(&self) -> u64 {
+        self.ended - self.init - self.run
+    }
+
+    /// The record that the platform's REST interface would list.
+    pub(crate) fn record(&self) -> serde_json::Value {
+        serde_json::json!({
+            "activationId": format!("{:016x}{:016x}", self.id, self.id),
+            "namespace": "guest",
+            "name": format!("function-{:05}", self.function),
+            "start": self.start(),
+            "end": self.ended,
+            "duration": self.init + self.run,
+            "statusCode": 0,
+            "annotations": [
+                {"key": "path", "value": self.name()},
+                {"key": "kind", "value": "nodejs:20"},
+                {"key": "waitTime", "value": self.wait},
+                {"key": "initTime", "value": self.init},
+                {"key": "limits", "value": {"memory": 256}},
+            ],
+        })
+    }
+
     /// The message, appended to `text`.
     pub(crate) fn write(&self, text: &mut String) {
         use std::fmt::Write;

@@ -5,9 +5,11 @@
 mod broker;
 mod kills;
 mod load;
+mod many;
 mod members;
 mod reader;
 mod tests;
+mod told;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -20,7 +22,7 @@ static SHARED: Mutex<Option<Cluster>> = Mutex::new(None);
 
 fn main() -> ExitCode {
     reader::run_child();
-    members::run_child();
+    many::run_child();
     let mut arguments = Arguments::from_args();
     // The broker and each test keep two cores busy.
     arguments.test_threads = Some(1);
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
         ("one_instance_of_a_group_acts", members::one_instance_of_a_group_acts),
         ("instances_share_the_functions", members::instances_share_the_functions),
         ("a_log_goes_on_after_the_broker_hung", members::a_log_goes_on_after_the_broker_hung),
+        ("one_instance_acts_for_all_functions", members::one_instance_acts_for_all_functions),
+        ("a_gap_is_filled_where_functions_are_shared", members::a_gap_is_filled_where_functions_are_shared),
+        ("a_search_outlives_its_instance", members::a_search_outlives_its_instance),
         ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
     ];
     let trials = tests.map(|(name, test)| {

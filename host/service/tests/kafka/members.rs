@@ -1,29 +1,27 @@
-//! Several instances in one consumer group: one acts, or they share the functions. These are whole services, in processes
-//! of their own that can be killed and stopped.
+//! Several instances in one consumer group: one acts, or they share the functions.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aquatope_core::forecast::features::Profile;
 use aquatope_core::time::Timestamp;
 use aquatope_service::clock::Clock;
 use aquatope_service::cluster::log::KafkaLog;
-use aquatope_service::config::{self, Cluster, Kafka, Secrets};
-use aquatope_service::serve::{Events, Service};
-use aquatope_service::source::Duty;
-use aquatope_service::store::{Change, Changelog, LogError, Row, Store};
-use aquatope_service::train::{Series, Trainer};
-use serde_json::{Value, json};
+use aquatope_service::config::{self, Kafka};
+use aquatope_service::source::{Duty, SharedStatus};
+use aquatope_service::store::{Change, Changelog, LogError, Row};
+use aquatope_standin::Standin;
+use aquatope_standin::config::{Action, Model};
+use serde_json::json;
 
-use crate::load::{Load, Run, Sender, Windows, now, past_runs, send, truth};
+use crate::broker::Cluster;
+use crate::load::{Load, Run, Sender, after, now, past_runs, send, send_slowly, truth};
+use crate::many::{All, Many, TOKEN, Time};
 use crate::reader::{PATIENCE, Reader, assert_same, kafka};
 use crate::tests::{cluster, state};
+use crate::told::Told;
 
 /// The second instance of a group stands by, and acts when the first one is gone.
 pub(crate) fn one_instance_of_a_group_acts() {
@@ -44,42 +42,74 @@ pub(crate) fn one_instance_of_a_group_acts() {
     second.wait("it takes over", |status| status.duty == Duty::Ours);
 }
 
-/// A minute in a second. Minutes are final 20 of them later: the most that an event may take to the broker.
-const SPEED: f64 = 60.0;
-const FINAL_AFTER_S: u32 = 1_200;
-const SHARDS: i32 = 5;
+const MANIFEST: &str = r#"{"runtimes":{"nodejs":[{"kind":"nodejs:20","default":true,
+    "image":{"prefix":"openwhisk","name":"action-nodejs-v20","tag":"1"},
+    "stemCells":[{"initialCount":7,"memory":"256 MB"}]}]}}"#;
+
+/// Into a file, of the manifest `MANIFEST`.
+fn manifest_file(folder: &std::path::Path) -> String {
+    let manifest = folder.join("manifest.json");
+    fs::write(&manifest, MANIFEST).unwrap();
+    format!(
+        "[train]\nenabled = false\n[pool]\nstale_after_s = 3600\n[actuator]\nkind = \"manifest-file\"\n\
+         manifest = {manifest:?}\noutput = \"INSTANCE/manifest.json\"\ninvokers = 1\nmin_interval_s = 0\n"
+    )
+}
+
+/// The workflow `pair`: `a`, then `b`.
+fn pair(folder: &std::path::Path, url: &str, trials: u32) -> String {
+    let file = folder.join("workflow.json");
+    let workflow = json!({
+        "schema": "aquatope-workflow/1", "name": "pair", "edge_overhead_s": 0.01,
+        "functions": [{"name": "a"}, {"name": "b"}], "edges": [[0, 1]],
+        "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 3.0,
+        "space": {"cpu": {"min": 0.5, "max": 4, "step": 0.5}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
+    });
+    fs::write(&file, workflow.to_string()).unwrap();
+    format!(
+        "[openwhisk]\nurl = {url:?}\n[[workflow]]\nfile = {file:?}\ntune = true\nsamples = 1\ntrials = {trials}\n"
+    )
+}
 
 /// Three instances under load. One is killed, one joins, one is stopped and comes back after others have taken over, one
-/// leaves: every function is planned again, and in the end every window is there, once. One of them acts for all, and one
-/// tunes the workflow.
+/// leaves: every function is planned again, and in the end every window is there, once. One of them acts for all, one
+/// tunes the workflow, and the one that comes back can write nothing any more.
 pub(crate) fn instances_share_the_functions() {
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
     cluster.create_topic("shared", 2, &[]);
-    let mut many = Many::new(&cluster.brokers());
-    let load = Loading::start(&cluster.brokers(), "shared", many.time);
+    let inputs = tempfile::tempdir().unwrap();
+    // A minute in a second. Minutes are final 20 of them later: the most that an event may take to the broker.
+    let time = Time::start(now().minute().start(), 60.0);
+    let text = manifest_file(inputs.path())
+        + "[windows]\nfinal_after_s = 1200\n"
+        + &pair(inputs.path(), "http://127.0.0.1:9", 40);
+    let mut many = Many::new(&cluster.brokers(), "shared", time, &text);
+    let load = Loading::start(&cluster.brokers(), "shared", time);
+    // Whoever has shard 0 has written a manifest.
+    let acts = |all: &All| all.holder(0).is_some_and(|at| all.calls()[at] > 0) && all.tuner("pair").is_some();
     (0..3).for_each(|_| many.start());
     many.wait("three share the shards", |all| all.whole() && all.statuses.len() == 3);
-    many.wait("a minute is planned", |all| all.whole() && all.planned(1) && all.acts());
+    many.wait("a minute is planned", |all| all.whole() && all.planned(1) && acts(all));
 
-    let killed = many.kill();
+    let killed = many.kill(0);
     let asked = Instant::now();
-    let minute = many.time.minute();
-    many.wait("the others took over", |all| all.whole() && all.planned(minute) && all.acts());
+    let minute = time.minute();
+    many.wait("the others took over", |all| all.whole() && all.planned(minute) && acts(all));
     println!("instance {killed} killed; all is planned again after {:.1} s", asked.elapsed().as_secs_f64());
     many.start();
-    many.wait("a new one has a share", |all| all.whole() && all.statuses.len() == 3);
+    many.wait("a new one has a share", |all| all.whole() && all.working() == 3);
 
     let stopped = many.signal(1, "-STOP");
-    let minute = many.time.minute();
+    let minute = time.minute();
     many.wait("the others took over again", |all| {
         all.statuses.len() == 2 && all.whole() && all.planned(minute)
     });
     many.signal(1, "-CONT");
     many.wait("it is back", |all| all.statuses.len() == 3 && all.whole());
     println!("instance {stopped} stopped, taken over, and continued");
-    let minute = many.time.minute();
-    many.wait("all goes on", |all| all.whole() && all.planned(minute) && all.acts());
+    let minute = time.minute();
+    many.wait("all goes on", |all| all.whole() && all.planned(minute) && acts(all));
 
     let runs = load.stop();
     // No function is left without windows that were closed while shards changed hands.
@@ -89,6 +119,7 @@ pub(crate) fn instances_share_the_functions() {
     let (found, records) = many.logged();
     assert_same(&found, &truth(&runs));
     assert!(records > 100, "minutes were closed under way: {records}");
+    whoever_is_shut_out_writes_nothing(&many);
 }
 
 /// A write that was given up because the broker did not answer keeps no later one from being written.
@@ -96,12 +127,13 @@ pub(crate) fn a_log_goes_on_after_the_broker_hung() {
     let shared = cluster();
     let brokers = shared.as_ref().unwrap();
     brokers.create_topic("hung-state", 1, &[]);
-    let config = Cluster { enabled: true, topic: "hung-state".into(), shards: 1, session_timeout_s: 6.0 };
+    let topic = "hung-state".into();
+    let config = config::Cluster { enabled: true, topic, shards: 1, session_timeout_s: 6.0 };
     let kafka = kafka(&brokers.brokers(), "hung");
     let change = |name: &str| Change { row: Row::Other(name.into()), value: Some(vec![7; 100]) };
     let deadline = Instant::now() + PATIENCE;
     let open = || loop {
-        match KafkaLog::open(&kafka, None, &config, 0) {
+        match KafkaLog::open(&kafka, None, &config, 0, SharedStatus::default()) {
             Ok(log) => return log,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
@@ -129,261 +161,247 @@ pub(crate) fn a_log_goes_on_after_the_broker_hung() {
     assert_eq!(read, [change("before"), change("after")]);
 }
 
-/// Whole services that share one state topic.
-struct Many {
-    folder: tempfile::TempDir,
-    kafka: Kafka,
-    cluster: Cluster,
-    time: Time,
-    processes: Vec<Process>,
-    started: usize,
+/// Of two that have opened a log, the second has it.
+fn whoever_is_shut_out_writes_nothing(many: &Many) {
+    let change = |name: &str| Change { row: Row::Other(name.into()), value: Some(b"is here".to_vec()) };
+    let (mut first, mut second) = (many.log(0), many.log(0));
+    // A broker that is busy may not answer in time; then nobody knows, and it is asked again.
+    let answer = |log: &mut KafkaLog, name: &str| {
+        let mut answers = (0..20).map(|_| log.write(&[change(name)]));
+        answers.find(|answer| !matches!(answer, Err(LogError::Unavailable(_))))
+    };
+    assert_eq!(answer(&mut first, "first"), Some(Err(LogError::Lost)));
+    assert_eq!(answer(&mut second, "second"), Some(Ok(())));
+    assert_eq!(answer(&mut first, "first"), Some(Err(LogError::Lost)));
+    let mut names = Vec::new();
+    let mut note = |Change { row, .. }| -> Result<(), LogError> {
+        if let Row::Other(name) = row {
+            names.push(name);
+        }
+        Ok(())
+    };
+    second.read(&mut note).unwrap();
+    assert!(names.contains(&"second".to_owned()) && !names.contains(&"first".to_owned()), "{names:?}");
 }
 
-struct Process {
-    child: Child,
-    name: String,
-    stopped: bool,
+/// Functions that are told apart by kind and namespace.
+const APART: u32 = 12;
+
+/// How many containers of a function were busy at the same time, in every minute.
+fn busy(function: u32) -> u32 {
+    1 + function % 5
 }
 
-/// What the instances that answer say.
-struct All {
-    /// How many processes ought to answer.
-    statuses: Vec<Value>,
-}
-
-impl All {
-    fn held(&self) -> impl Iterator<Item = i64> {
-        let held =
-            |status: &Value| status["events"]["cluster"]["held"].as_array().cloned().unwrap_or_default();
-        self.statuses.iter().flat_map(held).filter_map(|shard| shard.as_i64())
+/// Two instances. What is set for all functions together is set by one of them, for all, and once; when it is gone, by the
+/// other.
+pub(crate) fn one_instance_acts_for_all_functions() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("all", 1, &[]);
+    let inputs = tempfile::tempdir().unwrap();
+    let functions = || (0..APART).map(|id| (format!("ns-{id:02}"), format!("fn-{id:02}"), busy(id)));
+    // An hour of load, and then nothing, so that nothing is warm any more. It is what forecasts for forty minutes: longer, at
+    // ten times the speed, than anything here is waited for.
+    let start = now().minute().start().0;
+    let mut sender = Sender::new(&cluster.brokers(), "all", 1);
+    for minute in (2..62).rev() {
+        for ((namespace, kind, busy), id) in functions().zip(0_u64..) {
+            for run in 0..busy {
+                let ended = start - minute * 60_000 + 30_000;
+                let unique = (id << 40) + (minute << 20) + u64::from(run);
+                let event = json!({
+                    "source": "invoker0", "eventType": "Activation", "timestamp": ended, "subject": namespace,
+                    "namespace": namespace, "userId": "u", "body": {
+                        "name": format!("{namespace}/f"), "activationId": format!("{unique:016x}{unique:016x}"), "statusCode": 0,
+                        "duration": 20_000, "waitTime": 1, "initTime": 0, "kind": format!("{kind}:1"),
+                        "conductor": false, "memory": 256, "causedBy": false, "size": 1,
+                    },
+                });
+                sender.send_bytes(event.to_string().as_bytes());
+            }
+        }
     }
-
-    /// Every shard is with one instance.
-    fn whole(&self) -> bool {
-        let held: Vec<i64> = self.held().collect();
-        let different: BTreeSet<i64> = held.iter().copied().collect();
-        held.len() == SHARDS as usize && different.len() == held.len()
-    }
-
-    /// Whoever holds shards has planned this minute for all of them.
-    fn planned(&self, minute: u32) -> bool {
-        let holds =
-            |status: &&Value| status["events"]["cluster"]["held"].as_array().is_some_and(|of| !of.is_empty());
-        self.statuses.iter().filter(holds).all(|status| {
-            status["planned"]["minute"].as_u64().is_some_and(|planned| planned >= u64::from(minute))
-                && status["events"]["cluster"]["held"].as_array().map(Vec::len)
-                    == status["shards_planned"].as_u64().map(|planned| planned as usize)
+    sender.flush();
+    let kinds: serde_json::Map<_, _> = functions()
+        .map(|(_, kind, _)| {
+            let stem_cells = json!([{"initialCount": 9, "memory": "256 MB"}]);
+            let entry = json!({"kind": format!("{kind}:1"), "default": true, "stemCells": stem_cells});
+            (kind, json!([entry]))
         })
-    }
-
-    /// Whoever has shard 0 has written a manifest, and one instance tunes the workflow.
-    fn acts(&self) -> bool {
-        let has_0 = |status: &&Value| {
-            status["events"]["cluster"]["held"].as_array().is_some_and(|of| of.contains(&0.into()))
+        .collect();
+    let manifest = inputs.path().join("manifest.json");
+    fs::write(&manifest, json!({ "runtimes": kinds }).to_string()).unwrap();
+    let told = Told::start(functions().map(|(namespace, ..)| namespace).collect(), Vec::new());
+    let url = told.url();
+    let common = "[train]\nenabled = false\n[pool]\nstale_after_s = 3600\n";
+    for (topic, actuator) in [
+        ("runtimes", format!("kind = \"runtimes\"\nmanifest = {manifest:?}\ninvokers = 1\n")),
+        ("keep", format!("kind = \"keep-count\"\ncouchdb_url = {url:?}\nsubjects_database = \"subjects\"\n")),
+    ] {
+        let openwhisk = format!("[openwhisk]\nurl = {url:?}\ncontroller_url = {url:?}\n");
+        let text = format!("{common}{openwhisk}[actuator]\nmin_interval_s = 0\n{actuator}");
+        let mut many = Many::new(&cluster.brokers(), topic, Time::start(Timestamp(start), 10.0), &text);
+        many.kafka.topic = "all".into();
+        (0..2).for_each(|_| many.start());
+        // What every function is to have; all of it was told by one, who counted each call.
+        let expected: Vec<u32> = functions().map(|(.., busy)| busy).collect();
+        let last = || if topic == "runtimes" { told.stem_cells() } else { told.keep_counts() };
+        let complete = |all: &All| {
+            let calls = all.calls();
+            let zero = all.holder(0);
+            all.whole()
+                && last() == expected
+                && zero.is_some_and(|zero| calls[zero] == told.count())
+                && calls.iter().filter(|&&calls| calls > 0).count() == 1
         };
-        let tuning =
-            self.statuses.iter().filter(|status| !status["workflows"].as_object().unwrap().is_empty());
-        self.statuses.iter().find(has_0).is_some_and(|status| status["actuator"]["calls"].as_u64() > Some(0))
-            && tuning.count() == 1
-    }
+        many.wait("both share the shards", |all| all.whole() && all.working() == 2);
+        let all = many.wait("all targets arrive", complete);
+        let (minute, count) = (many.time.minute(), told.count());
+        many.wait("further minutes are planned", |all| all.whole() && all.planned(minute + 1));
+        assert_eq!((told.count(), last()), (count, expected.clone()), "nothing is told twice");
 
-    /// The first minute that is not final everywhere.
-    fn open(&self) -> u32 {
-        let holds =
-            |status: &&Value| status["events"]["cluster"]["held"].as_array().is_some_and(|of| !of.is_empty());
-        let open = |status: &Value| status["events"]["open"].as_u64().unwrap_or(0) as u32;
-        self.statuses.iter().filter(holds).map(open).min().unwrap_or(0)
-    }
-}
-
-impl Many {
-    fn new(brokers: &str) -> Self {
-        let group = "share".to_owned();
-        let kafka = Kafka { group, ..kafka(brokers, "shared") };
-        let cluster =
-            Cluster { enabled: true, topic: "shared-state".into(), shards: SHARDS, session_timeout_s: 6.0 };
-        let folder = tempfile::tempdir().unwrap();
-        let manifest = json!({"runtimes": {"nodejs": [{
-            "kind": "nodejs:20", "default": true, "image": {"prefix": "openwhisk", "name": "action-nodejs-v20", "tag": "1"},
-            "stemCells": [{"initialCount": 7, "memory": "256 MB"}],
-        }]}});
-        let workflow = json!({
-            "schema": "aquatope-workflow/1", "name": "pair", "edge_overhead_s": 0.01, "functions": [{"name": "one"}, {"name": "two"}], "edges": [[0, 1]],
-            "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 2.2,
-            "space": {"cpu": {"min": 0.5, "max": 4, "step": 0.5}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
+        many.kill(all.holder(0).unwrap());
+        many.wait("the other acts for all", |all| {
+            all.whole() && last() == expected && all.calls()[0] > 0 && told.count() == count + all.calls()[0]
         });
-        fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
-        fs::write(folder.path().join("workflow.json"), workflow.to_string()).unwrap();
-        Self { folder, kafka, cluster, time: Time::start(), processes: Vec::new(), started: 0 }
+        many.stop();
+        told.clear();
     }
+}
 
-    fn start(&mut self) {
-        let name = format!("instance-{}", self.started);
-        self.started += 1;
-        let folder = self.folder.path().join(&name);
-        fs::create_dir(&folder).unwrap();
-        let file = |name: &str| self.folder.path().join(name);
-        let text = format!(
-            "[state]\ndirectory = {:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[kafka]\nbrokers = {:?}\ntopic = {:?}\ngroup = {:?}\n\
-             [cluster]\nenabled = true\ntopic = {:?}\nshards = {SHARDS}\nsession_timeout_s = {:?}\n\
-             [windows]\nfinal_after_s = {FINAL_AFTER_S}\n[pool]\nstale_after_s = 3600\n[train]\nenabled = false\n\
-             [actuator]\nkind = \"manifest-file\"\nmanifest = {:?}\noutput = {:?}\ninvokers = 1\nmin_interval_s = 0\n\
-             [openwhisk]\nurl = \"http://127.0.0.1:9\"\n[[workflow]]\nfile = {:?}\ntune = true\n",
-            folder.display().to_string(),
-            self.kafka.brokers,
-            self.kafka.topic,
-            self.kafka.group,
-            self.cluster.topic,
-            self.cluster.session_timeout_s,
-            file("manifest.json").display().to_string(),
-            folder.join("manifest.json").display().to_string(),
-            file("workflow.json").display().to_string(),
-        );
-        fs::write(folder.join("aquatope.toml"), text).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(CHILD).arg(&folder).args([self.time.began.to_string(), self.time.origin.to_string()]);
-        self.processes.push(Process { child: command.spawn().unwrap(), name, stopped: false });
-    }
+/// Messages are deleted that no instance has read. The records that fill the gap go to the shards of their functions.
+pub(crate) fn a_gap_is_filled_where_functions_are_shared() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("shared-gap", 1, &[]);
+    let runs = past_runs(20, 12_000, 60, 17);
+    let (first, second) = runs.split_at(5_000);
+    send(&cluster.brokers(), "shared-gap", 1, first);
+    let told = Told::start(Vec::new(), runs.clone());
+    let text = format!("[train]\nenabled = false\n[openwhisk]\nurl = {:?}\n", told.url());
+    // Those of the last minutes are not final yet.
+    let ended = Timestamp(first.iter().map(|run| run.ended).max().unwrap());
+    let mut many = Many::new(&cluster.brokers(), "shared-gap", Time::start(ended, 1.0), &text);
+    (0..2).for_each(|_| many.start());
+    many.wait("the first part is read", |all| all.whole() && all.counted("activations") == 5_000);
+    many.stop();
+    send(&cluster.brokers(), "shared-gap", 1, second);
+    cluster.delete_records("shared-gap", 9_000);
+    many.time = Time::start(now(), 1.0);
+    (0..2).for_each(|_| many.start());
+    let open = after(&runs).0;
+    let all = many.wait("all is final", |all| all.whole() && all.open() >= open);
+    assert!(all.events("gaps_filled") > 0 && all.events("gaps_filled") == all.events("gaps"));
+    many.stop();
+    assert_same(&many.logged().0, &truth(&runs));
+}
 
-    /// End the first one with SIGKILL.
-    fn kill(&mut self) -> String {
-        let mut process = self.processes.remove(0);
-        process.child.kill().unwrap();
-        process.child.wait().unwrap();
-        process.name
-    }
+/// The instance that tunes a workflow is killed in the middle of the search: another one goes on, and runs no trial again
+/// that was finished. Who is asked to approve and does not tune the workflow says who does.
+pub(crate) fn a_search_outlives_its_instance() {
+    const TRIALS: u64 = 12;
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("search", 1, &[]);
+    let model = Model { fixed_ms: 100.0, work_ms: 500.0, ..Model::default() };
+    let action = |name: &str| Action { memory_mb: 2048, ..Action::new(name, "python:3", model) };
+    let config = aquatope_standin::config::Config {
+        actions: vec![action("a"), action("b"), Action::sequence("pair", &["a", "b"])],
+        invokers_mb: vec![32_768; 2],
+        per_minute: 1 << 40,
+        concurrent: 1 << 40,
+        idle_timeout_ms: i64::MAX / 4,
+        ..Default::default()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let speed = 60.0;
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let count = move |event: Vec<u8>| {
+        let of_clone = String::from_utf8_lossy(&event).contains("guest/a__aquatope_pair");
+        counted.fetch_add(u64::from(of_clone), Ordering::Relaxed);
+    };
+    let standin = runtime.block_on(Standin::start(config, speed, 0, count)).unwrap();
+    let time = Time::start(Timestamp(standin.now_ms() as u64), speed);
+    let inputs = tempfile::tempdir().unwrap();
+    let text = "[train]\nenabled = false\n".to_owned() + &pair(inputs.path(), &standin.url(), TRIALS as u32);
+    let mut many = Many::new(&cluster.brokers(), "search", time, &text);
+    let trials = |all: &All| all.tuner("pair").map_or(0, |(_, shown)| shown["trials"].as_u64().unwrap());
+    (0..2).for_each(|_| many.start());
+    let all = many.wait("some trials are finished", |all| all.whole() && trials(all) >= 4);
+    let (finished, (tuner, shown)) = (trials(&all), all.tuner("pair").unwrap());
+    assert_eq!(shown["state"], "searching", "it is in the middle");
+    many.kill(tuner);
+    let begun = runs.load(Ordering::Relaxed);
+    let all = many.wait("the other one finishes the search", |all| {
+        let trials = trials(all);
+        // Nothing is shown before the first step.
+        assert!(trials == 0 || trials >= finished, "{trials} after {finished}");
+        all.whole() && all.tuner("pair").is_some_and(|(_, shown)| shown["state"] == "waiting for approval")
+    });
+    assert_eq!(trials(&all), TRIALS);
+    // A trial takes at most a cold run and two warm ones. Those of the one that was under way are run again.
+    let (left, rest) = (TRIALS - finished, runs.load(Ordering::Relaxed) - begun);
+    assert!(rest <= 3 * (left + 1), "{rest} runs for {left} trials");
 
-    fn signal(&mut self, at: usize, signal: &str) -> String {
-        let process = &mut self.processes[at];
-        let sent = Command::new("kill").args([signal, &process.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        process.stopped = signal == "-STOP";
-        process.name.clone()
-    }
-
-    /// End all of them in order.
-    fn stop(&mut self) {
-        for process in &self.processes {
-            fs::write(self.folder.path().join(&process.name).join("stop"), "").unwrap();
-        }
-        for process in &mut self.processes {
-            assert!(process.child.wait().unwrap().success(), "{}", process.name);
-        }
-        self.processes.clear();
-    }
-
-    fn wait(&mut self, what: &str, condition: impl Fn(&All) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let running = self.processes.iter().filter(|process| !process.stopped);
-            let answers: Vec<Option<Value>> = running.map(|process| self.status(&process.name)).collect();
-            let all = All { statuses: answers.iter().flatten().cloned().collect() };
-            if all.statuses.len() == answers.len() && condition(&all) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{what}: not in {PATIENCE:?}; {answers:#?}");
-            for process in &mut self.processes {
-                let ended = process.child.try_wait().unwrap();
-                assert!(ended.is_none(), "{what}: {} ended: {ended:?}", process.name);
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    fn status(&self, name: &str) -> Option<Value> {
-        let address = fs::read_to_string(self.folder.path().join(name).join("address")).ok()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let get = async |path: &str| -> Option<Value> {
-            reqwest::get(format!("http://{address}/api/{path}")).await.ok()?.json().await.ok()
-        };
+    many.start();
+    let ready = |all: &All| {
+        let waits = |shown: &serde_json::Value| shown["state"] == "waiting for approval";
+        all.whole() && all.working() == 2 && all.tuner("pair").is_some_and(|(_, shown)| waits(shown))
+    };
+    let all = many.wait("two share the shards", ready);
+    let (tuner, _) = all.tuner("pair").unwrap();
+    let approve = |at: usize, name: &str| {
+        let url = format!("http://{}/api/workflows/{name}/approve", many.address(at).unwrap());
         runtime.block_on(async {
-            let mut status = get("status").await?;
-            status["workflows"] = get("workflows").await?;
-            Some(status)
+            let answer = reqwest::Client::new().post(url).bearer_auth(TOKEN).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
         })
-    }
-
-    /// The windows of all shards, and how many records of closed minutes there were. No minute was closed twice, none was
-    /// claimed twice, no function is of two shards.
-    fn logged(&self) -> (Windows, usize) {
-        let (mut all, mut records) = (Windows::new(), 0);
-        for shard in 0..SHARDS {
-            let log = KafkaLog::open(&self.kafka, None, &self.cluster, shard).unwrap();
-            let seen = Arc::new(Mutex::new(Vec::new()));
-            let log = Box::new(Seen { log, seen: seen.clone() });
-            let store = Store::from_log(self.folder.path().join(format!("copy-{shard}")), 15, log).unwrap();
-            let mut times: BTreeMap<String, usize> = BTreeMap::new();
-            let mut claimed = Vec::new();
-            for change in seen.lock().unwrap().iter() {
-                match &change.row {
-                    Row::Minute(_) => *times.entry(change.row.to_string()).or_default() += 1,
-                    Row::Other(name) if name == "claimed" => {
-                        claimed.push(postcard::from_bytes::<u32>(change.value.as_ref().unwrap()).unwrap());
-                    }
-                    _ => {}
-                }
-            }
-            records += times.len();
-            assert!(times.values().all(|&times| times == 1), "shard {shard}: {times:?}");
-            assert!(claimed.is_sorted_by(|a, b| a < b), "shard {shard}: {claimed:?}");
-            for (key, window) in crate::reader::windows(&store) {
-                assert!(all.insert(key.clone(), window).is_none(), "{key:?} is of two shards");
-            }
-        }
-        (all, records)
-    }
+    };
+    let (status, text) = approve(1 - tuner, "pair");
+    let place = many.address(tuner).unwrap();
+    assert!(status == 421 && text.contains(&format!("http.listen = {place}")), "{status} {text}");
+    assert_eq!(approve(1 - tuner, "other").0, 404);
+    assert_eq!(approve(tuner, "pair").0, 202);
+    many.wait("it is applied", |all| {
+        all.tuner("pair").is_some_and(|(_, shown)| shown["state"] == "applied, being watched")
+    });
+    many.stop();
 }
 
-impl Drop for Many {
-    fn drop(&mut self) {
-        for process in &mut self.processes {
-            let _ = process.child.kill();
-            let _ = process.child.wait();
-        }
+/// The leader of the events and of much of the state is killed while two instances share the functions.
+pub(crate) fn instances_outlive_a_leader(cluster: &mut Cluster) {
+    cluster.create_topic("led", 1, &[("min.insync.replicas", "2")]);
+    let inputs = tempfile::tempdir().unwrap();
+    let runs = past_runs(50, 20_000, 5, 18);
+    let ended = Timestamp(runs.iter().map(|run| run.ended).max().unwrap());
+    // Nothing is final while it runs, however long a message takes to the brokers.
+    let text = manifest_file(inputs.path()) + "[windows]\nfinal_after_s = 7200\n";
+    let mut many = Many::new(&cluster.brokers(), "led", Time::start(ended, 20.0), &text);
+    (0..2).for_each(|_| many.start());
+    many.wait("two share the shards", |all| all.whole() && all.working() == 2);
+    let sending = send_slowly(&cluster.brokers(), "led", 1, &runs, Duration::from_millis(1));
+    many.wait("it is in the middle", |all| all.counted("activations") > 2_000);
+    let leader = cluster.leader("led-state");
+    cluster.kill(leader);
+    sending.join().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while cluster.leader("led-state") == leader {
+        assert!(Instant::now() < deadline, "the state has no other leader");
+        thread::sleep(Duration::from_millis(100));
     }
-}
-
-/// Notes what is read of a log.
-struct Seen {
-    log: KafkaLog,
-    seen: Arc<Mutex<Vec<Change>>>,
-}
-
-impl Changelog for Seen {
-    fn read(&mut self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
-        self.log.read(&mut |change| {
-            self.seen.lock().unwrap().push(change.clone());
-            each(change)
-        })
-    }
-
-    fn write(&mut self, changes: &[Change]) -> Result<(), LogError> {
-        self.log.write(changes)
-    }
-}
-
-/// The time of the load and of all instances.
-#[derive(Clone, Copy)]
-struct Time {
-    /// When it began, by the system's clock, ms.
-    began: u64,
-    /// What it showed then, ms.
-    origin: u64,
-}
-
-impl Time {
-    fn start() -> Self {
-        let began = now().0;
-        Self { began, origin: Timestamp(began).minute().start().0 }
-    }
-
-    fn now(self) -> Timestamp {
-        Timestamp(self.origin + ((now().0 - self.began) as f64 * SPEED) as u64)
-    }
-
-    fn minute(self) -> u32 {
-        self.now().minute().0
-    }
+    let minute = many.time.minute();
+    many.wait("all goes on", |all| {
+        all.whole() && all.planned(minute) && all.counted("activations") == 20_000
+    });
+    many.stop();
+    many.time = Time::start(Timestamp(now().0 + 4 * 3_600_000), 1.0);
+    (0..2).for_each(|_| many.start());
+    let open = after(&runs).0;
+    let all = many.wait("all is final", |all| all.whole() && all.open() >= open);
+    assert_eq!(all.events("gaps"), 0);
+    many.stop();
+    assert_same(&many.logged().0, &truth(&runs));
 }
 
 /// Runs that end now, written as they end.
@@ -420,48 +438,5 @@ impl Loading {
     fn stop(self) -> Vec<Run> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
-    }
-}
-
-/// The argument that makes the test program an instance.
-const CHILD: &str = "serve-until-killed";
-
-/// If this process is such an instance, be it and end.
-pub(crate) fn run_child() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [child, folder, began, origin] = arguments.as_slice() else { return };
-    if child != CHILD {
-        return;
-    }
-    let time = Time { began: began.parse().unwrap(), origin: origin.parse().unwrap() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(serve(Path::new(folder), time));
-    std::process::exit(0);
-}
-
-async fn serve(folder: &Path, time: Time) {
-    let auth = ("AQUATOPE_OPENWHISK_AUTH".to_owned(), "user:key".to_owned());
-    let (config, secrets): (_, Secrets) = config::read(Some(&folder.join("aquatope.toml")), [auth]).unwrap();
-    let clock = Clock::fast(time.now(), SPEED);
-    let service = Service::start(&config, &secrets, Arc::new(Nobody), clock, Events::Kafka).await.unwrap();
-    let part: PathBuf = folder.join("address.part");
-    fs::write(&part, service.address().to_string()).unwrap();
-    fs::rename(part, folder.join("address")).unwrap();
-    while !folder.join("stop").exists() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    service.stop().await;
-}
-
-/// Trains nothing.
-struct Nobody;
-
-impl Trainer for Nobody {
-    fn train(&self, _: &[Series], _: &AtomicBool) -> Result<Vec<u32>, String> {
-        Err("not in this test".into())
-    }
-
-    fn profile(&self, _: &[u32]) -> Profile {
-        Profile::UNKNOWN
     }
 }

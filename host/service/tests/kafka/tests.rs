@@ -16,6 +16,7 @@ use crate::SHARED;
 use crate::broker::{Cluster, PASSWORD, USER};
 use crate::kills::kill_readers;
 use crate::load::{Run, Sender, after, past_runs, send, send_slowly, truth};
+use crate::members;
 use crate::reader::{Reader, assert_same, kafka};
 
 /// The shared broker, running.
@@ -193,27 +194,10 @@ impl Records for All {
         each: &mut dyn FnMut(&Record) -> bool,
     ) -> Result<(), RecordError> {
         for run in &self.0 {
-            let start = run.ended - run.init - run.run;
-            if !(since.0..=upto.0).contains(&start) {
+            if !(since.0..=upto.0).contains(&run.start()) {
                 continue;
             }
-            let record = serde_json::json!({
-                "activationId": format!("{:016x}{:016x}", run.id, run.id),
-                "namespace": "guest",
-                "name": format!("function-{:05}", run.function),
-                "start": start,
-                "end": run.ended,
-                "duration": run.init + run.run,
-                "statusCode": 0,
-                "annotations": [
-                    {"key": "path", "value": run.name()},
-                    {"key": "kind", "value": "nodejs:20"},
-                    {"key": "waitTime", "value": run.wait},
-                    {"key": "initTime", "value": run.init},
-                    {"key": "limits", "value": {"memory": 256}},
-                ],
-            });
-            if !each(&serde_json::from_value(record).unwrap()) {
+            if !each(&serde_json::from_value(run.record()).unwrap()) {
                 break;
             }
         }
@@ -279,4 +263,7 @@ pub(crate) fn three_nodes_change_their_leader() {
     assert_eq!((status.gaps, status.counters.late), (0, 0));
     drop(reader);
     assert_same(&Reader::start(&cluster.brokers(), "events", &path).finish(after(&runs)), &truth(&runs));
+    cluster.spawn(leader);
+    cluster.wait(3);
+    members::instances_outlive_a_leader(&mut cluster);
 }
