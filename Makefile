@@ -78,7 +78,9 @@ targets: setup
 # The core cannot panic: with a panic handler that calls what does not exist, every operation of it must link.
 no-panic: setup
 	cd core/no-panic && $(CARGO) fmt --check && $(CARGO) build --release --locked
-	@echo "the core links without a panic"
+	@cd core/no-panic && ! $(CARGO) build --release --locked --features control 2>target/control && \
+	  grep -q the_core_can_panic target/control || { echo "core/no-panic links what can panic" >&2; exit 1; }
+	@echo "the core links without a panic, and what can panic does not link"
 
 # A study and forecasts on an emulated Cortex-M4 and here: the same bits.
 FIRMWARE := core/firmware/target

@@ -2,7 +2,8 @@
 //!
 //! Lengths are checked where data enters, and errors are returned there. The loops behind that know that an index is in
 //! range and the compiler does not: with these a range that is not there is empty and a number that is not there is
-//! NaN, which no pivot, comparison or test for finite values lets pass.
+//! NaN. Neither ever happens, and what the answer then would be is not specified: builds with debug assertions, as tests,
+//! fuzzing and Miri are, panic where it does.
 
 use core::ops::Range;
 use core::slice::{ChunksExact, ChunksExactMut};
@@ -34,11 +35,13 @@ impl<T> Part<T> for [T] {
 
     #[inline(always)]
     fn part(&self, range: Range<usize>) -> &[T] {
+        debug_assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
         self.get(range).unwrap_or_default()
     }
 
     #[inline(always)]
     fn part_mut(&mut self, range: Range<usize>) -> &mut [T] {
+        debug_assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {}", self.len());
         self.get_mut(range).unwrap_or_default()
     }
 }
@@ -52,6 +55,7 @@ pub(crate) trait At {
 impl At for [f64] {
     #[inline(always)]
     fn at(&self, index: usize) -> f64 {
+        debug_assert!(index < self.len(), "{index} of {}", self.len());
         self.get(index).copied().unwrap_or(f64::NAN)
     }
 }
@@ -59,15 +63,15 @@ impl At for [f64] {
 /// Some `columns` of a `row` of a row-major matrix with rows of length `stride`.
 #[inline(always)]
 pub(crate) fn row<T>(matrix: &[T], stride: usize, row: usize, columns: Range<usize>) -> &[T] {
-    let start = row.wrapping_mul(stride);
-    matrix.part(start.wrapping_add(columns.start)..start.wrapping_add(columns.end))
+    let start = row.saturating_mul(stride);
+    matrix.part(start.saturating_add(columns.start)..start.saturating_add(columns.end))
 }
 
 /// [`row`], to be changed.
 #[inline(always)]
 pub(crate) fn row_mut<T>(matrix: &mut [T], stride: usize, row: usize, columns: Range<usize>) -> &mut [T] {
-    let start = row.wrapping_mul(stride);
-    matrix.part_mut(start.wrapping_add(columns.start)..start.wrapping_add(columns.end))
+    let start = row.saturating_mul(stride);
+    matrix.part_mut(start.saturating_add(columns.start)..start.saturating_add(columns.end))
 }
 
 /// The whole rows of a row-major matrix; rows without length count as one long.

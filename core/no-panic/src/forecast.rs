@@ -1,8 +1,8 @@
-//! Weight files, both forecasters, the features of 256 minutes, and the layers below.
+//! Weight files, both forecasters, the features of three days, and the layers below.
 
 use crate::keep;
 use aquatope_core::forecast::Forecast;
-use aquatope_core::forecast::features::{FunctionState, History, Profile, Upstream};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, History, Profile, Upstream};
 use aquatope_core::forecast::head;
 use aquatope_core::forecast::hybrid::{HybridModel, Recipe, standardise};
 use aquatope_core::forecast::light::{LightModel, from_quantiles};
@@ -11,8 +11,8 @@ use aquatope_core::nn::weights::{Header, Layers, Weights};
 use aquatope_core::nn::{Dropout, Linear, Lstm};
 use aquatope_core::random::SplitMix64;
 
-type State = FunctionState<256>;
-type Minutes = History<256>;
+type State = FunctionState<FULL_HISTORY>;
+type Minutes = History<FULL_HISTORY>;
 
 pub fn keep() {
     keep! {
@@ -32,7 +32,7 @@ pub fn keep() {
         Forecast::quantile: fn(_, _) -> _,
         Profile::scale: fn(_) -> _,
         Profile::of: fn(_, _) -> _,
-        Upstream::of::<256>: fn(_, _) -> _,
+        Upstream::of::<FULL_HISTORY>: fn(_, _) -> _,
         Minutes::push: fn(_, _, _) -> _,
         Minutes::peak: fn(_, _) -> _,
         Minutes::count: fn(_, _) -> _,

@@ -20,6 +20,7 @@ mod forecast;
 mod gp;
 mod numerics;
 mod pool;
+mod shipped;
 mod structured;
 mod window;
 mod workflow;
@@ -34,13 +35,22 @@ macro_rules! keep {
 }
 use keep;
 
+/// One that can panic, and must keep the binary from linking: that the check can fail is checked too.
+#[cfg(feature = "control")]
+fn element(values: &[u8], index: usize) -> u8 {
+    values[index]
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn _start() {
+    #[cfg(feature = "control")]
+    keep!(element: fn(_, _) -> _);
     numerics::keep();
     gp::keep();
     bo::keep();
     workflow::keep();
     structured::keep();
+    shipped::keep();
     window::keep();
     forecast::keep();
     pool::keep();

@@ -2,13 +2,14 @@
 
 use crate::keep;
 use aquatope_core::forecast::Forecast;
+use aquatope_core::forecast::features::FULL_HISTORY;
 use aquatope_core::pool::{
     self, Candidate, Damper, Fit, LightFleet, PoolController, Prices, Upstream, combine, containers, implied,
     probability, quantile,
 };
 use aquatope_core::random::SplitMix64;
 
-type Fleet = LightFleet<'static, 4, 256>;
+type Fleet = LightFleet<'static, 4, FULL_HISTORY>;
 type Controller = PoolController<Fleet, 4, 64>;
 
 pub fn keep() {

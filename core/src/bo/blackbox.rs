@@ -212,7 +212,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
             let recommended = self.cheapest(evidence, Safety::of(evidence.objective), scratch)?;
             best = Some(recommended.point).filter(|point| recommended.qualified && !taken.contains(point));
         }
-        for (point, ln_improvement) in taken.iter().zip(ln_improvements) {
+        for (point, &ln_improvement) in taken.iter().zip(&ln_improvements) {
             let mut point = point.clone();
             if !worthwhile(ln_improvement)
                 && let Some(best) = best.take()

@@ -114,14 +114,15 @@ impl<'w, R: Real> Encoder<'w, R> {
         ShapeError::check("prepared encoder", self.prepared_len(steps), prepared.len())?;
         ShapeError::check("latent features", passes.saturating_mul(self.latent_len(steps)), latents.len())?;
         let state = width.saturating_mul(passes);
+        let (scratch, _) = ShapeError::split("scratch of an encoder", state.saturating_mul(6), scratch)?;
         let (gates, rest) = ShapeError::split("scratch of an encoder", state.saturating_mul(4), scratch)?;
         let (h, rest) = ShapeError::split("scratch of an encoder", state, rest)?;
         let (c, _) = ShapeError::split("scratch of an encoder", state, rest)?;
         h.fill(R::ZERO);
         c.fill(R::ZERO);
         let (hidden, products) = prepared.split_at_checked(steps.saturating_mul(inner)).unwrap_or_default();
-        let steps_of_input = part::rows(hidden, inner).zip(part::rows(products, 4 * width));
-        for (step, (x, product)) in steps_of_input.enumerate() {
+        for (step, x) in part::rows(hidden, inner).enumerate() {
+            let product = part::row(products, 4 * width, step, 0..4 * width);
             for (gates, masks) in part::rows_mut(gates, 4 * width).zip(masks) {
                 part::copy(gates, product);
                 self.second.unproject(x, masks.between, gates);

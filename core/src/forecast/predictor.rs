@@ -111,6 +111,8 @@ impl<'w, R: Real> Predictor<'w, R> {
         ShapeError::check("prepared predictor", width, prepared.len())?;
         ShapeError::check("latent features", masks.len().saturating_mul(latent_len), latents.len())?;
         ShapeError::check("output of a predictor", masks.len().saturating_mul(self.outputs()), out.len())?;
+        let needed = width.saturating_add(self.second.outputs());
+        let (scratch, _) = ShapeError::split("scratch of a predictor", needed, scratch)?;
         let (first, rest) = ShapeError::split("scratch of a predictor", width, scratch)?;
         let (second, _) = ShapeError::split("scratch of a predictor", self.second.outputs(), rest)?;
         for ((row, masks), out) in masks.iter().enumerate().zip(part::rows_mut(out, self.outputs())) {

@@ -74,7 +74,7 @@ pub fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
 
 /// `ln det A`.
 pub fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
-    let ln = |k: usize| float::ln(u.at(k.wrapping_mul(stride).wrapping_add(k)));
+    let ln = |k: usize| float::ln(u.at(k.saturating_mul(stride).saturating_add(k)));
     2.0 * (0..n).map(ln).sum::<f64>()
 }
 
@@ -90,10 +90,13 @@ pub fn append(
     column: &mut [f64],
     diagonal: f64,
 ) -> Result<(), NotPositiveDefinite> {
+    if n >= stride || column.len() < n {
+        return Err(NotPositiveDefinite { index: n });
+    }
     solve_forward(u, n, stride, column);
     let column = column.head(n);
     let pivot = diagonal - dot(column, column);
-    let place = u.get_mut(n.wrapping_mul(stride).wrapping_add(n));
+    let place = u.get_mut(n.saturating_mul(stride).saturating_add(n));
     let (Some(place), true) = (place, pivot > 0.0 && pivot.is_finite()) else {
         return Err(NotPositiveDefinite { index: n });
     };
@@ -140,7 +143,7 @@ pub fn invert_factor(u: &[f64], n: usize, stride: usize, v: &mut [f64]) {
         let row = row.part_mut(0..n);
         row.fill(0.0);
         let rows = |k: usize| part::row(above, stride, k, 0..n);
-        let factor = |k: usize| u.at(k.wrapping_mul(stride).wrapping_add(i));
+        let factor = |k: usize| u.at(k.saturating_mul(stride).saturating_add(i));
         let whole = i - i % 4;
         for k in (0..whole).step_by(4) {
             let factors = [0, 1, 2, 3].map(|t| -factor(k + t));
@@ -181,7 +184,7 @@ pub fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
     for i in 1..n {
         let (above, row) = a.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
         for (j, x) in row.part_mut(0..i).iter_mut().enumerate() {
-            *x = above.at(j.wrapping_mul(stride).wrapping_add(i));
+            *x = above.at(j.saturating_mul(stride).saturating_add(i));
         }
     }
 }

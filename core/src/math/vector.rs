@@ -78,12 +78,12 @@ pub fn rows_times_matrix<const Q: usize>(
     columns: usize,
     mut out: [&mut [f64]; Q],
 ) {
-    let rows = a.iter().fold(usize::MAX, |rows, a| rows.min(a.len()));
+    let rows = a.iter().map(|a| a.len()).min().unwrap_or(0);
     let a = a.map(|a| a.head(rows));
     for start in (0..columns).step_by(LANES) {
         let mut sums = [[0.0; LANES]; Q];
         for l in 0..rows {
-            let at = l.wrapping_mul(stride).wrapping_add(start);
+            let at = l.saturating_mul(stride).saturating_add(start);
             let Some(row) = b.get(at..).and_then(|row| row.first_chunk::<LANES>()) else { continue };
             for j in 0..Q {
                 let factor = a[j].at(l);

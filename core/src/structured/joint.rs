@@ -270,8 +270,9 @@ impl<const F: usize, const N: usize> Joint<F, N> {
 
     /// Standardised leave-one-out residual of observation `s` of function `i`, given the common factors.
     pub(super) fn leave_one_out(&self, i: usize, s: usize) -> f64 {
-        let (weights, inverse) = (self.weights.as_flattened(), self.inverse.as_flattened().as_flattened());
-        weights.at(i * N + s) / float::sqrt(inverse.at((i * N + s) * N + s).max(f64::MIN_POSITIVE))
+        let weight = self.weights.get(i).map_or(f64::NAN, |weights| weights.at(s));
+        let row = self.inverse.get(i).and_then(|inverse| inverse.get(s));
+        weight / float::sqrt(row.map_or(f64::NAN, |row| row.at(s)).max(f64::MIN_POSITIVE))
     }
 }
 

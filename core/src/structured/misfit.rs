@@ -213,7 +213,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
                 continue;
             }
             for on in (0..data.functions()).filter(|&on| on != stage) {
-                for coordinates in data.places.iter().skip(on).take(1).flatten() {
+                for coordinates in data.places.get(on).into_iter().flatten() {
                     let Some(effect) = centred(data, |s| coordinates.at(s), data.len()) else { continue };
                     let deviations = joint.effect_on_function(data, stage, &effect, freedom);
                     if deviations > surest.0 {
