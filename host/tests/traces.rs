@@ -243,7 +243,7 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
                 ("split.csv", split("train_end,5\nvalid_end,5\nend,9\n")),
             ],
             "",
-            &["split.csv: the validation part [5, 5) is empty", "train_end < valid_end"],
+            &["split.csv: the validation part, from minute 5 to before 5, is empty", "train_end < valid_end"],
         ),
         (
             "too wide and too long",
