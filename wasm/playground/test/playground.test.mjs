@@ -55,8 +55,8 @@ async function downloaded(page, button) {
   return readFileSync(await file.path(), "utf8");
 }
 
-/** The value of every axis, of a configuration as the command line writes it. */
-const valuesOf = ({ functions }) => functions.flatMap(({ cpu, memory_mb }) => [cpu, memory_mb]);
+/** The value of every axis, of a configuration as the command line writes it: 2.8 for its 2.8000000000000003. */
+const valuesOf = ({ functions }) => functions.flatMap(({ cpu, memory_mb }) => [cpu, memory_mb]).map((value) => Math.round(value * 1e9) / 1e9);
 
 /** The study that the page exports after a run. */
 async function tuned(page, run) {
