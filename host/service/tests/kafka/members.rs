@@ -273,34 +273,6 @@ pub(crate) fn one_instance_acts_for_all_functions() {
     }
 }
 
-/// Messages are deleted that no instance has read. The records that fill the gap go to the shards of their functions.
-pub(crate) fn a_gap_is_filled_where_functions_are_shared() {
-    let shared = cluster();
-    let cluster = shared.as_ref().unwrap();
-    cluster.create_topic("shared-gap", 1, &[]);
-    let runs = past_runs(20, 12_000, 60, 17);
-    let (first, second) = runs.split_at(5_000);
-    send(&cluster.brokers(), "shared-gap", 1, first);
-    let told = Told::start(Vec::new(), runs.clone());
-    let text = format!("[train]\nenabled = false\n[openwhisk]\nurl = {:?}\n", told.url());
-    // Those of the last minutes are not final yet.
-    let ended = Timestamp(first.iter().map(|run| run.ended).max().unwrap());
-    let mut many = Many::new(&cluster.brokers(), "shared-gap", Time::start(ended, 1.0), &text);
-    (0..2).for_each(|_| many.start());
-    many.wait("the first part is read", |all| all.whole() && all.counted("activations") == 5_000);
-    many.stop();
-    send(&cluster.brokers(), "shared-gap", 1, second);
-    cluster.delete_records("shared-gap", 9_000);
-    many.time = Time::start(now(), 1.0);
-    (0..2).for_each(|_| many.start());
-    let open = after(&runs).0;
-    let all = many.wait("all is final", |all| all.whole() && all.open() >= open);
-    // What became of a gap is told by whoever had its shard then; one may have been found again by the next holder.
-    assert!(all.events("gaps") > 0);
-    many.stop();
-    assert_same(&many.logged().0, &truth(&runs));
-}
-
 /// The instance that tunes a workflow is killed in the middle of the search: another one goes on, and runs no trial again
 /// that was finished. Who is asked to approve and does not tune the workflow says who does.
 pub(crate) fn a_search_outlives_its_instance() {
