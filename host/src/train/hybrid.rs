@@ -11,143 +11,34 @@
 //! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
 //! their numbers, so a run that was stopped resumes bit for bit.
 
+mod data;
+mod options;
+
+pub use data::Data;
+pub use options::{AHEAD, Options, PHASES, Phase, WINDOW};
+
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
 use aquatope_core::forecast::head;
-use aquatope_core::forecast::hybrid::{HybridModel, HybridShape, Recipe, SEQUENCE};
-use aquatope_core::forecast::mc_dropout::{Calibration, Rates};
-use aquatope_core::forecast::predictor::Nonlinearity;
+use aquatope_core::forecast::hybrid::{HybridModel, Recipe, SEQUENCE};
+use aquatope_core::forecast::mc_dropout::Calibration;
 use aquatope_core::nn::weights::WeightsError;
 use aquatope_core::nn::{Dropout, Weights};
 use aquatope_core::random;
 use rand_core::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use data::Part;
+
 use super::TrainError;
 use super::adam::{Adam, clip, one_cycle};
 use super::calibration;
 use super::light::{Series, Trained};
 use super::network::{Architecture, BatchMasks, Input, Workspace};
-use super::samples::{Anchor, Samples, Scaling, Sequences};
-
-/// Minutes of history the model reads, as in the paper.
-pub const WINDOW: usize = 48;
-/// Minutes the decoder forecasts in phase 1, as in the paper.
-pub const AHEAD: usize = 12;
-
-/// How to train.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Options {
-    /// The recipe.
-    pub recipe: Recipe,
-    /// Samples drawn from the training part; all of them when it has fewer.
-    pub samples: usize,
-    /// Samples drawn from the validation part.
-    pub validation: usize,
-    /// The three phases.
-    pub phases: [Phase; PHASES],
-    /// Dropout between and after the encoder's layers.
-    pub encoder_dropout: f64,
-    /// Dropout in the prediction network.
-    pub predictor_dropout: f64,
-    /// Rounds without a better validation loss after which a phase ends.
-    pub patience: usize,
-    /// Everything random follows from this.
-    pub seed: u64,
-}
-
-/// One phase of training.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Phase {
-    /// Rounds at most; none leaves the phase out.
-    pub rounds: usize,
-    /// Samples of a round, all there are at most.
-    pub samples: usize,
-    /// Samples of one step.
-    pub batch: usize,
-    /// Highest learning rate.
-    pub rate: f64,
-}
-
-/// Number of phases.
-pub const PHASES: usize = 3;
-
-impl Options {
-    /// What measured best for the repaired recipe, in minutes.
-    pub const REPAIRED: Self = Self {
-        recipe: Recipe::Repaired,
-        samples: 1 << 18,
-        validation: 1 << 12,
-        phases: [
-            Phase { rounds: 1, samples: 1 << 15, batch: 128, rate: 2e-3 },
-            Phase { rounds: 3, samples: 1 << 15, batch: 128, rate: 3e-3 },
-            Phase { rounds: 32, samples: usize::MAX, batch: 512, rate: 4e-3 },
-        ],
-        encoder_dropout: 0.05,
-        predictor_dropout: 0.02,
-        patience: 32,
-        seed: 1,
-    };
-
-    /// The repaired recipe in seconds instead of minutes: half of the samples, and the encoder learns only together with
-    /// the prediction network, which for the same time gave the lower loss.
-    pub const BRIEF: Self = Self {
-        samples: 1 << 17,
-        phases: [
-            Phase { rounds: 0, ..Self::REPAIRED.phases[0] },
-            Phase { rounds: 2, samples: 1 << 14, ..Self::REPAIRED.phases[1] },
-            Phase { rounds: 24, ..Self::REPAIRED.phases[2] },
-        ],
-        ..Self::REPAIRED
-    };
-
-    /// The published code's settings: constant small rates, 128 rounds of each of its two phases.
-    pub const RELEASE: Self = Self {
-        recipe: Recipe::Release,
-        phases: [
-            Phase { rounds: 128, samples: usize::MAX, batch: 128, rate: 1e-4 },
-            Phase { rounds: 0, samples: 0, batch: 1, rate: 0.0 },
-            Phase { rounds: 128, samples: usize::MAX, batch: 128, rate: 1e-3 },
-        ],
-        encoder_dropout: 0.25,
-        predictor_dropout: 0.2,
-        patience: 128,
-        ..Self::REPAIRED
-    };
-
-    /// The sizes of the model these options train: the paper's in the release recipe, with one latent unit.
-    pub fn shape(&self) -> HybridShape {
-        let (latent, second) = if self.recipe == Recipe::Release { (1, 16) } else { (16, 64) };
-        HybridShape { recipe: self.recipe, window: WINDOW, encoder: [64, latent], predictor: [64, second] }
-    }
-
-    fn architecture(&self) -> Architecture {
-        let shape = self.shape();
-        Architecture {
-            features: SEQUENCE,
-            window: shape.window,
-            encoder: shape.encoder,
-            latent: shape.latent(),
-            externals: shape.recipe.externals(),
-            predictor: shape.predictor,
-            outputs: shape.outputs(),
-            nonlinearity: Nonlinearity::Relu,
-            decoder: 16,
-            bridge: 32,
-            ahead: AHEAD,
-        }
-    }
-
-    fn dropout(&self) -> Rates {
-        let [encoder, predictor] = [self.encoder_dropout, self.predictor_dropout]
-            .map(|rate| Dropout::new(rate).unwrap_or(Dropout::NONE));
-        let before = if self.recipe == Recipe::Release { predictor } else { Dropout::NONE };
-        Rates { between: encoder, latent: encoder, before, first: predictor, second: predictor }
-    }
-}
+use super::samples::{Anchor, Samples, Scaling};
 
 /// The parts of a trace in minutes: trained on, validated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -259,47 +150,6 @@ pub fn train(
     }
 }
 
-/// What a run learns from and validates on, standardised.
-pub struct Data {
-    /// The step of input of every minute.
-    pub sequences: Sequences,
-    /// Samples of the training part.
-    pub train: Samples,
-    /// Samples of the validation part.
-    pub valid: Samples,
-    sequence_scaling: Scaling,
-    external_scaling: Scaling,
-}
-
-impl Data {
-    /// From `series`, drawn as `options` say.
-    pub fn new(series: &[Series<'_>], profiles: &[Profile], parts: Parts, options: &Options) -> Self {
-        let recipe = options.recipe;
-        let mut sequences = Sequences::new(recipe, series, parts.valid_end);
-        let first = (2 * 1440).min(parts.train_end / 4).max(WINDOW);
-        let last = parts.train_end - AHEAD;
-        let mut train = Samples::draw(recipe, series, profiles, first..last, options.samples, options.seed);
-        let minutes = parts.train_end..parts.valid_end - AHEAD;
-        let mut valid = Samples::draw(recipe, series, profiles, minutes, options.validation, options.seed);
-        let steps =
-            train.places.iter().step_by(7).flat_map(|&(f, m)| sequences.before(f as usize, m as usize, 1));
-        let sequence_scaling = Scaling::fit(steps.map(<[f32; SEQUENCE]>::as_slice), SEQUENCE);
-        let externals = recipe.externals();
-        let external_scaling = Scaling::fit(train.externals.chunks_exact(externals), externals);
-        sequences.standardise(&sequence_scaling);
-        external_scaling.apply(&mut train.externals);
-        external_scaling.apply(&mut valid.externals);
-        Self { sequences, train, valid, sequence_scaling, external_scaling }
-    }
-
-    fn samples(&self, part: Part) -> &Samples {
-        match part {
-            Part::Train => &self.train,
-            Part::Validation => &self.valid,
-        }
-    }
-}
-
 struct Trainer<'a> {
     options: &'a Options,
     architecture: Architecture,
@@ -316,13 +166,6 @@ struct Worker {
     external: Vec<f32>,
     latents: Vec<f32>,
     gradient: Vec<f32>,
-}
-
-/// Which samples.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Train,
-    Validation,
 }
 
 impl<'a> Trainer<'a> {

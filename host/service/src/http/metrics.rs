@@ -224,31 +224,18 @@ impl Collector for Scrape {
             ("trainings", "Trainings finished", model.trainings),
             ("training_failures", "Trainings that failed", model.failures),
         ];
-        for (name, help, value) in counters {
+        let of_cluster = cluster.map(|cluster| {
+            let read = "Times that the state or the plans in Kafka could not be read";
+            let refused = "Shards that another instance had taken over unnoticed";
+            [("cluster_read_errors", read, cluster.read_errors), ("shards_refused", refused, cluster.refused)]
+        });
+        for (name, help, value) in counters.into_iter().chain(of_cluster.into_iter().flatten()) {
             ConstCounter::new(value).encode(encoder.encode_descriptor(
                 name,
                 help,
                 None,
                 MetricType::Counter,
             )?)?;
-        }
-        if let Some(cluster) = cluster {
-            let counters = [
-                (
-                    "cluster_read_errors",
-                    "Times that the state or the plans in Kafka could not be read",
-                    cluster.read_errors,
-                ),
-                ("shards_refused", "Shards that another instance had taken over unnoticed", cluster.refused),
-            ];
-            for (name, help, value) in counters {
-                ConstCounter::new(value).encode(encoder.encode_descriptor(
-                    name,
-                    help,
-                    None,
-                    MetricType::Counter,
-                )?)?;
-            }
         }
         let mut throttled = encoder.encode_descriptor(
             "throttled_requests",

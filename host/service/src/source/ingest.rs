@@ -312,10 +312,11 @@ fn pause_after(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn ingest(store: &Arc<Store>) -> Ingest {
+    /// One that reads partition 0 from its begin; its reports go nowhere.
+    pub(in crate::source) fn ingest(store: &Arc<Store>) -> Ingest {
         let config = IngestConfig {
             topic: "events".into(),
             observer: ObserverConfig::default(),

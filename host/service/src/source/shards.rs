@@ -169,12 +169,10 @@ impl Shards {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use super::*;
     use crate::clock::Clock;
-    use crate::observe::ObserverConfig;
-    use crate::source::IngestConfig;
+    use crate::source::ingest::tests::ingest;
     use crate::store::{Change, Changelog, LogError, Store};
 
     fn shard(id: i32) -> Shard {
@@ -182,16 +180,7 @@ mod tests {
     }
 
     fn shard_of_store(id: i32, store: Store) -> Shard {
-        let config = IngestConfig {
-            topic: "events".into(),
-            observer: ObserverConfig::default(),
-            event_delay: Duration::ZERO,
-        };
-        let (reports, received) = tokio::sync::mpsc::channel(1);
-        std::mem::forget(received);
-        let mut ingest = Ingest::new(config, Arc::new(store), reports, Clock::system()).unwrap();
-        ingest.handle_assigned(0, 0);
-        Shard::new(id, ingest)
+        Shard::new(id, ingest(&Arc::new(store)))
     }
 
     #[test]
