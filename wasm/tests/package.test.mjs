@@ -58,6 +58,7 @@ test("the package holds what it needs and nothing else", () => {
         "bundler.d.ts",
         "bundler.js",
         "light.weights",
+        "load.js",
         "nodejs.cjs",
         "nodejs.d.cts",
         "package.json",
