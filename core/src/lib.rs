@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Invariants: safe Rust only, no heap, no clock, no I/O; bounded work and memory per call; a full buffer is an error
-//! value; no input makes a release build of the crate panic, which `make no-panic` proves. Networks compute in `f32`,
+//! value; no input makes it panic, which `make no-panic` proves for the operations, capacities and target that
+//! `core/no-panic` lists. Networks compute in `f32`,
 //! Gaussian processes in `f64`; every transcendental function goes through [`math::float`], and sums run in a fixed
 //! order, so that native, WebAssembly and microcontroller builds give the same bits.
 #![no_std]
