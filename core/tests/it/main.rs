@@ -6,3 +6,5 @@ mod dependencies;
 mod documents;
 /// Neural layers and the hybrid network against PyTorch.
 mod golden_nn;
+/// What is stated in several files.
+mod versions;

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Result, note};
 
@@ -36,6 +36,11 @@ enum Command {
     Serve(serve::Serve),
     Doctor(serve::Doctor),
     Config(serve::Print),
+}
+
+/// All subcommands and options: for whoever checks or documents command lines.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Parse `arguments`, run the command, print its error on stderr, return the exit code.
