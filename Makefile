@@ -3,7 +3,8 @@
 #   make test   everything CI runs
 #   make playground   the browser page, built and served on this machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-build playground-test chromium docs bench clean fuzz miri mutants audit
+.PHONY: help setup build demo test lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-build playground-test chromium docs book bench clean fuzz miri mutants audit \
+  release-check reproducible coverage
 
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -12,7 +13,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: build lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-test docs bench clean fuzz miri mutants audit"
+	@echo "also: build lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-test docs book bench clean fuzz miri mutants audit release-check reproducible coverage"
 
 # Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
 setup:
@@ -43,6 +44,7 @@ lint: setup
 
 # Unit, property, golden, integration and documentation tests (lint compiles the benches).
 unit: setup kafka
+	@command -v python3 >/dev/null || { $(call apt,python3); }
 	$(CARGO) test --workspace --locked --no-fail-fast
 
 # Apache Kafka's libraries for the tests of the service, from Maven Central.
@@ -136,6 +138,49 @@ wasm-figures: playground-build chromium
 
 docs: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+# The book, into target/book.
+MDBOOK := 0.5.4
+book: setup
+	@mdbook --version 2>/dev/null | grep -qF $(MDBOOK) || \
+	  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 $(CARGO) install mdbook --version $(MDBOOK) --locked --no-default-features --features search
+	mdbook build docs
+
+# What would be published: the crates, built from their packages alone, and the npm package; the oldest compiler that
+# Cargo.toml promises; documentation as docs.rs builds it; the public interface against the last tag; the systemd unit.
+OLDEST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1.0/p' Cargo.toml)
+LAST_TAG := $(shell git describe --tags --abbrev=0 2>/dev/null)
+release-check: setup wasm docs
+	$(CARGO) publish --workspace --dry-run --locked
+	cd wasm/pkg && npm pack --dry-run
+	@rustup run $(OLDEST) rustc --version || rustup toolchain install $(OLDEST) --profile minimal
+	$(CARGO) +$(OLDEST) check --workspace --locked
+	$(CARGO) +$(OLDEST) check -p aquatope-core --locked --all-features
+	RUSTDOCFLAGS="-D warnings --cfg docsrs" $(CARGO) doc -p aquatope-core --no-deps --locked --all-features
+ifeq ($(LAST_TAG),)
+	@echo "no release is tagged yet: there is no public interface to compare with"
+else
+	@command -v cargo-semver-checks >/dev/null || $(CARGO) install cargo-semver-checks --locked
+	$(CARGO) semver-checks --workspace --baseline-rev $(LAST_TAG)
+endif
+	@if command -v systemd-analyze >/dev/null; then \
+	  systemd-analyze security --offline=true --threshold=20 --no-pager host/service/deploy/aquatope.service | tail -1; \
+	else echo "no systemd here: the unit was NOT checked"; fi
+
+# Two clean builds of the last commit in two folders: the same bytes. PARTS="firmware wasm" leaves out the program.
+PARTS := firmware wasm program
+reproducible: setup wasm
+	.ci/reproducible.sh $(PARTS)
+
+# Lines that tests reach, without those of the tests' own files; fails below the goals. COVERED=core leaves out the host.
+COVERED := core host
+LLVM_COV := $(CARGO) llvm-cov --locked --ignore-filename-regex '(/|_)tests?(\.rs|/)'
+coverage: setup kafka
+	@rustup component list --installed | grep -q llvm-tools || rustup component add llvm-tools
+	@command -v cargo-llvm-cov >/dev/null || $(CARGO) install cargo-llvm-cov --version 0.9.1 --locked
+	$(if $(filter core,$(COVERED)),$(LLVM_COV) -p aquatope-core --features serde --fail-under-lines 95)
+	$(if $(filter host,$(COVERED)),$(LLVM_COV) $(HOST:%=-p %) --fail-under-lines 80)
+HOST := aquatope aquatope-workflow aquatope-openwhisk aquatope-standin aquatope-service
 
 bench: setup
 	$(CARGO) bench -p aquatope-benches
