@@ -14,7 +14,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -116,10 +116,11 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
         ..Config::default()
     };
     let standin = Standin::start(config, 1.0, 0, tell).await.unwrap();
-    let service = Served::start(program, folder, brokers, &standin);
+    let mut service = Served::start(program, folder, brokers, &standin);
     let began = Instant::now();
     let address = service.address().await;
     while !get(&address, "/api/status").await.contains("\"kind\":\"light\"") {
+        service.expect_within(began, Duration::from_secs(600));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     println!(
@@ -140,6 +141,7 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
         (taken, standin)
     });
     let (mut delays, mut ticks) = (Vec::new(), BTreeMap::new());
+    let began = Instant::now();
     let mut last = false;
     loop {
         last |= driven.is_finished();
@@ -148,7 +150,9 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
         let shown = Instant::now();
         let all = {
             let told = told.lock().unwrap();
-            delays.extend(told[delays.len()..seen as usize].iter().map(|&at| shown.duration_since(at)));
+            delays.extend(
+                told[delays.len()..told.len().min(seen as usize)].iter().map(|&at| shown.duration_since(at)),
+            );
             delays.len() == told.len()
         };
         let minute = value(&text, "aquatope_planned_minute") as u64;
@@ -156,6 +160,7 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
         if last && all {
             break;
         }
+        service.expect_within(began, Duration::from_secs(u64::from(minutes) * 60 + 120));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let (taken, standin) = driven.await.unwrap();
@@ -178,6 +183,7 @@ async fn measure(program: &str, functions: u32, minutes: u32, brokers: &str, fol
 struct Served {
     process: Child,
     address: String,
+    log: PathBuf,
 }
 
 impl Served {
@@ -195,22 +201,39 @@ impl Served {
         let config = folder.join("aquatope.toml");
         fs::write(&config, text).unwrap();
         let subject = standin.subject();
+        let log = folder.join("log");
         let process = Command::new(program)
             .args(["serve", "--config"])
             .arg(config)
             .env("AQUATOPE_OPENWHISK_AUTH", format!("{}:{}", subject.user, subject.secret.reveal()))
-            .stderr(File::create(folder.join("log")).unwrap())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { process, address }
+        Self { process, address, log }
     }
 
     /// Where it answers, once it does.
-    async fn address(&self) -> String {
+    async fn address(&mut self) -> String {
+        let began = Instant::now();
         while reqwest::get(format!("http://{}/healthz", self.address)).await.is_err() {
+            self.expect_within(began, Duration::from_secs(60));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.address.clone()
+    }
+
+    /// Ends with what the service said last if it ended, or if this takes longer since `began` than it may.
+    fn expect_within(&mut self, began: Instant, longest: Duration) {
+        let ended = self.process.try_wait().unwrap();
+        if ended.is_some() || began.elapsed() > longest {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+            panic!(
+                "after {:?} the service has not come this far (ended: {ended:?}); it said\n{tail}",
+                began.elapsed()
+            );
+        }
     }
 
     fn memory(&self) -> String {
