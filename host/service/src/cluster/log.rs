@@ -117,8 +117,8 @@ impl KafkaLog {
     }
 }
 
-impl Changelog for KafkaLog {
-    fn read(&mut self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
+impl KafkaLog {
+    fn read_all(&self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
         let mut client = client_config(&self.kafka, self.password.as_ref());
         client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         let consumer: BaseConsumer<Log> = client.create_with_context(Log::default()).map_err(unavailable)?;
@@ -130,13 +130,9 @@ impl Changelog for KafkaLog {
             match consumer.poll(Duration::from_millis(500)) {
                 // Open transactions were ended when the producer was made: this is the end of all that is committed.
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.status.cluster_read(&self.topic, Ok(()));
                     return Ok(());
                 }
-                Some(Err(error)) => {
-                    self.status.cluster_read(&self.topic, Err(&error));
-                    last = Some(error);
-                }
+                Some(Err(error)) => last = Some(error),
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
@@ -147,6 +143,12 @@ impl Changelog for KafkaLog {
         }
         let why = last.map_or_else(|| "the brokers do not answer".to_owned(), |error| error.to_string());
         Err(LogError::Unavailable(format!("{}/{} cannot be read: {why}", self.topic, self.shard)))
+    }
+}
+
+impl Changelog for KafkaLog {
+    fn read(&mut self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
+        self.read_all(each).inspect_err(|_| self.status.count_unreadable_state())
     }
 
     fn write(&mut self, changes: &[Change]) -> Result<(), LogError> {

@@ -61,7 +61,7 @@ impl Follower {
                 }
                 match consumer.poll(EVERY) {
                     Some(Ok(message)) => {
-                        status.cluster_read(&topic, Ok(()));
+                        status.handle_plans_read(Ok(()));
                         let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
                         if let (Ok(Row::Plan(shard)), Some(plan)) = (key.parse(), message.payload()) {
                             hear(Some((shard, plan)));
@@ -72,7 +72,7 @@ impl Follower {
                         assigned =
                             error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
                         if assigned {
-                            status.cluster_read(&topic, Err(&error));
+                            status.handle_plans_read(Err(&error));
                         }
                         thread::sleep(EVERY);
                         hear(None);

@@ -60,8 +60,8 @@ pub struct ClusterStatus {
     pub error: Option<String>,
     /// Times that the state or the plans could not be read, since the start.
     pub read_errors: u64,
-    /// Why not; nothing once they could.
-    pub read_error: Option<String>,
+    /// Why the plans could not; nothing once they could.
+    pub plans_error: Option<String>,
     /// Shards that others had taken over while this instance thought to have them: their logs refused it.
     pub refused: u64,
 }
@@ -123,22 +123,23 @@ impl SharedStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The topic `topic` of the cluster was read, or could not be.
-    pub(crate) fn cluster_read(&self, topic: &str, read: Result<(), &dyn Display>) {
+    /// The state of a shard could not be read; why is said by whoever wanted to open it.
+    pub(crate) fn count_unreadable_state(&self) {
+        self.update(|status| status.cluster.get_or_insert_default().read_errors += 1);
+    }
+
+    /// The plans of the cluster were read, or could not be.
+    pub(crate) fn handle_plans_read(&self, read: Result<(), &dyn Display>) {
         self.update(|status| {
             let cluster = status.cluster.get_or_insert_default();
-            let of_topic = format!("the topic `{topic}` cannot be read: ");
-            let Err(error) = read else {
-                // What is said of the other topic stands.
-                cluster.read_error = cluster.read_error.take().filter(|told| !told.starts_with(&of_topic));
-                return;
-            };
-            cluster.read_errors += 1;
-            let error = format!("{of_topic}{error}");
-            if cluster.read_error.as_ref() != Some(&error) {
-                tracing::warn!("{error}");
-                cluster.read_error = Some(error);
+            let error = read.err().map(|error| format!("plans cannot be read: {error}"));
+            if let Some(error) = &error {
+                cluster.read_errors += 1;
+                if cluster.plans_error.as_ref() != Some(error) {
+                    tracing::warn!("{error}");
+                }
             }
+            cluster.plans_error = error;
         });
     }
 
