@@ -7,16 +7,19 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 pub(crate) use approval::Approval;
 use aquatope_workflow::fault::Fault;
 use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
@@ -120,24 +123,28 @@ impl Tuning {
 
     /// Tune while this instance acts, and again after a fault of ours. The other workflows and the pool are not to suffer.
     pub(crate) async fn run_steadily(self, ingest: SharedStatus) {
-        let tuning = Arc::new(self);
-        let mut wait = tuning.platform.pace.retry;
+        let mut wait = self.platform.pace.retry;
         loop {
-            // A task of its own: what is dropped with the set ends.
-            let mut task = JoinSet::new();
-            let (running, ingest) = (Arc::clone(&tuning), ingest.clone());
-            task.spawn(async move { running.run_on_duty(ingest).await });
-            match task.join_next().await {
-                Some(Err(error)) if error.is_panic() => {
-                    tuning.trouble(&"a fault of the service: its log tells more", &mut wait).await;
-                }
-                _ => return,
+            let began = Instant::now();
+            let mut running = pin!(self.run_on_duty(&ingest));
+            // In the task that is waited for when it is ended, so that nothing of it goes on after that.
+            let panicked =
+                poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+                    Ok(poll) => poll.map(|()| false),
+                    Err(_) => Poll::Ready(true),
+                });
+            if !panicked.await {
+                return;
             }
+            if began.elapsed() > self.platform.pace.longest_retry {
+                wait = self.platform.pace.retry;
+            }
+            self.trouble(&"a fault of the service: its log tells more", &mut wait).await;
         }
     }
 
     /// Tune while this instance acts; a search goes on where it was left.
-    async fn run_on_duty(&self, ingest: SharedStatus) {
+    async fn run_on_duty(&self, ingest: &SharedStatus) {
         let lost = async || {
             while ingest.get().duty.acts() {
                 sleep(DUTY).await;
@@ -319,7 +326,10 @@ impl Tuning {
     /// Whether to apply what was found.
     async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
         if !finished.is_improvement(&self.problem) {
-            return Ok(Phase::Over("nothing better than today's configuration was found".into()));
+            let over = "nothing better than today's configuration was found";
+            // Deleting clones may have to wait for the platform.
+            self.state(over);
+            return Ok(Phase::Over(over.into()));
         }
         if !self.registered.apply {
             let approved = self.approval.wait();
