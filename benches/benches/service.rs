@@ -31,7 +31,6 @@ fn planner(functions: u32) -> Planner {
         capacity_mb: f64::from(functions) * 256.0,
         hysteresis: Hysteresis::NONE,
         stale_after: Duration::from_secs(120),
-        shards: 1,
         idle_minutes: 10,
     };
     let mut planner = Planner::new(config, Managed::default(), HashMap::new());

@@ -151,6 +151,13 @@ impl OwnActivations {
             handle.exclude(name, id);
         }
     }
+
+    /// So many of our own were refused in `namespace` and `minute`.
+    pub(crate) fn refused(&self, namespace: &str, minute: Minute, calls: u32) {
+        if let Some(handle) = self.0.upgrade() {
+            handle.refused(namespace, minute, calls.into());
+        }
+    }
 }
 
 /// A back-end.

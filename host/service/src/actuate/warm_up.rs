@@ -57,7 +57,7 @@ impl WarmUp {
             ));
         }
         for Round { function, invocations, wait_ms } in rounds {
-            let Called { accepted, unsent, throttled, failure } =
+            let Called { accepted, unsent, refused, throttled, failure } =
                 self.invoke(&function, invocations, wait_ms).await;
             applied.calls += accepted;
             if accepted > 0 {
@@ -76,6 +76,7 @@ impl WarmUp {
                 Some(error) => failures.push(error.to_string()),
             }
             if let Some(error) = throttled {
+                self.own.refused(&function.namespace, now, refused);
                 applied.remarks.push(format!("{error}; or lower actuator.warm_up_per_minute"));
                 self.ledger.exhaust();
                 break;
@@ -127,6 +128,7 @@ impl WarmUp {
                 Ok(Ok(Invoked::Finished(record))) => record.activation_id,
                 Ok(Err(error)) => {
                     called.unsent += u32::from(matches!(error.cause, Cause::Unreachable(_)));
+                    called.refused += u32::from(error.is_throttled());
                     let place =
                         if error.is_throttled() { &mut called.throttled } else { &mut called.failure };
                     *place = Some(error);
@@ -147,6 +149,8 @@ struct Called {
     accepted: u32,
     /// Those without a connection. Others that failed may have been counted by the platform, or even run.
     unsent: u32,
+    /// Those beyond a limit of the namespace.
+    refused: u32,
     throttled: Option<RestError>,
     failure: Option<RestError>,
 }

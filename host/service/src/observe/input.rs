@@ -38,7 +38,7 @@ pub(super) const LONGEST_MS: u64 = 86_400_000;
 
 impl Finished<'_> {
     /// When it arrived, ms since the epoch; `None`: its times are not to be believed.
-    pub(super) fn arrival(&self) -> Option<u64> {
+    pub fn arrival(&self) -> Option<u64> {
         let longest = self.duration_ms.max(self.wait_ms).max(self.init_ms);
         if longest > LONGEST_MS {
             return None;

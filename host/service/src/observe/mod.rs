@@ -1,7 +1,7 @@
 //! Events to per-minute windows of every function, exactly once: a state machine without I/O and without a clock.
 //!
 //! ```text
-//! handle_assigned, handle_gap, handle_removed, handle_activation, handle_foreign, handle_throttled, note_beyond_rate,
+//! handle_assigned, handle_gap, handle_removed, handle_activation, handle_foreign, handle_throttled,
 //! handle_unreadable, handle_caught_up, exclude
 //!                 -> handle_timeout(now) -> poll_commit -> (the caller makes it durable) -> handle_committed
 //!                                        -> poll_report
@@ -41,7 +41,7 @@ use runs::{Run, Runs};
 pub use durable::{Commit, Restored};
 pub use input::{Counters, Finished, Origin};
 pub use partition::{PartitionOffsets, Place};
-pub use report::{FunctionInfo, MinuteReport, SequenceRuns, of_name};
+pub use report::{Asked, FunctionInfo, MinuteReport, SequenceRuns, of_name};
 
 /// How minutes are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,6 @@ pub struct Observer {
     sequences: BTreeMap<String, SequenceRuns>,
     /// Refusals since the last report, by namespace.
     throttled: BTreeMap<String, u64>,
-    /// Of the minutes that are not reported yet.
-    beyond_rate: BTreeMap<String, u64>,
     exclusions: Exclusions,
     spilled: SpilledIds,
     /// Final and durable, not reported yet.
@@ -144,7 +142,6 @@ impl Observer {
             sequence_ids: BTreeMap::new(),
             sequences: BTreeMap::new(),
             throttled: BTreeMap::new(),
-            beyond_rate: BTreeMap::new(),
             exclusions: Exclusions::new(exclusions),
             spilled: SpilledIds::default(),
             finals: Vec::new(),
@@ -219,14 +216,6 @@ impl Observer {
         if !replayed {
             self.counters.throttled += 1;
             *of_name(&mut self.throttled, namespace) += 1;
-        }
-    }
-
-    /// A request of `namespace` at `at` was beyond its rate limit. Of which function is not told, so every shard is told of
-    /// it, beside what the message is to its owner.
-    pub fn note_beyond_rate(&mut self, namespace: &str, at: Timestamp) {
-        if at.minute() >= self.reported && !self.is_ahead(at) {
-            *of_name(&mut self.beyond_rate, namespace) += 1;
         }
     }
 
@@ -409,7 +398,7 @@ impl Observer {
             functions: self.changed.drain(..).filter_map(describe).collect(),
             sequences: std::mem::take(&mut self.sequences),
             throttled: std::mem::take(&mut self.throttled),
-            beyond_rate: std::mem::take(&mut self.beyond_rate),
+            beyond_rate: BTreeMap::new(),
             behind: self.behind(),
         })
     }

@@ -44,6 +44,15 @@ pub struct SequenceRuns {
     pub failed: u64,
 }
 
+/// What was asked for in one namespace and minute, of all functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Requests that ran.
+    pub ran: u64,
+    /// Requests that were refused for the namespace's rate.
+    pub refused: u64,
+}
+
 /// Names of sequences, or of namespaces, that are told apart; further ones count together as [`OTHERS`].
 const NAMES: usize = 10_000;
 
@@ -77,8 +86,8 @@ pub struct MinuteReport {
     /// Requests that OpenWhisk refused for its rate or concurrency limits and that were read of since the last report, by
     /// namespace. They leave no activation: what was asked for is the activations and these.
     pub throttled: BTreeMap<String, u64>,
-    /// Those that were refused for the rate since the minute that was reported last, in all shards.
-    pub beyond_rate: BTreeMap<String, u64>,
+    /// The namespaces of which the rate limit refused requests in `minute`.
+    pub beyond_rate: BTreeMap<String, Asked>,
     /// The clock minus the watermark: how far the events that were read lie behind.
     pub behind: Duration,
 }

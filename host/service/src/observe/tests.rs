@@ -481,21 +481,17 @@ fn sequences_and_refusals_are_told_apart() {
     observer.handle_activation(Origin::Message(place(1)), &whole);
     observer.handle_throttled(place(2), "guest", Timestamp(START_MS + 5_000));
     observer.handle_throttled(place(3), "other", Timestamp(START_MS + 65_000));
-    observer.note_beyond_rate("guest", Timestamp(START_MS + 5_000));
     advance(&mut observer, 62);
     let report = observer.poll_report().unwrap();
     let one = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
     let sequences = |failed| BTreeMap::from([("guest/seq".to_owned(), SequenceRuns { runs: 1, failed })]);
     assert_eq!(report.sequences, sequences(1));
     assert_eq!(report.throttled, [one("guest"), one("other")].into_iter().flatten().collect());
-    assert_eq!(report.beyond_rate, one("guest"));
     assert_eq!((report.provisional.len(), observer.functions()), (0, 0));
     // What comes after its minute was reported is in the next report, and what was reported is not told again.
     let later = Finished { is_sequence: true, ..finished("guest/seq", 2, &SECOND) };
     observer.handle_activation(Origin::Message(place(4)), &later);
     observer.handle_throttled(place(5), "guest", Timestamp(START_MS + 6_000));
-    // Its minute has been planned from.
-    observer.note_beyond_rate("guest", Timestamp(START_MS + 6_000));
     advance(&mut observer, 302);
     let report = observer.poll_report().unwrap();
     assert_eq!(
@@ -503,7 +499,7 @@ fn sequences_and_refusals_are_told_apart() {
         (Minute(START.0 + 4), sequences(0)),
         "several minutes at once"
     );
-    assert_eq!((report.throttled, report.beyond_rate), (one("guest"), BTreeMap::new()));
+    assert_eq!(report.throttled, one("guest"));
     advance(&mut observer, 362);
     let report = observer.poll_report().unwrap();
     assert!(report.sequences.is_empty() && report.throttled.is_empty());

@@ -44,8 +44,6 @@ pub struct PlanConfig {
     pub hysteresis: Hysteresis,
     /// Behind by more than this, targets only grow.
     pub stale_after: Duration,
-    /// The functions are one of so many parts of the platform's.
-    pub shards: u32,
     /// Containers used within so many minutes stay warm until the planned one ends.
     pub idle_minutes: usize,
 }
@@ -329,24 +327,17 @@ impl Planner {
 
     /// How many times what ran was asked for in the last minute, by namespace. Requests beyond the rate limit leave no run
     /// that a forecast could learn from, and come again when the next minute begins. Of which functions they were is not
-    /// told: of all alike, as far as they ran, and of all shards alike.
-    fn asked(&self, report: &MinuteReport, present: &[Present]) -> HashMap<String, f32> {
-        let mut asked = HashMap::new();
-        for (namespace, &refused) in &report.beyond_rate {
-            let members = self.members.iter().zip(present).filter(|(of, _)| of.info.namespace == *namespace);
-            let last = members.filter_map(|(_, present)| present.windows.last());
-            let ran: u64 =
-                last.filter(|it| it.minute == report.minute).map(|it| u64::from(it.invocations)).sum();
-            if ran > 0 {
-                let refused = refused as f32 / self.config.shards.max(1) as f32;
-                asked.insert(namespace.clone(), (1.0 + refused / ran as f32).min(MOST_ASKED));
-            }
-        }
-        asked
+    /// told: of all alike, as far as they ran.
+    fn asked(report: &MinuteReport) -> HashMap<&str, f32> {
+        let asked = report.beyond_rate.iter().filter(|(_, asked)| asked.ran > 0).map(|(namespace, asked)| {
+            let times = 1.0 + asked.refused as f32 / asked.ran as f32;
+            (namespace.as_str(), times.min(MOST_ASKED))
+        });
+        asked.collect()
     }
 
     fn targets(&mut self, report: &MinuteReport, present: &[Present], forecasts: Vec<Forecast>) -> PoolPlan {
-        let asked = self.asked(report, present);
+        let asked = Self::asked(report);
         let Self { config, members, .. } = self;
         let stale = report.behind > config.stale_after;
         let rule = Rule::Newsvendor(config.prices);
@@ -356,7 +347,7 @@ impl Planner {
             let busy = present.peaks.last().copied().unwrap_or(0);
             let mut wanted = if member.managed {
                 let wanted = containers(&forecast, &rule, memory_mb, config.most);
-                let asked = asked.get(&member.info.namespace).map_or(0, |asked| {
+                let asked = asked.get(member.info.namespace.as_str()).map_or(0, |asked| {
                     // As many as were busy, and those that the refused would have needed.
                     (busy as f32 * asked).ceil() as u32
                 });

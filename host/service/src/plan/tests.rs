@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use aquatope_core::forecast::light::{header, network_len};
 
 use super::*;
+use crate::observe::Asked;
 
 fn config() -> PlanConfig {
     PlanConfig {
@@ -11,7 +12,6 @@ fn config() -> PlanConfig {
         capacity_mb: f64::INFINITY,
         hysteresis: Hysteresis::NONE,
         stale_after: Duration::from_secs(120),
-        shards: 1,
         idle_minutes: 10,
     }
 }
@@ -141,7 +141,8 @@ fn what_the_rate_limit_refused_was_asked_for() {
             (FunctionId(1), window(minute, 10, 1)),
             (FunctionId(2), window(minute, 10, 3)),
         ];
-        let beyond_rate = [("guest".to_owned(), refused), ("nobody".to_owned(), 9)].into_iter().collect();
+        let asked = [("guest", 40, refused), ("nobody", 0, 9)];
+        let beyond_rate = asked.map(|(name, ran, refused)| (name.to_owned(), Asked { ran, refused })).into();
         containers_of(&planner.plan(&MinuteReport { provisional, beyond_rate, ..report(minute, minute) }))
     };
     assert_eq!(containers(10, 0), [4, 1, 3]);

@@ -394,7 +394,6 @@ fn plan_config(config: &Config) -> PlanConfig {
         capacity_mb: pool.capacity_mb.unwrap_or(f64::INFINITY),
         hysteresis: Hysteresis { patience: pool.patience, step: pool.step.unwrap_or(u32::MAX) },
         stale_after: Duration::from_secs_f64(pool.stale_after_s),
-        shards: if config.cluster.enabled { config.cluster.shards.unsigned_abs() } else { 1 },
         idle_minutes: idle_minutes(config),
     }
 }

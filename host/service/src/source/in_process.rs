@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ingest::Ticked;
+use super::shards::{Shard, Shards};
 use super::{Command, Ingest, IngestHandle};
 use crate::observe::Place;
 
@@ -24,9 +25,10 @@ fn run(mut ingest: Ingest, messages: &mpsc::Receiver<Vec<u8>>, commands: &mpsc::
     let mut offset = ingest.clock().now().0 as i64;
     ingest.handle_assigned(0, offset);
     ingest.status().update(|status| status.connected = true);
+    let mut shards = Shards::new(1, vec![Shard::new(0, ingest)]);
     loop {
         while let Ok(command) = commands.try_recv() {
-            if !ingest.handle_command(command) {
+            if !shards.handle_command(command) {
                 return;
             }
         }
@@ -34,14 +36,14 @@ fn run(mut ingest: Ingest, messages: &mpsc::Receiver<Vec<u8>>, commands: &mpsc::
         let mut next = messages.recv_timeout(Duration::from_millis(20));
         for _ in 0..10_000 {
             let Ok(message) = next else { break };
-            ingest.handle_message(Place { partition: 0, offset }, &message);
+            shards.handle_message(Place { partition: 0, offset }, &message);
             offset += 1;
             next = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
         }
         if next.is_err() {
-            ingest.handle_caught_up(0, asked);
+            shards.handle_caught_up(0, asked);
         }
-        if ingest.tick() == Ticked::Closed {
+        if shards.tick() == Ticked::Closed {
             return;
         }
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Timestamp;
-use aquatope_openwhisk::event::{Event, EventError, decode};
+use aquatope_openwhisk::event::{Event, EventError};
 use tokio::sync::mpsc::Sender;
 
 use super::Command;
+use super::demand::Demand;
 use super::event::{finished, unsigned};
 use super::status::{IngestStatus, SharedStatus};
 use super::steady::Steady;
@@ -120,6 +121,10 @@ impl Ingest {
         self.observer.watermark()
     }
 
+    pub(super) fn event_delay_ms(&self) -> u64 {
+        self.config.event_delay.as_millis() as u64
+    }
+
     pub(super) fn final_after(&self) -> Duration {
         self.config.observer.final_after
     }
@@ -136,12 +141,7 @@ impl Ingest {
         self.observer.handle_caught_up(partition, at);
     }
 
-    /// One message.
-    pub(super) fn handle_message(&mut self, place: Place, message: &[u8]) {
-        self.handle_decoded(place, &decode(message), message);
-    }
-
-    /// The same, decoded.
+    /// One message, which was decoded to this.
     pub(super) fn handle_decoded(
         &mut self,
         place: Place,
@@ -150,8 +150,7 @@ impl Ingest {
     ) {
         match decoded {
             Ok(Event::Activation(activation)) => {
-                let delay_ms = self.config.event_delay.as_millis() as u64;
-                let finished = finished(activation, delay_ms);
+                let finished = finished(activation, self.event_delay_ms());
                 self.latest = finished.ended;
                 if self.observer.is_ahead(self.latest) {
                     // Our own clock may be what is wrong.
@@ -161,9 +160,6 @@ impl Ingest {
             }
             Ok(Event::Metric(metric)) => {
                 let at = Timestamp(unsigned(metric.timestamp_ms));
-                if metric.beyond_rate() {
-                    self.observer.note_beyond_rate(&metric.namespace, at);
-                }
                 if metric.throttled() {
                     self.observer.handle_throttled(place, &metric.namespace, at);
                 } else {
@@ -197,7 +193,7 @@ impl Ingest {
                 self.observer.handle_activation(Origin::Record, &record.finished());
             }
             Command::Filled(..) => self.observer.release(),
-            Command::Opened(..) => {}
+            Command::Refused(..) | Command::Opened(..) => {}
             Command::Stop => {
                 self.finish();
                 return false;
@@ -225,8 +221,8 @@ impl Ingest {
         self.store.is_lost()
     }
 
-    /// Close and store what is due, and report. To be called several times a second.
-    pub(super) fn tick(&mut self) -> Ticked {
+    /// Close and store what is due, and report, with what of `demand` was refused. To be called several times a second.
+    pub(super) fn tick(&mut self, demand: &Demand) -> Ticked {
         self.see_clock();
         let mut stored = self.store();
         // After a long pause there are several transactions; the report comes after all of them.
@@ -237,8 +233,9 @@ impl Ingest {
             }
         }
         if self.reports.capacity() > 0
-            && let Some(report) = self.observer.poll_report()
+            && let Some(mut report) = self.observer.poll_report()
         {
+            report.beyond_rate = demand.asked(report.minute);
             // There is room, and this is the only sender: only a closed channel fails, as seen below.
             let _ = self.reports.try_send(report);
         }
@@ -313,6 +310,8 @@ fn pause_after(failures: u32) -> Duration {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use aquatope_openwhisk::event::decode;
+
     use super::*;
 
     /// One that reads partition 0 from its begin; its reports go nowhere.
@@ -329,6 +328,10 @@ pub(super) mod tests {
         ingest
     }
 
+    fn handle(ingest: &mut Ingest, place: Place, message: &[u8]) {
+        ingest.handle_decoded(place, &decode(message), message);
+    }
+
     #[test]
     fn a_store_that_fails_is_tried_less_and_less_often() {
         let pauses = [0, 1, 2, 3, 6, 7, 8, u32::MAX].map(|failures| pause_after(failures).as_secs());
@@ -341,7 +344,7 @@ pub(super) mod tests {
         let mut ingest = ingest(&store);
         let kept = Unreadable::CAPACITY as i64;
         for offset in 0..kept + 100 {
-            ingest.handle_message(Place { partition: 0, offset }, b"nothing");
+            handle(&mut ingest, Place { partition: 0, offset }, b"nothing");
         }
         let long = "é".repeat(10_000);
         let wrong = format!(r#"{{"timestamp":"{long}"}}"#);
@@ -349,9 +352,9 @@ pub(super) mod tests {
             r#"{{"timestamp":1570013740010,"namespace":"ns","body":{{"name":"ns/{long}","kind":"python:3"}}}}"#
         );
         for (message, offset) in [wrong, named].iter().zip(kept + 100..) {
-            ingest.handle_message(Place { partition: 0, offset }, message.as_bytes());
+            handle(&mut ingest, Place { partition: 0, offset }, message.as_bytes());
         }
-        assert!(matches!(ingest.tick(), Ticked::Stored(_)));
+        assert!(matches!(ingest.tick(&Demand::default()), Ticked::Stored(_)));
         let unreadable = store.unreadable().unwrap();
         assert_eq!((unreadable.len() as i64, unreadable[0].offset), (kept, 102));
         let [.., wrong, named] = &unreadable[..] else { panic!("two and more") };
@@ -372,7 +375,7 @@ pub(super) mod tests {
         ingest.clock = Clock::fast(Timestamp(now.0 + 86_400_000), 1.0);
         ingest.steady.show(ingest.clock);
         ingest.handle_caught_up(0, Instant::now());
-        ingest.tick();
+        ingest.tick(&Demand::default());
         assert!(ingest.observer().watermark().0 < now.0 + 3_600_000);
         assert!(ingest.observer().behind() < Duration::from_secs(3_600));
     }
@@ -388,10 +391,10 @@ pub(super) mod tests {
             let message = format!(
                 r#"{{"timestamp":{ended},"namespace":"ns","body":{{"name":"ns/f","kind":"k:1","duration":5}}}}"#
             );
-            ingest.handle_message(Place { partition: 0, offset }, message.as_bytes());
+            handle(ingest, Place { partition: 0, offset }, message.as_bytes());
             offset += 1;
             ingest.handle_caught_up(0, Instant::now());
-            ingest.tick();
+            ingest.tick(&Demand::default());
         };
         run(&mut ingest, before);
         // The monotonic clock stood still for three hours, and the system's did not.

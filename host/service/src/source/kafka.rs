@@ -453,6 +453,7 @@ impl Reader {
                 shard.partitions.retain(|&partition| partition != missing.id);
                 shard.ingest.observer().handle_removed(missing.id);
             }
+            self.shards.demand.forget(missing.id);
         }
         self.partitions.retain(|known| is_there(known.id));
         self.partitions.len() < before
@@ -519,6 +520,9 @@ impl Reader {
             return self.reassign;
         }
         (known.position, known.read_by, known.short_since) = (low, (now, low), None);
+        if remade {
+            self.shards.demand.forget(partition);
+        }
         for at in 0..self.shards.held.len() {
             if self.shards.held[at].partitions.contains(&partition) {
                 self.gap(at, partition, low, remade);

@@ -8,6 +8,7 @@
 
 mod asker;
 mod backfill;
+mod demand;
 mod event;
 pub mod in_process;
 mod ingest;
@@ -22,6 +23,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use aquatope_core::activation::ActivationId;
+use aquatope_core::time::Minute;
 
 pub use backfill::{PlatformRecords, RecordError, Records};
 pub use event::{activation_id, finished};
@@ -43,6 +45,8 @@ enum Command {
     Exclude(String, ActivationId),
     /// A record for a gap.
     Record(backfill::Record),
+    /// So many calls of our own were refused in this namespace and minute.
+    Refused(String, Minute, u64),
     /// The gap of these shards is filled (or given up: false).
     Filled(bool, Vec<i32>),
     /// A shard was opened, or why not.
@@ -56,6 +60,12 @@ impl IngestHandle {
     pub fn exclude(&self, name: &str, id: &str) {
         // The thread ends only when it is told to.
         let _ = self.commands.send(Command::Exclude(name.to_owned(), activation_id(id)));
+    }
+
+    /// So many calls of our own in `namespace` were refused in `minute` for its limits: nobody asked for them.
+    pub fn refused(&self, namespace: &str, minute: Minute, calls: u64) {
+        // The same.
+        let _ = self.commands.send(Command::Refused(namespace.to_owned(), minute, calls));
     }
 
     /// What it is doing.

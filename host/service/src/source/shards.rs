@@ -8,6 +8,7 @@ use std::time::Instant;
 use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::event::{Event, decode};
 
+use super::demand::Demand;
 use super::event::unsigned;
 use super::ingest::Ticked;
 use super::{Command, Ingest, SharedStatus};
@@ -21,6 +22,7 @@ pub(super) struct Shards {
     pub(super) held: Vec<Shard>,
     /// What the shards counted that are no longer held: sums over all of them never fall.
     past: Past,
+    pub(super) demand: Demand,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +54,7 @@ impl Shard {
 
 impl Shards {
     pub(super) fn new(of: i32, held: Vec<Shard>) -> Self {
-        Self { of, held, past: Past::default() }
+        Self { of, held, past: Past::default(), demand: Demand::default() }
     }
 
     /// Let go of the shards that are not `ours`, and of those that somebody else has taken over, which are given back.
@@ -89,18 +91,16 @@ impl Shards {
             Ok(Event::Metric(of)) => (shard_of(&of.namespace, self.of), Some(of.timestamp_ms)),
             Err(_) => (0, None),
         };
+        if let (Ok(event), Some(any)) = (&decoded, self.held.first_mut()) {
+            let (delay_ms, observer) = (any.ingest.event_delay_ms(), any.ingest.observer());
+            self.demand.handle_message(place, event, delay_ms, |at| observer.is_ahead(at));
+        }
         for shard in &mut self.held {
             if shard.id == owner {
                 shard.ingest.handle_decoded(place, &decoded, message);
             } else {
                 let at = at.map(|ms| Timestamp(unsigned(ms)));
-                let observer = shard.ingest.observer();
-                observer.handle_foreign(place, at);
-                if let (Ok(Event::Metric(of)), Some(at)) = (&decoded, at)
-                    && of.beyond_rate()
-                {
-                    observer.note_beyond_rate(&of.namespace, at);
-                }
+                shard.ingest.observer().handle_foreign(place, at);
             }
         }
     }
@@ -113,6 +113,10 @@ impl Shards {
             Command::Filled(_, shards) => {
                 let holding = self.held.iter_mut().filter(|shard| shards.contains(&shard.id));
                 holding.for_each(|shard| shard.ingest.observer().release());
+                return true;
+            }
+            Command::Refused(namespace, minute, calls) => {
+                self.demand.handle_refused(namespace, *minute, *calls);
                 return true;
             }
             Command::Opened(..) => return true,
@@ -137,7 +141,7 @@ impl Shards {
     pub(super) fn tick(&mut self) -> Ticked {
         let mut stored = Ticked::Idle;
         for shard in &mut self.held {
-            match shard.ingest.tick() {
+            match shard.ingest.tick(&self.demand) {
                 Ticked::Idle => {}
                 Ticked::Closed => return Ticked::Closed,
                 ticked @ Ticked::Stored(_) => stored = ticked,
