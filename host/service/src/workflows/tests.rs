@@ -248,7 +248,7 @@ async fn off_duty_a_workflow_is_left_alone() {
     standin.set_faults(refuse("", "", 401));
     let (board, status) = (tuning.board.clone(), SharedStatus::default());
     let watched = status.clone();
-    let task = tokio::spawn(async move { tuning.run_on_duty(watched).await });
+    let task = tokio::spawn(async move { tuning.run_on_duty(&watched).await });
     for (duty, state) in [
         (Duty::Another, "another instance is on duty"),
         (Duty::Ours, "searching"),
