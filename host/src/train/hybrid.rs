@@ -119,7 +119,7 @@ pub fn train(
     parts: Parts,
     options: &Options,
     resume: Option<Checkpoint>,
-    watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
+    mut watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
     progress: impl FnMut(Progress),
 ) -> Result<Outcome, TrainError> {
     parts.check()?;
@@ -138,17 +138,22 @@ pub fn train(
         Some(_) => return Err(TrainError::ForeignCheckpoint),
         None => trainer.start(),
     };
-    match trainer.run(state, watch, progress) {
-        Ok(parameters) => {
-            let calibration = trainer.calibrate(&parameters).map_err(TrainError::Diverged)?;
-            let scalings = [&trainer.data.sequence_scaling, &trainer.data.external_scaling];
-            let weights =
-                trainer.weight_file(&parameters, calibration, scalings).map_err(TrainError::Diverged)?;
-            Ok(Outcome::Finished(Trained { weights, profiles }))
-        }
-        Err(checkpoint) => Ok(Outcome::Stopped(checkpoint)),
-    }
+    let state = match trainer.run(state, &mut watch, progress) {
+        Ok(state) => state,
+        Err(checkpoint) => return Ok(Outcome::Stopped(checkpoint)),
+    };
+    let calibrated = trainer.calibrate(&state.parameters, || watch(&state)).map_err(TrainError::Diverged)?;
+    let ControlFlow::Continue(calibration) = calibrated else {
+        return Ok(Outcome::Stopped(Box::new(state)));
+    };
+    let scalings = [&trainer.data.sequence_scaling, &trainer.data.external_scaling];
+    let weights =
+        trainer.weight_file(&state.parameters, calibration, scalings).map_err(TrainError::Diverged)?;
+    Ok(Outcome::Finished(Trained { weights, profiles }))
 }
+
+/// Samples that are worked on between two questions whether to break off.
+const BLOCK: usize = 1 << 12;
 
 struct Trainer<'a> {
     options: &'a Options,
@@ -213,13 +218,13 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// All phases from `state`: the best parameters, or where `watch` broke off.
+    /// All phases from `state`: their end, with the best parameters, or where `watch` broke off.
     fn run(
         &mut self,
         mut state: Checkpoint,
-        mut watch: impl FnMut(&Checkpoint) -> ControlFlow<()>,
+        watch: &mut impl FnMut(&Checkpoint) -> ControlFlow<()>,
         mut progress: impl FnMut(Progress),
-    ) -> Result<Vec<f32>, Box<Checkpoint>> {
+    ) -> Result<Checkpoint, Box<Checkpoint>> {
         while state.phase < PHASES {
             let Phase { rounds, samples, batch, .. } = self.options.phases[state.phase];
             let batch = batch.clamp(1, self.data.train.len());
@@ -265,7 +270,7 @@ impl<'a> Trainer<'a> {
             state.adam = Adam::new(state.parameters.len());
             (state.phase, state.step, state.best_loss, state.stale) = (state.phase + 1, 0, f64::MAX, 0);
         }
-        Ok(state.parameters)
+        Ok(state)
     }
 
     /// The weight file of `parameters` for input to be standardised by `scalings` (see [`HybridShape::header`]).
@@ -290,10 +295,15 @@ impl<'a> Trainer<'a> {
         Ok(head.chain(values.iter().map(|value| value.to_bits())).collect())
     }
 
-    /// The width of the predictive distribution that suits the validation part best.
-    fn calibrate(&mut self, parameters: &[f32]) -> Result<Calibration, WeightsError> {
+    /// The width of the predictive distribution that suits the validation part best; asks `stop` now and then whether to
+    /// break off.
+    fn calibrate(
+        &mut self,
+        parameters: &[f32],
+        mut stop: impl FnMut() -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), Calibration>, WeightsError> {
         if self.options.recipe == Recipe::Release {
-            return Ok(Calibration::NONE);
+            return Ok(ControlFlow::Continue(Calibration::NONE));
         }
         // The samples are standardised already.
         let as_is = [SEQUENCE, self.architecture.externals].map(Scaling::none);
@@ -301,18 +311,25 @@ impl<'a> Trainer<'a> {
         let weights = Weights::parse(bytemuck::cast_slice(&file))?;
         let model = HybridModel::new(&weights)?;
         let rows: Vec<u32> = (0..self.data.valid.len() as u32).collect();
-        let formed = Mutex::new([Vec::new(), Vec::new()]);
         let mut workers = std::mem::take(&mut self.workers);
-        self.halves(&mut workers, &rows, |this, _, half, rows| {
-            let passes = calibration::passes(&model, &this.data, rows, this.options.seed);
-            if let Ok(mut formed) = formed.lock() {
-                formed[half] = passes;
+        let mut passes = Vec::with_capacity(rows.len());
+        // Its passes make a sample as dear as dozens of others.
+        for block in rows.chunks(BLOCK / 32) {
+            if stop().is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-            0.0
-        });
+            let formed = Mutex::new([Vec::new(), Vec::new()]);
+            self.halves(&mut workers, block, |this, _, half, rows| {
+                let passes = calibration::passes(&model, &this.data, rows, this.options.seed);
+                if let Ok(mut formed) = formed.lock() {
+                    formed[half] = passes;
+                }
+                0.0
+            });
+            passes.extend(formed.into_inner().unwrap_or_default().concat());
+        }
         self.workers = workers;
-        let passes = formed.into_inner().unwrap_or_default().concat();
-        Ok(calibration::fit(&passes, &self.data.valid))
+        Ok(ControlFlow::Continue(calibration::fit(&passes, &self.data.valid)))
     }
 
     fn order(&self, phase: usize, round: usize) -> Vec<u32> {
@@ -409,8 +426,6 @@ impl<'a> Trainer<'a> {
     /// Form the latent features of all samples, those of the training samples with one draw of masks each; asks `stop`
     /// now and then whether to break off.
     fn freeze(&mut self, parameters: &[f32], mut stop: impl FnMut() -> ControlFlow<()>) -> ControlFlow<()> {
-        /// Samples between two questions.
-        const BLOCK: usize = 1 << 12;
         let mut workers = std::mem::take(&mut self.workers);
         let mut latents = [Vec::new(), Vec::new()];
         for part in [Part::Train, Part::Validation] {

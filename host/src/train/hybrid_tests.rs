@@ -123,3 +123,18 @@ fn a_stop_is_heard_while_latent_features_are_formed() {
     let Outcome::Stopped(checkpoint) = outcome else { panic!("it was stopped") };
     assert_eq!((checkpoint.phase, checkpoint.step), (2, 0));
 }
+
+#[test]
+fn a_stop_is_heard_while_the_width_is_fitted() {
+    let peaks = peaks();
+    let options = Options { phases: [phase(0, 2e-3), phase(0, 3e-3), phase(1, 4e-3)], ..SHORT };
+    let whole = finished(train(&series(&peaks), PARTS, &options, None, never, |_| {}).unwrap());
+    let trained = |state: &Checkpoint| state.phase == PHASES;
+    let watch = |state: &_| if trained(state) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let outcome = train(&series(&peaks), PARTS, &options, None, watch, |_| {}).unwrap();
+    let Outcome::Stopped(checkpoint) = outcome else { panic!("it was stopped") };
+    assert!(trained(&checkpoint));
+    let mut steps = 0;
+    let resumed = train(&series(&peaks), PARTS, &options, Some(*checkpoint), never, |_| steps += 1).unwrap();
+    assert_eq!((finished(resumed), steps), (whole, 0));
+}
