@@ -11,8 +11,8 @@ use aquatope_openwhisk::records;
 use aquatope_openwhisk::rest::{Client, Selection};
 use std::sync::mpsc::Sender;
 
-use super::Command;
 use super::event::{activation_id, unsigned};
+use super::{Command, Waiting};
 use crate::observe::Finished;
 
 /// Where records of past activations are to be had.
@@ -132,7 +132,7 @@ pub(super) fn fill(
     records: Arc<dyn Records>,
     since: Timestamp,
     upto: Timestamp,
-    shards: Vec<i32>,
+    shards: Vec<Waiting>,
     commands: Sender<Command>,
 ) {
     let work = move || {

@@ -549,16 +549,16 @@ impl Reader {
     fn fill_gap(&mut self, shards: &BTreeSet<usize>) {
         self.status.update(|status| status.gaps += 1);
         let Some(records) = &self.records else { return };
-        let (mut ids, mut since) = (Vec::new(), Timestamp(u64::MAX));
+        let (mut waiting, mut since) = (Vec::new(), Timestamp(u64::MAX));
         for &at in shards {
-            let Shard { id, ingest, .. } = &mut self.shards.held[at];
-            ids.push(*id);
+            let Shard { id, opened, ingest, .. } = &mut self.shards.held[at];
+            waiting.push((*id, *opened));
             // Records are listed by their start; runs that were under way at the watermark started before it.
             let longest = ingest.final_after().as_millis() as u64;
             since = since.min(Timestamp(ingest.watermark().0.saturating_sub(longest)));
             ingest.observer().hold();
         }
-        backfill::fill(records.clone(), since, self.clock.now(), ids, self.commands.clone());
+        backfill::fill(records.clone(), since, self.clock.now(), waiting, self.commands.clone());
     }
 
     fn assign(&self) {

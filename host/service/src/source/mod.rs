@@ -21,6 +21,7 @@ mod turns;
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use aquatope_core::activation::ActivationId;
 use aquatope_core::time::Minute;
@@ -48,11 +49,15 @@ enum Command {
     /// So many calls of our own were refused in this namespace and minute.
     Refused(String, Minute, u64),
     /// The gap of these shards is filled (or given up: false).
-    Filled(bool, Vec<i32>),
+    Filled(bool, Vec<Waiting>),
     /// A shard was opened, or why not.
     Opened(i32, Box<Result<Ingest, String>>),
     Stop,
 }
+
+/// A shard that waits for its gap to be filled: its number, and when it was opened. One that was given up meanwhile and came
+/// back waits for another filling.
+type Waiting = (i32, Instant);
 
 impl IngestHandle {
     /// The activation `id` of the action `name` (`namespace/[package/]action`) is our own warm-up call and does not

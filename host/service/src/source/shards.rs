@@ -111,7 +111,8 @@ impl Shards {
             Command::Exclude(name, _) => name,
             Command::Record(record) => record.name(),
             Command::Filled(_, shards) => {
-                let holding = self.held.iter_mut().filter(|shard| shards.contains(&shard.id));
+                let waiting = |shard: &&mut Shard| shards.contains(&(shard.id, shard.opened));
+                let holding = self.held.iter_mut().filter(waiting);
                 holding.for_each(|shard| shard.ingest.observer().release());
                 return true;
             }
@@ -211,6 +212,32 @@ mod tests {
         shards.held.push(shard(0));
         shards.tell_status(&status);
         assert_eq!(status.get().counters, before.counters);
+    }
+
+    #[test]
+    fn a_shard_that_came_back_waits_for_the_filling_of_its_own_gap() {
+        let mut shards = Shards::new(2, vec![shard(0), shard(1)]);
+        let waiting = |shards: &mut Shards| -> Vec<_> {
+            let hold = |shard: &mut Shard| {
+                shard.ingest.observer().hold();
+                (shard.id, shard.opened)
+            };
+            shards.held.iter_mut().map(hold).collect()
+        };
+        let held = |shards: &mut Shards| {
+            shards.held.iter_mut().map(|shard| shard.ingest.observer().is_held()).collect()
+        };
+        let first = waiting(&mut shards);
+        shards.give_up(&BTreeSet::from([1]));
+        shards.held.push(shard(0));
+        let second = vec![(0, shards.held[1].opened)];
+        shards.held[1].ingest.observer().hold();
+        assert!(shards.handle_command(Command::Filled(true, first)));
+        let after: Vec<bool> = held(&mut shards);
+        assert_eq!(after, [false, true], "of shard 1 and the one that came back");
+        assert!(shards.handle_command(Command::Filled(true, second)));
+        let after: Vec<bool> = held(&mut shards);
+        assert_eq!(after, [false, false]);
     }
 
     /// A log that takes what makes it a log of ours, and counts what it does not take.

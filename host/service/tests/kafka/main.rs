@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         ("instances_share_the_functions", members::instances_share_the_functions),
         ("a_log_goes_on_after_the_broker_hung", members::a_log_goes_on_after_the_broker_hung),
         ("one_instance_acts_for_all_functions", members::one_instance_acts_for_all_functions),
+        ("a_gap_is_filled_where_functions_are_shared", members::a_gap_is_filled_where_functions_are_shared),
         ("a_search_outlives_its_instance", members::a_search_outlives_its_instance),
         ("three_nodes_change_their_leader", tests::three_nodes_change_their_leader),
     ];

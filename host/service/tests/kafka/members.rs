@@ -273,6 +273,43 @@ pub(crate) fn one_instance_acts_for_all_functions() {
     }
 }
 
+/// Messages are deleted that no instance has read, and while the gap is being filled one of the instances is killed. The
+/// records go to the shards of their functions: every window is there, once.
+pub(crate) fn a_gap_is_filled_where_functions_are_shared() {
+    let shared = cluster();
+    let cluster = shared.as_ref().unwrap();
+    cluster.create_topic("shared-gap", 1, &[]);
+    // Few enough a function that every run is kept, and peaks are exact.
+    let runs = past_runs(100, 12_000, 60, 17);
+    let (first, second) = runs.split_at(5_000);
+    send(&cluster.brokers(), "shared-gap", 1, first);
+    let told = Told::start(Vec::new(), runs.clone());
+    // Whoever asks for records waits until they are listed.
+    let text = format!("[train]\nenabled = false\n[openwhisk]\nurl = {:?}\ntimeout_s = 600\n", told.url());
+    let ended = Timestamp(first.iter().map(|run| run.ended).max().unwrap());
+    let mut many = Many::new(&cluster.brokers(), "shared-gap", Time::start(ended, 1.0), &text);
+    (0..2).for_each(|_| many.start());
+    // Those of the last six minutes are not final yet.
+    let closed = ended.minute().0 - 6;
+    many.wait("minutes of the first part are closed", |all| all.whole() && all.open() >= closed);
+    many.stop();
+    send(&cluster.brokers(), "shared-gap", 1, second);
+    cluster.delete_records("shared-gap", 9_000);
+    told.list(false);
+    many.time = Time::start(now(), 1.0);
+    (0..2).for_each(|_| many.start());
+    let found = |all: &All| all.whole() && all.statuses.iter().all(|status| status["events"]["gaps"] != 0);
+    many.wait("both have found a gap", |all| all.working() == 2 && found(all));
+    many.kill(0);
+    let all = many.wait("the other took over", found);
+    assert!(all.open() <= closed + 6, "nothing is closed before the gap is filled: {}", all.open());
+    told.list(true);
+    let open = after(&runs).0;
+    many.wait("all is final", |all| all.whole() && all.open() >= open);
+    many.stop();
+    assert_same(&many.logged().0, &truth(&runs));
+}
+
 /// The instance that tunes a workflow is killed in the middle of the search: another one goes on, and runs no trial again
 /// that was finished. Who is asked to approve and does not tune the workflow says who does.
 pub(crate) fn a_search_outlives_its_instance() {

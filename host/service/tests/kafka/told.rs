@@ -9,6 +9,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::load::Run;
 
@@ -16,6 +17,8 @@ use crate::load::Run;
 pub(crate) struct Told {
     address: std::net::SocketAddr,
     heard: Shared,
+    /// Whether records are listed; until then whoever asks for them waits.
+    open: watch::Sender<bool>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -38,9 +41,15 @@ impl Told {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let router = Router::new().fallback(answer).with_state(heard.clone());
+        let (open, opened) = watch::channel(true);
+        let router = Router::new().fallback(answer).with_state((heard.clone(), opened));
         runtime.spawn(async move { axum::serve(listener, router).await });
-        Self { address, heard, _runtime: runtime }
+        Self { address, heard, open, _runtime: runtime }
+    }
+
+    /// Whether records are listed from now on.
+    pub(crate) fn list(&self, open: bool) {
+        self.open.send_replace(open);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -83,14 +92,18 @@ impl Told {
 }
 
 async fn answer(
-    State(heard): State<Shared>,
+    State((heard, mut open)): State<(Shared, watch::Receiver<bool>)>,
     Query(query): Query<HashMap<String, String>>,
     request: Request<Body>,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
-    let mut heard = heard.lock().unwrap();
     let path = parts.uri.path().replace("%2F", "/");
+    if path.ends_with("/activations") {
+        // An error: the test is over.
+        let _ = open.wait_for(|open| *open).await;
+    }
+    let mut heard = heard.lock().unwrap();
     match (parts.method, path.strip_prefix("/subjects/")) {
         (Method::POST, None) if path == "/config/runtime" => {
             heard.manifests.push(serde_json::from_slice(&body).unwrap());
