@@ -2,36 +2,33 @@
 //! it back when it breaks its promise. Every phase is in the store before it begins, so a restart goes on where it was.
 
 mod approval;
+mod kept;
+mod register;
+mod searching;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 pub(crate) use approval::Approval;
-use aquatope_workflow::fault::Fault;
-use aquatope_workflow::workflow_file::WorkflowFile;
+use kept::Stored;
+pub(crate) use register::{problem, read_file};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::board::{Board, Workflow as Shown};
 use crate::clock::Clock;
-use crate::config::{Config, Secrets, Workflow as Registered};
-use crate::platform::{self, fault};
+use crate::config::Workflow as Registered;
 use crate::source::{Duty, SharedStatus};
-use crate::store::{Store, StoreError};
-use crate::tune::{
-    Change, Finished, Guard, Keep, Pace, Patient, Problem, Progress, Promise, RolledBack, Settings,
-    TuneError, Verdict, remove_clones, tune,
-};
+use crate::store::Store;
+use crate::tune::{Change, Guard, Patient, Problem, Promise, RolledBack, Verdict};
 use crate::write;
 
 /// Whether this instance acts is looked at this often.
@@ -66,56 +63,7 @@ enum Phase {
     TakingBack(Change, String),
 }
 
-/// A phase, and what problem it is of. Kept as JSON: limits leave out what they do not name, which only a format with names
-/// can read back.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    of: String,
-    phase: Phase,
-}
-
 impl Tuning {
-    /// The tasks of the workflows that `config` wants tuned.
-    ///
-    /// # Errors
-    /// A workflow file, an input or a setting that cannot be used, or a workflow that is registered twice.
-    pub(crate) fn all(
-        config: &Config,
-        secrets: &Secrets,
-        store: &Arc<Store>,
-        board: &Arc<RwLock<Board>>,
-        clock: Clock,
-    ) -> Result<Vec<Self>, Fault> {
-        let wanted = config.workflow.iter().filter(|registered| registered.tune);
-        let tunings = wanted.map(|registered| {
-            let at = registered.file.display().to_string();
-            let input = serde_json::from_str(&registered.input)
-                .map_err(|error| fault(&format!("workflow.input of {at}"), error, "write a JSON object"))?;
-            let settings = Settings {
-                samples: registered.samples,
-                trials: registered.trials,
-                cpu_limits: registered.cpu_limits,
-                ..Settings::default()
-            };
-            let problem = Arc::new(Problem::new(&read_file(registered)?, input, settings)?);
-            let client = platform::client(config, secrets, &registered.namespace)?;
-            Ok(Self {
-                registered: registered.clone(),
-                name: problem.name.clone(),
-                problem,
-                platform: Patient { client, pace: pace(clock, registered.per_minute) },
-                store: Arc::clone(store),
-                turn: Arc::default(),
-                board: Arc::clone(board),
-                clock,
-                approval: Arc::default(),
-            })
-        });
-        let mut tunings: Vec<Self> = tunings.collect::<Result<_, Fault>>()?;
-        name_apart(&mut tunings)?;
-        Ok(tunings)
-    }
-
     /// What it is called on the board and in approvals.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -307,182 +255,6 @@ impl Tuning {
         })
     }
 
-    /// Search, and wait for the approval if there is something to approve of. What the platform refuses is tried again.
-    async fn search(&self) -> Result<Phase, String> {
-        let finished = self.searched().await?;
-        self.recovered();
-        self.found(&finished);
-        let (phase, ()) = tokio::join!(self.decide(&finished), self.clean_up(finished.clones_left));
-        phase
-    }
-
-    /// Deletes clones that could not be deleted because the platform was down, when it is back.
-    async fn clean_up(&self, needed: bool) {
-        if needed && let Err(error) = remove_clones(&self.platform, &self.problem).await {
-            tracing::warn!(workflow = self.name(), %error, "clones of actions are left behind");
-        }
-    }
-
-    /// Whether to apply what was found.
-    async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
-        if !finished.is_improvement(&self.problem) {
-            let over = "nothing better than today's configuration was found";
-            // Deleting clones may have to wait for the platform.
-            self.state(over);
-            return Ok(Phase::Over(over.into()));
-        }
-        if !self.registered.apply {
-            let approved = self.approval.wait();
-            self.state("waiting for approval");
-            approved.await;
-        }
-        self.state("applying");
-        let mut wait = self.platform.pace.retry;
-        let change = loop {
-            let resources = &finished.recommended.resources;
-            match Change::plan(&self.platform, &self.problem, resources).await {
-                Ok(change) => break change,
-                Err(error) if may_pass(&error) => self.trouble(&error, &mut wait).await,
-                Err(error) => return Err(error.to_string()),
-            }
-        };
-        self.recovered();
-        if change.actions.is_empty() {
-            return Ok(Phase::Over("production has what was found already".into()));
-        }
-        Ok(Phase::Applying(change))
-    }
-
-    async fn searched(&self) -> Result<Finished, String> {
-        let keep: Arc<dyn Keep> = Arc::new(Kept { store: Arc::clone(&self.store), key: self.key("search") });
-        let progressed = AtomicBool::new(false);
-        let see = |progress: &Progress| {
-            progressed.store(true, Ordering::Relaxed);
-            let best =
-                progress.best.as_ref().map(|best| (words(&best.resources), best.cost[0], best.latency_s[0]));
-            let trials = progress.finished;
-            self.show(|shown| {
-                (shown.trials, shown.error) = (trials, None);
-                if let Some((resources, cost, latency_s)) = best {
-                    shown.recommendation = Some(resources);
-                    shown.expected = Some([cost, latency_s]);
-                }
-            });
-        };
-        let mut wait = self.platform.pace.retry;
-        loop {
-            self.state("searching");
-            let saved = match self.get("search").await {
-                Ok(saved) => saved,
-                Err(error) => {
-                    self.trouble(&error, &mut wait).await;
-                    continue;
-                }
-            };
-            match tune(&self.platform, &self.problem, saved, &keep, see).await {
-                Ok(finished) => return Ok(finished),
-                Err(error) if may_pass(&error) => {
-                    if progressed.swap(false, Ordering::Relaxed) {
-                        wait = self.platform.pace.retry;
-                    }
-                    self.trouble(&error, &mut wait).await;
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-    }
-
-    fn found(&self, finished: &Finished) {
-        let best = &finished.recommended;
-        tracing::info!(
-            workflow = self.name(),
-            cost = best.cost[0],
-            latency_s = best.latency_s[0],
-            feasible = best.feasible,
-            "search finished: {}",
-            words(&best.resources)
-        );
-        if finished.today != finished.measured {
-            let (today, measured) = (words(&finished.today), words(&finished.measured));
-            tracing::warn!(
-                workflow = self.name(),
-                "production is no point of the space: {measured} was measured in place of {today}"
-            );
-        }
-        self.show(|shown| {
-            shown.trials = finished.trials.len();
-            shown.today = Some(words(&finished.today));
-            shown.measured = Some(words(&finished.measured));
-            shown.recommendation = Some(words(&best.resources));
-            shown.expected = Some([best.cost[0], best.latency_s[0]]);
-        });
-    }
-
-    /// The phase that was kept, if it can be read.
-    async fn stored(&self) -> Option<Stored> {
-        let mut wait = self.platform.pace.retry;
-        let bytes = loop {
-            match self.get("phase").await {
-                Ok(bytes) => break bytes?,
-                Err(error) => self.trouble(&error, &mut wait).await,
-            }
-        };
-        self.recovered();
-        let stored = serde_json::from_slice(&bytes);
-        if stored.is_err() {
-            tracing::warn!(
-                workflow = self.name(),
-                "what is stored of it is of another version: it is searched anew, and a change applied before stays as it is"
-            );
-        }
-        stored.ok()
-    }
-
-    async fn keep(&self, phase: &Phase) -> Result<(), String> {
-        self.keep_of(self.of(), phase).await
-    }
-
-    /// Keeps a phase of a problem, however often it takes.
-    async fn keep_of(&self, of: String, phase: &Phase) -> Result<(), String> {
-        let stored = Stored { of, phase: phase.clone() };
-        let bytes = serde_json::to_vec(&stored).map_err(|error| error.to_string())?;
-        let mut wait = self.platform.pace.retry;
-        loop {
-            let (key, bytes) = (self.key("phase"), bytes.clone());
-            let Err(error) = self.with_store(move |store| store.put(&key, &bytes)).await else { break };
-            self.trouble(&error, &mut wait).await;
-        }
-        self.recovered();
-        Ok(())
-    }
-
-    async fn get(&self, what: &str) -> Result<Option<Vec<u8>>, String> {
-        let key = self.key(what);
-        self.with_store(move |store| store.get(&key)).await
-    }
-
-    /// In a thread of its own: the store of a cluster waits for the brokers.
-    async fn with_store<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, String> {
-        let (store, turn) = (Arc::clone(&self.store), Arc::clone(&self.turn).lock_owned().await);
-        let asked = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            ask(&store).map_err(|error| error.to_string())
-        });
-        asked.await.map_err(|error| error.to_string())?
-    }
-
-    /// What must be equal for a phase to be gone on with.
-    fn of(&self) -> String {
-        format!("{} {}", self.problem.fingerprint(), self.problem.settings.trials)
-    }
-
-    fn key(&self, what: &str) -> String {
-        format!("workflow/{}/{}/{what}", self.registered.namespace, self.problem.name)
-    }
-
     /// Shows what does not work now, and waits before the next try.
     async fn trouble(&self, error: &(impl Display + Sync), wait: &mut Duration) {
         tracing::error!(workflow = self.name(), %error, wait_s = wait.as_secs_f64(), "trying again");
@@ -503,65 +275,4 @@ impl Tuning {
     fn show(&self, change: impl FnOnce(&mut Shown)) {
         change(write(&self.board).workflows.entry(self.name().to_owned()).or_default());
     }
-}
-
-/// Gives workflows of the same name in different namespaces different names.
-fn name_apart(tunings: &mut [Tuning]) -> Result<(), Fault> {
-    let mut namespaces: HashMap<String, Vec<&str>> = HashMap::new();
-    for Tuning { registered, problem, .. } in tunings.iter() {
-        let of_name = namespaces.entry(problem.name.clone()).or_default();
-        if of_name.contains(&registered.namespace.as_str()) {
-            let at = format!("workflow.file {}", registered.file.display());
-            let what = format!("workflow {} is registered twice for {}", problem.name, registered.namespace);
-            return Err(fault(&at, what, "register it once, or give one of them another name or namespace"));
-        }
-        of_name.push(&registered.namespace);
-    }
-    namespaces.retain(|_, namespaces| namespaces.len() > 1);
-    let ambiguous: HashSet<String> = namespaces.into_keys().collect();
-    for tuning in tunings.iter_mut().filter(|tuning| ambiguous.contains(&tuning.problem.name)) {
-        tuning.name = format!("{}/{}", tuning.registered.namespace, tuning.problem.name);
-    }
-    Ok(())
-}
-
-/// Where the search is kept.
-struct Kept {
-    store: Arc<Store>,
-    key: String,
-}
-
-impl Keep for Kept {
-    fn save(&self, bytes: &[u8]) -> Result<(), String> {
-        self.store.put(&self.key, bytes).map_err(|error| error.to_string())
-    }
-}
-
-/// The file of a registered workflow.
-pub(crate) fn read_file(registered: &Registered) -> Result<WorkflowFile, Fault> {
-    let at = registered.file.display().to_string();
-    let text = std::fs::read_to_string(&registered.file)
-        .map_err(|error| fault(&at, error, "name a workflow file"))?;
-    WorkflowFile::parse(&at, &text)
-}
-
-fn pace(clock: Clock, per_minute: u32) -> Pace {
-    let invocation = Duration::from_secs(60) / per_minute.max(1);
-    let Pace { throttled, retry, longest_retry, poll, record, watch, .. } = Pace::default();
-    let [throttled, retry, longest_retry, poll, record, invocation, watch] =
-        [throttled, retry, longest_retry, poll, record, invocation, watch].map(|pause| clock.real(pause));
-    Pace { throttled, retry, longest_retry, poll, record, invocation, watch }
-}
-
-/// Whether an operator can mend it while the service runs.
-fn may_pass(error: &TuneError) -> bool {
-    matches!(error, TuneError::Rest(_) | TuneError::Problem(_))
-}
-
-fn words(resources: &[crate::tune::Resources]) -> String {
-    let one = |r: &crate::tune::Resources| match r.cpu {
-        Some(cpu) => format!("{} MB, {cpu} CPU", r.memory_mb),
-        None => format!("{} MB", r.memory_mb),
-    };
-    resources.iter().map(one).collect::<Vec<_>>().join("; ")
 }

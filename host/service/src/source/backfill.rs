@@ -124,16 +124,20 @@ impl Record {
     }
 }
 
-/// How often records are asked for before a gap is given up, a minute apart.
+/// How often records are asked for before a gap is given up.
 const ATTEMPTS: u32 = 10;
+/// Between two attempts.
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 
-/// Fetch the records of a gap of `shards` on a thread of its own; [`Command::Filled`] comes last.
+/// Fetch the records of a gap of `shards` on a thread of its own, with a `pause` after every attempt that fails;
+/// [`Command::Filled`] comes last.
 pub(super) fn fill(
     records: Arc<dyn Records>,
     since: Timestamp,
     upto: Timestamp,
     shards: Vec<Waiting>,
     commands: Sender<Command>,
+    pause: Duration,
 ) {
     let work = move || {
         let mut send = |record: &records::Record| {
@@ -144,7 +148,7 @@ pub(super) fn fill(
             Err(error) => {
                 tracing::warn!(%error, attempt, "records for a gap are not to be had");
                 if attempt < ATTEMPTS {
-                    thread::sleep(Duration::from_secs(60));
+                    thread::sleep(pause);
                 }
                 false
             }
@@ -172,5 +176,40 @@ mod tests {
         let ran = r#"{"activationId":"0b","namespace":"guest","name":"f","start":1570013740010,"end":1570013740020,
             "duration":10,"statusCode":0,"annotations":[{"key":"kind","value":"python:3"}]}"#;
         assert_eq!(Record::new(&record(ran)).map(|record| record.name), Some("guest/f".to_owned()));
+    }
+
+    /// A platform that answers at the attempt of this number, having broken off after a record before.
+    struct Flapping(std::sync::atomic::AtomicU32);
+
+    impl Records for Flapping {
+        fn between(
+            &self,
+            _: Timestamp,
+            _: Timestamp,
+            each: &mut dyn FnMut(&records::Record) -> bool,
+        ) -> Result<(), RecordError> {
+            let text = r#"{"activationId":"0b","namespace":"guest","name":"f","start":1,"duration":10,"statusCode":0,
+                "annotations":[{"key":"kind","value":"python:3"}]}"#;
+            each(&serde_json::from_str(text).unwrap());
+            match self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) {
+                1 => Ok(()),
+                _ => Err(RecordError("502 Bad Gateway".into())),
+            }
+        }
+    }
+
+    #[test]
+    fn a_platform_that_is_gone_is_asked_again_before_the_gap_is_given_up() {
+        for (answers_at, filled, attempts) in
+            [(1, true, 1), (3, true, 3), (ATTEMPTS, true, ATTEMPTS), (99, false, ATTEMPTS)]
+        {
+            let (sender, commands) = std::sync::mpsc::channel();
+            let waiting = vec![(3, std::time::Instant::now())];
+            let records = Arc::new(Flapping(answers_at.into()));
+            fill(records, Timestamp(0), Timestamp(100), waiting.clone(), sender, Duration::ZERO);
+            let mut all: Vec<Command> = commands.iter().collect();
+            let Some(Command::Filled(how, shards)) = all.pop() else { panic!("it ends with that") };
+            assert_eq!((how, shards, all.len()), (filled, waiting, attempts as usize), "at {answers_at}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use aquatope_standin::faults::{Faults, Refused};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::{Config, Secrets};
 use crate::read;
 use crate::store::{self, Changelog, LogError};
 use crate::tune::ActionChange;

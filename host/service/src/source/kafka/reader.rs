@@ -1,284 +1,57 @@
-//! Events from Kafka's topic `events`, read by one thread.
-//!
-//! Partitions are assigned by hand, at the offsets that the store has. Another consumer joins the group: it learns whether
-//! another instance is at work ([`super::Duty`]), and shows our position to lag tools once the store has it. Another thread
-//! asks the brokers four times a second how far each partition goes: that is what the watermark follows, so that nothing is
-//! closed while a broker cannot say that there is no more.
-//!
-//! A topic that was deleted and made anew is told by its end, which lies before what was read. If it has grown beyond that
-//! by the time it is seen, offsets cannot tell, and its first messages are not read.
+//! The thread that reads: messages to shards, shards as the group gives them, and the gaps between.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Timestamp;
-use aquatope_openwhisk::credentials::Secret;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::ProducerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::asker::{Answer, Asker, Ends};
-use super::backfill;
-use super::ingest::{STATUS_EVERY, Ticked};
-use super::membership::Member;
-use super::shards::{Shard, Shards};
-use super::turns::Turns;
-use super::{Command, Duty, Ingest, IngestHandle, PartitionStatus, Records, SharedStatus};
+use super::Opener;
+use super::client::Log;
+use super::partition::{Partition, SHORT, first_position};
 use crate::clock::Clock;
-use crate::config::{self, Cluster, Kafka, Security};
+use crate::config::Kafka;
 use crate::observe::{PartitionOffsets, Place};
-
-/// Start the thread, which connects and reconnects for as long as it runs. `records` fill gaps, if there are any.
-///
-/// # Errors
-/// librdkafka refuses the configuration, such as a certificate file that does not exist.
-pub fn spawn(
-    config: &Kafka,
-    password: Option<&Secret>,
-    ingest: Ingest,
-    records: Option<Arc<dyn Records>>,
-) -> Result<IngestHandle, KafkaError> {
-    let (status, clock) = (ingest.status().clone(), ingest.clock());
-    status.update(|status| status.duty = Duty::Unknown);
-    let shards = Shards::new(1, vec![Shard::new(0, ingest)]);
-    start(config, password, Start { shards, status, clock, records, sharing: None })
-}
-
-/// Opens a shard: shuts out whoever had it, and goes on from where its state is.
-pub trait Opener: Send + Sync {
-    /// May take its time; what is returned is dropped when the shard is no longer ours.
-    ///
-    /// # Errors
-    /// Why not, for the log; it is tried again.
-    fn open(&self, shard: i32) -> Result<Ingest, String>;
-}
-
-/// How several instances share the functions.
-pub struct Sharing {
-    /// The topic of the state, and its shards.
-    pub cluster: Cluster,
-    /// Opens those that are ours.
-    pub opener: Arc<dyn Opener>,
-    /// What it is doing, to be shown by others.
-    pub status: SharedStatus,
-    /// Where our own HTTP interface is, for the other instances.
-    pub listens: String,
-}
-
-/// The same where several instances share the functions.
-///
-/// # Errors
-/// The same.
-pub fn spawn_shards(
-    config: &Kafka,
-    password: Option<&Secret>,
-    sharing: Sharing,
-    records: Option<Arc<dyn Records>>,
-    clock: Clock,
-) -> Result<IngestHandle, KafkaError> {
-    let (of, status) = (sharing.cluster.shards, sharing.status.clone());
-    status.update(|status| status.cluster.get_or_insert_default().of = of);
-    let shards = Shards::new(of, Vec::new());
-    start(config, password, Start { shards, status, clock, records, sharing: Some(sharing) })
-}
-
-struct Start {
-    shards: Shards,
-    status: SharedStatus,
-    clock: Clock,
-    records: Option<Arc<dyn Records>>,
-    sharing: Option<Sharing>,
-}
-
-fn start(config: &Kafka, password: Option<&Secret>, start: Start) -> Result<IngestHandle, KafkaError> {
-    let Start { shards, status, clock, records, sharing } = start;
-    let consumer: Arc<BaseConsumer<Log>> =
-        Arc::new(client_config(config, password).create_with_context(Log::default())?);
-    let (commands, received) = mpsc::channel();
-    let own_commands = commands.clone();
-    let (config, password, shared) = (config.clone(), password.cloned(), status.clone());
-    let run = move || {
-        let (answers, answered) = mpsc::channel();
-        let stopped = Arc::new(AtomicBool::new(false));
-        let member = Arc::new(OnceLock::new());
-        let (listens, cluster, opener) = match sharing {
-            None => (String::new(), None, None),
-            Some(Sharing { cluster, opener, listens, .. }) => (listens, Some(cluster), Some(opener)),
-        };
-        let asker = Asker {
-            consumer: consumer.clone(),
-            config: config.clone(),
-            password,
-            cluster,
-            listens,
-            stopped: stopped.clone(),
-            answers,
-            member: member.clone(),
-            status: shared.clone(),
-        };
-        let asking = thread::Builder::new().name("ingest-ends".into()).spawn(move || asker.run());
-        let reader = Reader {
-            consumer,
-            config,
-            shards,
-            status: shared,
-            clock,
-            records,
-            commands: own_commands,
-            member,
-            opening: opener.map(Opening::new),
-            partitions: Vec::new(),
-            reassign: false,
-        };
-        reader.run(&received, &answered);
-        stopped.store(true, Ordering::Relaxed);
-        drop(asking.map(thread::JoinHandle::join));
-    };
-    let thread = thread::Builder::new().name("ingest".into()).spawn(run);
-    let thread = Some(thread.expect("the system has room for one more thread"));
-    Ok(IngestHandle { commands, status, thread })
-}
-
-/// What librdkafka needs to know to reach the brokers; for the checks of `doctor` too.
-pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    let protocol = match config.security {
-        Security::Plaintext => "plaintext",
-        Security::Ssl => "ssl",
-        Security::SaslPlaintext => "sasl_plaintext",
-        Security::SaslSsl => "sasl_ssl",
-    };
-    client
-        .set("bootstrap.servers", &config.brokers)
-        .set("security.protocol", protocol)
-        .set("group.id", &config.group)
-        .set("client.id", "aquatope")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        // Where to go on when messages are gone is ours to say, since the gap has to be told.
-        .set("auto.offset.reset", "error")
-        .set("allow.auto.create.topics", "false")
-        .set("reconnect.backoff.max.ms", "2000")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.error.backoff.ms", "200")
-        // What is fetched ahead: bounds the memory of a backlog.
-        .set("queued.max.messages.kbytes", "32768")
-        // When that is full, librdkafka would rest for a second, and we drain it in a fraction of one.
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.message.max.bytes", "4194304")
-        .set("topic.metadata.refresh.interval.ms", "30000")
-        .set_log_level(RDKafkaLogLevel::Warning);
-    if matches!(config.security, Security::SaslPlaintext | Security::SaslSsl) {
-        client.set("sasl.mechanisms", &config.sasl_mechanism).set("sasl.username", &config.username);
-        client.set("sasl.password", password.map_or("", Secret::reveal));
-    }
-    if let Some(file) = &config.ca_file {
-        client.set("ssl.ca.location", file.to_string_lossy());
-    }
-    client
-}
-
-/// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached last.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(super) reason: Mutex<Option<String>>,
-}
-
-impl ClientContext for Log {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "{reason}");
-        // "All brokers are down" tells less than what came before it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for Log {}
-
-impl ProducerContext for Log {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {}
-}
-
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
-            tracing::debug!(facility, "{message}");
-        }
-        _ => tracing::warn!(facility, "{message}"),
-    }
-}
+use crate::source::asker::{Answer, Ends};
+use crate::source::backfill;
+use crate::source::ingest::{STATUS_EVERY, Ticked};
+use crate::source::membership::Member;
+use crate::source::shards::{Shard, Shards};
+use crate::source::turns::Turns;
+use crate::source::{Command, Ingest, PartitionStatus, Records, SharedStatus};
 
 /// Reads.
-struct Reader {
-    consumer: Arc<BaseConsumer<Log>>,
-    config: Kafka,
-    shards: Shards,
-    status: SharedStatus,
-    clock: Clock,
-    records: Option<Arc<dyn Records>>,
-    commands: mpsc::Sender<Command>,
-    member: Arc<OnceLock<Member>>,
+pub(super) struct Reader {
+    pub(super) consumer: Arc<BaseConsumer<Log>>,
+    pub(super) config: Kafka,
+    pub(super) shards: Shards,
+    pub(super) status: SharedStatus,
+    pub(super) clock: Clock,
+    pub(super) records: Option<Arc<dyn Records>>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) member: Arc<OnceLock<Member>>,
     /// Where several instances share the functions.
-    opening: Option<Opening>,
-    partitions: Vec<Partition>,
+    pub(super) opening: Option<Opening>,
+    pub(super) partitions: Vec<Partition>,
     /// The broker said that an offset does not exist.
-    reassign: bool,
+    pub(super) reassign: bool,
 }
 
 /// The shards that are being opened.
-struct Opening {
+pub(super) struct Opening {
     opener: Arc<dyn Opener>,
     turns: Turns,
     told: Option<Instant>,
 }
 
 impl Opening {
-    fn new(opener: Arc<dyn Opener>) -> Self {
+    pub(super) fn new(opener: Arc<dyn Opener>) -> Self {
         Self { opener, turns: Turns::default(), told: None }
-    }
-}
-
-#[derive(Debug)]
-struct Partition {
-    id: i32,
-    position: i64,
-    /// The last answer.
-    ends: Ends,
-    /// When that was taken in, and how far was read by then: an answer to a question asked later has to say as much.
-    read_by: (Instant, i64),
-    /// Since when the broker has said that there is less than was read.
-    short_since: Option<Instant>,
-}
-
-impl Partition {
-    /// Take in an answer at `now`: whether it has said for [`SHORT`] that there is less than was read. An answer to a
-    /// question that is older than the last one taken in says nothing: more may have come and been read since.
-    fn is_remade(&mut self, ends: Ends, now: Instant) -> bool {
-        let (since, position) = self.read_by;
-        self.ends = ends;
-        self.read_by = (now, self.position);
-        if ends.asked < since {
-            return false;
-        }
-        if ends.high >= position {
-            self.short_since = None;
-            return false;
-        }
-        now.saturating_duration_since(*self.short_since.get_or_insert(now)) > SHORT
     }
 }
 
@@ -286,11 +59,8 @@ impl Partition {
 const BATCH: usize = 10_000;
 const BATCH_TIME: Duration = Duration::from_millis(50);
 
-/// A new leader may know of less than was read for a moment. Longer than this, and the topic was made anew.
-const SHORT: Duration = Duration::from_secs(10);
-
 impl Reader {
-    fn run(mut self, commands: &mpsc::Receiver<Command>, answers: &mpsc::Receiver<Answer>) {
+    pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>, answers: &mpsc::Receiver<Answer>) {
         loop {
             while let Ok(command) = commands.try_recv() {
                 match command {
@@ -558,7 +328,14 @@ impl Reader {
             since = since.min(Timestamp(ingest.watermark().0.saturating_sub(longest)));
             ingest.observer().hold();
         }
-        backfill::fill(records.clone(), since, self.clock.now(), waiting, self.commands.clone());
+        backfill::fill(
+            records.clone(),
+            since,
+            self.clock.now(),
+            waiting,
+            self.commands.clone(),
+            backfill::PAUSE,
+        );
     }
 
     fn assign(&self) {
@@ -599,68 +376,5 @@ impl Reader {
         {
             member.commit(&list);
         }
-    }
-}
-
-/// Where to read a partition from that holds `low..high`: where the last run stopped, or from its beginning if that is
-/// gone or the topic was made anew. `Latest` is about where the first reading ever begins: of a partition that was added
-/// later nothing is skipped.
-fn first_position(
-    stored: Option<PartitionOffsets>,
-    start: config::Start,
-    begun: bool,
-    low: i64,
-    high: i64,
-) -> i64 {
-    match (stored, start) {
-        (Some(stored), _) if low <= stored.resume && stored.position <= high => stored.resume,
-        (None, config::Start::Latest) if !begun => high,
-        _ => low,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Start;
-
-    #[test]
-    fn a_partition_added_later_is_read_from_its_beginning() {
-        assert_eq!(first_position(None, Start::Latest, false, 3, 9), 9);
-        assert_eq!(first_position(None, Start::Latest, true, 3, 9), 3);
-    }
-
-    #[test]
-    fn only_an_end_that_stays_before_what_was_read_is_of_another_topic() {
-        let start = Instant::now();
-        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let ends = |high, asked| Ends { partition: 0, low: 0, high, asked: at(asked) };
-        let mut live =
-            Partition { id: 0, position: 10, ends: ends(10, 0.0), read_by: (at(0.0), 10), short_since: None };
-        for second in 1..100 {
-            // More came and was read between question and answer.
-            let asked = f64::from(second) - 0.1;
-            assert!(!live.is_remade(ends(live.position, asked), at(f64::from(second))));
-            live.position += 7;
-            // This was asked before that one was taken in.
-            assert!(!live.is_remade(ends(1, asked), at(f64::from(second) + 0.1)));
-        }
-        let mut taken = Vec::new();
-        for second in 100..115 {
-            let asked = f64::from(second) + 0.5;
-            taken.push(live.is_remade(ends(3, asked), at(asked + 0.1)));
-        }
-        assert_eq!(taken.iter().position(|&remade| remade), Some(11), "after more than ten seconds");
-    }
-
-    #[test]
-    fn a_restart_goes_on_where_it_stopped_unless_that_is_gone() {
-        let first = |resume, position| {
-            let stored = PartitionOffsets { partition: 0, resume, position };
-            first_position(Some(stored), Start::Latest, true, 3, 9)
-        };
-        assert_eq!([first(5, 7), first(3, 9)], [5, 3]);
-        assert_eq!(first(1, 7), 3, "deleted before it was read");
-        assert_eq!([first(5, 10), first(12, 12)], [3, 3], "the topic was made anew");
     }
 }

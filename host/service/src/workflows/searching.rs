@@ -1,0 +1,134 @@
+//! The search of a workflow, and the decision on what it found.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::kept::Kept;
+use super::{Phase, Tuning};
+use crate::tune::{Change, Finished, Keep, Progress, TuneError, remove_clones, tune};
+
+impl Tuning {
+    /// Search, and wait for the approval if there is something to approve of. What the platform refuses is tried again.
+    pub(super) async fn search(&self) -> Result<Phase, String> {
+        let finished = self.searched().await?;
+        self.recovered();
+        self.found(&finished);
+        let (phase, ()) = tokio::join!(self.decide(&finished), self.clean_up(finished.clones_left));
+        phase
+    }
+
+    /// Deletes clones that could not be deleted because the platform was down, when it is back.
+    async fn clean_up(&self, needed: bool) {
+        if needed && let Err(error) = remove_clones(&self.platform, &self.problem).await {
+            tracing::warn!(workflow = self.name(), %error, "clones of actions are left behind");
+        }
+    }
+
+    /// Whether to apply what was found.
+    async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
+        if !finished.is_improvement(&self.problem) {
+            let over = "nothing better than today's configuration was found";
+            // Deleting clones may have to wait for the platform.
+            self.state(over);
+            return Ok(Phase::Over(over.into()));
+        }
+        if !self.registered.apply {
+            let approved = self.approval.wait();
+            self.state("waiting for approval");
+            approved.await;
+        }
+        self.state("applying");
+        let mut wait = self.platform.pace.retry;
+        let change = loop {
+            let resources = &finished.recommended.resources;
+            match Change::plan(&self.platform, &self.problem, resources).await {
+                Ok(change) => break change,
+                Err(error) if may_pass(&error) => self.trouble(&error, &mut wait).await,
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        self.recovered();
+        if change.actions.is_empty() {
+            return Ok(Phase::Over("production has what was found already".into()));
+        }
+        Ok(Phase::Applying(change))
+    }
+
+    async fn searched(&self) -> Result<Finished, String> {
+        let keep: Arc<dyn Keep> = Arc::new(Kept { store: Arc::clone(&self.store), key: self.key("search") });
+        let progressed = AtomicBool::new(false);
+        let see = |progress: &Progress| {
+            progressed.store(true, Ordering::Relaxed);
+            let best =
+                progress.best.as_ref().map(|best| (words(&best.resources), best.cost[0], best.latency_s[0]));
+            let trials = progress.finished;
+            self.show(|shown| {
+                (shown.trials, shown.error) = (trials, None);
+                if let Some((resources, cost, latency_s)) = best {
+                    shown.recommendation = Some(resources);
+                    shown.expected = Some([cost, latency_s]);
+                }
+            });
+        };
+        let mut wait = self.platform.pace.retry;
+        loop {
+            self.state("searching");
+            let saved = match self.get("search").await {
+                Ok(saved) => saved,
+                Err(error) => {
+                    self.trouble(&error, &mut wait).await;
+                    continue;
+                }
+            };
+            match tune(&self.platform, &self.problem, saved, &keep, see).await {
+                Ok(finished) => return Ok(finished),
+                Err(error) if may_pass(&error) => {
+                    if progressed.swap(false, Ordering::Relaxed) {
+                        wait = self.platform.pace.retry;
+                    }
+                    self.trouble(&error, &mut wait).await;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn found(&self, finished: &Finished) {
+        let best = &finished.recommended;
+        tracing::info!(
+            workflow = self.name(),
+            cost = best.cost[0],
+            latency_s = best.latency_s[0],
+            feasible = best.feasible,
+            "search finished: {}",
+            words(&best.resources)
+        );
+        if finished.today != finished.measured {
+            let (today, measured) = (words(&finished.today), words(&finished.measured));
+            tracing::warn!(
+                workflow = self.name(),
+                "production is no point of the space: {measured} was measured in place of {today}"
+            );
+        }
+        self.show(|shown| {
+            shown.trials = finished.trials.len();
+            shown.today = Some(words(&finished.today));
+            shown.measured = Some(words(&finished.measured));
+            shown.recommendation = Some(words(&best.resources));
+            shown.expected = Some([best.cost[0], best.latency_s[0]]);
+        });
+    }
+}
+
+/// Whether an operator can mend it while the service runs.
+fn may_pass(error: &TuneError) -> bool {
+    matches!(error, TuneError::Rest(_) | TuneError::Problem(_))
+}
+
+fn words(resources: &[crate::tune::Resources]) -> String {
+    let one = |r: &crate::tune::Resources| match r.cpu {
+        Some(cpu) => format!("{} MB, {cpu} CPU", r.memory_mb),
+        None => format!("{} MB", r.memory_mb),
+    };
+    resources.iter().map(one).collect::<Vec<_>>().join("; ")
+}
