@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use aquatope_core::activation::FunctionId;
 use aquatope_core::time::Minute;
 use aquatope_core::window::Window;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::observe::{FunctionInfo, MinuteReport, SequenceRuns, of_name};
 use crate::plan::{PoolPlan, Target};
@@ -139,7 +139,7 @@ pub struct Actuator {
 }
 
 /// One registered workflow.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workflow {
     /// What it is doing, in a word or two.
     pub state: String,
@@ -327,7 +327,7 @@ mod tests {
 
     fn plan(minute: u32) -> PoolPlan {
         let fit = Fit { wanted_mb: 0.0, granted_mb: 0.0, shadow_price: 0.0 };
-        PoolPlan { minute: Minute(minute), targets: Vec::new(), fit, stale: false }
+        PoolPlan { minute: Minute(minute), targets: Vec::new(), fit, busy_mb: 0.0, stale: false }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Service {
     planner: Option<JoinHandle<()>>,
     runner: JoinHandle<()>,
     server: JoinHandle<()>,
-    /// Hears of the other shards' plans.
+    /// Hears what all shards tell.
     follower: Option<Follower>,
 }
 
@@ -94,6 +94,7 @@ impl Service {
             stopping: Arc::clone(&stopping),
             training: Arc::new(Semaphore::new(1)),
             runtime: tokio::runtime::Handle::current(),
+            place: String::new(),
         };
         make_directory(config)?;
         // So that a fault of the configuration is told before anything runs.
@@ -112,10 +113,13 @@ impl Service {
             )
         })?;
         let address = listener.local_addr().unwrap_or(config.http.listen);
-        let follower =
-            for_all.then(|| follow_plans(config, secrets, &share, shards.status.clone())).transpose()?;
+        let follow = || follow_plans(config, secrets, &share, shards.status.clone());
+        let follower = config.cluster.enabled.then(follow).transpose()?;
         let (events, ingest, planner) = match opened {
-            None => (None, read_shards(config, secrets, shards, address)?, None),
+            None => {
+                let shards = Shards { place: place(address), ..shards };
+                (None, read_shards(config, secrets, shards, address)?, None)
+            }
             Some(Opened { ingest, planning, reports }) => {
                 let (events, ingest) = read_events(config, secrets, events, ingest)?;
                 (events, ingest, Some(tokio::task::spawn_blocking(move || planning.run(reports))))
@@ -242,13 +246,19 @@ fn follow_plans(
     let share = Arc::clone(share);
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
-        Some((shard, plan)) => match postcard::from_bytes(plan) {
-            Ok(wants) => share.hear(shard, wants),
-            Err(_) => tracing::warn!(shard, "the plan of this shard is of another version"),
+        Some((shard, told)) => match postcard::from_bytes(told) {
+            Ok(told) => share.hear(shard, told),
+            Err(_) => tracing::warn!(shard, "what this shard tells is of another version"),
         },
     };
     Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))
+}
+
+/// Where this instance is, for people: its host, where the system tells, and where it listens.
+fn place(address: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{} http.listen = {address}", host.trim()).trim_start().to_owned()
 }
 
 fn records(config: &Config, secrets: &Secrets) -> Result<Option<Arc<dyn Records>>, Fault> {

@@ -1,8 +1,9 @@
 //! What this instance holds: the shards that are its own, their stores and workflows, and what their functions should have.
 //! Without a cluster that is one shard, of one.
 //!
-//! What is set for all functions together is set by whoever has shard 0, once a minute, when the other shards' plans of that
-//! minute have been heard of ([`crate::cluster::plans`]).
+//! Of every shard it knows what was told last ([`crate::cluster::told`]). What is set for all functions together is set by
+//! whoever has shard 0, once a minute, when the other shards' plans of that minute have been heard of. A limit on the memory
+//! of all functions is divided by what the shards asked for in the minute before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::actuate::Wants;
+use crate::board::Workflow;
+use crate::cluster::told::{Demand, Told, part_mb};
 use crate::store::Store;
 use crate::workflows::Approval;
 
@@ -41,10 +44,17 @@ pub(crate) struct Share {
 struct Held {
     shards: BTreeMap<u32, One>,
     terms: u64,
-    /// The plans of all shards, as their holders told them.
-    heard: BTreeMap<u32, Arc<Wants>>,
+    /// What the holders of all shards told.
+    heard: BTreeMap<u32, Heard>,
     /// The minute that was acted for last.
     settled: u32,
+}
+
+/// Of one shard.
+struct Heard {
+    last: Told,
+    /// What was asked for in the minute before that.
+    before: Option<Demand>,
 }
 
 struct One {
@@ -100,11 +110,22 @@ impl Share {
         self.held().shards.values().find_map(|one| one.approvals.get(workflow).cloned())
     }
 
-    /// The holder of a shard has told its plan.
-    pub(crate) fn hear(&self, shard: u32, wants: Wants) {
+    /// The holder of a shard has told this.
+    pub(crate) fn hear(&self, shard: u32, told: Told) {
         let mut held = self.held();
-        held.heard.insert(shard, Arc::new(wants));
+        let before = held.heard.remove(&shard).and_then(|Heard { last, before }| {
+            let is_later = told.wants.minute > last.wants.minute;
+            if is_later { Some(last.demand) } else { before }
+        });
+        held.heard.insert(shard, Heard { last: told, before });
         self.settle(&mut held);
+    }
+
+    /// How a workflow that is tuned with `shard` was doing when the shard was planned last, and the instance that had it.
+    pub(crate) fn told_of(&self, shard: u32, workflow: &str) -> Option<(Workflow, String)> {
+        let held = self.held();
+        let told = &held.heard.get(&shard)?.last;
+        Some((told.workflows.get(workflow)?.clone(), told.by.clone()))
     }
 
     /// Time has passed.
@@ -139,13 +160,14 @@ impl Share {
         }
         // A shard that was just taken over counts with the last plan of whoever had it, until it is planned here.
         let newest = |shard: u32| {
-            let ours = held.shards.get(&shard).map(|one| &one.wants);
-            held.heard.get(&shard).into_iter().chain(ours).max_by_key(|wants| wants.minute)
+            let ours = held.shards.get(&shard).map(|one| &*one.wants);
+            let told = held.heard.get(&shard).map(|heard| &heard.last.wants);
+            told.into_iter().chain(ours).max_by_key(|wants| wants.minute)
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
         if complete || since >= patience {
-            self.send(plans.into_iter().map(|plan| &**plan), None);
+            self.send(plans.into_iter(), None);
             held.settled = minute;
         }
     }
@@ -174,6 +196,18 @@ impl Term {
             (one.wants, one.since) = (Arc::new(wants), Instant::now());
             self.share.tell(&mut held);
         }
+    }
+
+    /// The part of `capacity_mb`, the memory of all functions, that is this shard's in `minute`. All shards go by what was
+    /// asked for in the minutes before it, so that it makes no difference who plans first.
+    pub(crate) fn part_mb(&self, capacity_mb: f64, minute: u32) -> f64 {
+        let held = self.share.held();
+        let demand = |shard: u32| {
+            let Heard { last, before } = held.heard.get(&shard)?;
+            if last.wants.minute < minute { Some(last.demand) } else { *before }
+        };
+        let demands: Vec<Option<Demand>> = (0..self.shard.of).map(demand).collect();
+        part_mb(capacity_mb, &demands, self.shard.number as usize)
     }
 
     /// What they should have by the last word.
@@ -213,6 +247,10 @@ mod tests {
         Wants { minute, functions: vec![function], share: None }
     }
 
+    fn plan(minute: u32, name: &str) -> Told {
+        Told { wants: wants(minute, name), ..Told::default() }
+    }
+
     fn begin(share: &Arc<Share>, number: u32) -> Term {
         share.begin(Shard { number, of: 3 }, Arc::new(Store::in_memory().unwrap()), HashMap::new())
     }
@@ -249,15 +287,15 @@ mod tests {
         let (share, mut wanted) = Share::new(Some(Duration::from_secs(3600)));
         let one = begin(&share, 1);
         one.want(wants(7, "b"));
-        share.hear(2, wants(7, "c"));
+        share.hear(2, plan(7, "c"));
         assert_eq!(told(&mut wanted), None, "another one acts");
         let zero = begin(&share, 0);
         zero.want(wants(8, "a"));
         assert_eq!(told(&mut wanted), None, "the others have not planned this minute yet");
         one.want(wants(8, "b"));
-        share.hear(2, wants(8, "c"));
+        share.hear(2, plan(8, "c"));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into(), "c".into()])));
-        share.hear(2, wants(9, "c"));
+        share.hear(2, plan(9, "c"));
         share.look();
         assert_eq!(told(&mut wanted), None, "once a minute");
     }
@@ -266,7 +304,7 @@ mod tests {
     fn a_shard_that_was_just_taken_over_counts_with_its_last_plan() {
         let (share, mut wanted) = Share::new(Some(Duration::ZERO));
         let zero = begin(&share, 0);
-        share.hear(1, wants(7, "b"));
+        share.hear(1, plan(7, "b"));
         let one = begin(&share, 1);
         zero.want(wants(8, "a"));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
@@ -278,9 +316,28 @@ mod tests {
     #[test]
     fn a_shard_without_a_holder_is_not_waited_for_long() {
         let (share, mut wanted) = Share::new(Some(Duration::ZERO));
-        share.hear(1, wants(3, "b"));
+        share.hear(1, plan(3, "b"));
         let zero = begin(&share, 0);
         zero.want(wants(8, "a"));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
+    }
+
+    #[test]
+    fn memory_is_divided_by_what_was_asked_for_in_the_minute_before() {
+        let (share, _wanted) = Share::new(None);
+        let terms = [0, 1, 2].map(|number| begin(&share, number));
+        let parts = |minute: u32| terms.each_ref().map(|term| term.part_mb(300.0, minute));
+        assert_eq!(parts(7), [100.0; 3]);
+        let asks = |shard: u32, minute: u32, wanted_mb: f64| {
+            let demand = Demand { wanted_mb, busy_mb: 0.0 };
+            share.hear(shard, Told { demand, ..plan(minute, "f") });
+        };
+        [(0, 600.0), (1, 200.0), (2, 0.0)].into_iter().for_each(|(shard, mb)| asks(shard, 7, mb));
+        assert_eq!(parts(8), [225.0, 75.0, 0.0]);
+        // The first has planned minute 8, and once more in place of what it held.
+        asks(0, 8, 0.0);
+        asks(0, 8, 10.0);
+        assert_eq!(parts(8), [225.0, 75.0, 0.0], "the same for whoever is later");
+        assert_eq!(parts(9), [40.0, 230.0, 30.0]);
     }
 }

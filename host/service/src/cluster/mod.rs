@@ -8,12 +8,13 @@
 //! `events` that stand in it. The log is written in transactions, by a producer with the shard's own transactional id: to
 //! open a shard shuts out whoever had it before ([`log`]).
 //!
-//! What is set for all functions together is set by whoever has shard 0. It hears of the other shards' plans through a
-//! second, small topic, written in the same transactions ([`plans`]).
+//! Everybody hears of all shards' plans through a second, small topic, written in the same transactions ([`plans`]): what is
+//! set for all functions together is set by whoever has shard 0, and a limit on the memory of all is divided ([`told`]).
 
 pub(crate) mod holder;
 pub mod log;
 pub mod plans;
+pub(crate) mod told;
 pub mod topic;
 
 use aquatope_openwhisk::fnv::fnv1a_64;

@@ -1,5 +1,4 @@
-//! What the functions of each shard should have, for whoever acts for all of them: the last record of each shard in a topic
-//! with one partition.
+//! What each shard tells the others ([`super::told`]): its last record in a topic with one partition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +33,7 @@ pub struct Follower {
 const EVERY: Duration = Duration::from_millis(200);
 
 impl Follower {
-    /// `hear` gets a shard and its plan, or nothing when nothing came for a while. `status` shows when they cannot be read.
+    /// `hear` gets a shard and what it tells, or nothing when nothing came for a while. `status` shows when they cannot be read.
     ///
     /// # Errors
     /// librdkafka refuses the configuration.

@@ -1,5 +1,7 @@
 //! The JSON API.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::board::{Function, Shown};
+use crate::board::{Function, Shown, Workflow};
 use crate::read;
 use crate::store::{StoreError, Unreadable};
 
@@ -136,9 +138,31 @@ pub(super) async fn unreadable(State(shared): State<Shared>) -> Result<Json<Valu
     ))
 }
 
-/// `GET /api/workflows`
+#[derive(Serialize)]
+struct Tuned {
+    #[serde(flatten)]
+    workflow: Workflow,
+    /// Whether this instance tunes it.
+    here: bool,
+    /// The instance that does, if it is another one and has told.
+    tuned_by: Option<String>,
+}
+
+/// `GET /api/workflows`: all that are tuned, by name. What others tune is as they told it with their last plan.
 pub(super) async fn workflows(State(shared): State<Shared>) -> Json<Value> {
-    Json(json!(read(&shared.board).workflows))
+    let ours = read(&shared.board).workflows.clone();
+    let mut all: BTreeMap<String, Tuned> = BTreeMap::new();
+    for (name, shard) in shared.elsewhere.iter().flat_map(|elsewhere| elsewhere.workflows()) {
+        let (workflow, tuned_by) = match shared.share.told_of(shard, name) {
+            Some((workflow, by)) => (workflow, Some(by)),
+            None => (Workflow { state: "nobody has told of it yet".into(), ..Workflow::default() }, None),
+        };
+        all.insert(name.to_owned(), Tuned { workflow, here: false, tuned_by });
+    }
+    let ours =
+        ours.into_iter().map(|(name, workflow)| (name, Tuned { workflow, here: true, tuned_by: None }));
+    all.extend(ours);
+    Json(json!(all))
 }
 
 /// `POST /api/workflows/NAME/approve`, with `Authorization: Bearer TOKEN`.

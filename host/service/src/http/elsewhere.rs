@@ -22,6 +22,12 @@ impl Elsewhere {
         Self { kafka, password: secrets.kafka.clone(), cluster, workflows }
     }
 
+    /// All that are tuned, here or elsewhere, and the shards they belong to.
+    pub(super) fn workflows(&self) -> impl Iterator<Item = (&str, u32)> {
+        let shards = self.cluster.shards;
+        self.workflows.iter().map(move |name| (name.as_str(), shard_of(name, shards).unsigned_abs()))
+    }
+
     /// Who tunes `workflow`, in words; `None`: nobody is to. Asks the brokers, and waits for them.
     pub(super) fn who(&self, workflow: &str) -> Option<String> {
         if !self.workflows.iter().any(|known| known == workflow) {

@@ -57,6 +57,8 @@ pub struct PoolPlan {
     pub targets: Vec<Target>,
     /// What the memory limit did.
     pub fit: Fit,
+    /// Memory of what is busy, MB: no limit takes it away.
+    pub busy_mb: f64,
     /// Whether the observation was so far behind that targets only grew.
     pub stale: bool,
 }
@@ -144,6 +146,11 @@ impl Planner {
         self.model = Some(weights);
         self.drift = Drift::default();
         Ok(())
+    }
+
+    /// The memory of all from now on, MB.
+    pub fn set_capacity(&mut self, capacity_mb: f64) {
+        self.config.capacity_mb = capacity_mb;
     }
 
     /// Whether a trained model forecasts.
@@ -363,6 +370,7 @@ impl Planner {
         }
         let mut granted = vec![0; candidates.len()];
         let fit = fit(|index| candidates[index], config.capacity_mb, &mut granted);
+        let busy_mb = candidates.iter().map(|of| f64::from(of.busy) * f64::from(of.memory_mb)).sum();
         let mut targets = Vec::new();
         for (index, (member, &containers)) in members.iter_mut().zip(&granted).enumerate() {
             if !member.managed {
@@ -378,7 +386,7 @@ impl Planner {
         }
         let minute = Minute(report.minute.0.saturating_add(1));
         self.next = Some(minute);
-        PoolPlan { minute, targets, fit, stale }
+        PoolPlan { minute, targets, fit, busy_mb, stale }
     }
 
     /// Every function and its last target.

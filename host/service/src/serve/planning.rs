@@ -16,6 +16,7 @@ use super::shards::Shards;
 use crate::actuate::{Wanted, Wants};
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::cluster::told::{Demand, Told};
 use crate::config::Config;
 use crate::observe::{FunctionInfo, MinuteReport};
 use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
@@ -25,7 +26,7 @@ use crate::store::Store;
 use crate::train::{self, MODEL, Model, Schedule, Trainer, select};
 use crate::tune::is_clone;
 use crate::workflows::{Tuning, read_file};
-use crate::write;
+use crate::{read, write};
 
 /// The name of the minute that was claimed last, in the store of a shard.
 const CLAIMED: &str = "claimed";
@@ -52,8 +53,16 @@ pub(super) struct Planning {
     clustered: bool,
     /// Whether whoever has shard 0 acts for all.
     for_all: bool,
+    /// The memory of all shards' functions, MB, where it is to be divided.
+    divided_mb: Option<f64>,
+    /// What the functions of this shard asked for in the last plan.
+    demand: Demand,
+    /// This instance, for people at another one.
+    place: String,
     /// The workflows of this shard.
     tunings: Vec<Tuning>,
+    /// Their names.
+    workflows: Vec<String>,
     ingest: SharedStatus,
     stopping: Arc<AtomicBool>,
     /// None: never.
@@ -106,9 +115,13 @@ impl Planning {
             planner,
             trainer: Arc::clone(&shards.trainer),
             term: shards.share.begin(shard, Arc::clone(&store), approvals.collect()),
+            workflows: tunings.iter().map(|tuning| tuning.name().to_owned()).collect(),
             tunings,
             ingest,
             for_all: config.actuator.kind.is_for_all(),
+            divided_mb: config.pool.capacity_mb.filter(|_| config.cluster.enabled),
+            demand: Demand::default(),
+            place: shards.place.clone(),
             store,
             board: Arc::clone(&shards.board),
             clock: shards.clock,
@@ -189,7 +202,6 @@ impl Planning {
         }
         let runtime = tokio::runtime::Handle::current();
         let mut workflows = JoinSet::new();
-        let names: Vec<String> = self.tunings.iter().map(|tuning| tuning.name().to_owned()).collect();
         for tuning in self.tunings.drain(..) {
             workflows.spawn_on(tuning.run_steadily(self.ingest.clone()), &runtime);
         }
@@ -205,7 +217,11 @@ impl Planning {
             for (_, info) in &report.functions {
                 self.saw(info);
             }
+            if let Some(mb) = self.divided_mb {
+                self.planner.set_capacity(self.term.part_mb(mb, report.minute.0.saturating_add(1)));
+            }
             let plan = self.planner.plan(&report);
+            self.demand = Demand { wanted_mb: plan.fit.wanted_mb, busy_mb: plan.busy_mb };
             let took_ms = began.elapsed().as_secs_f64() * 1e3;
             self.planned = Some((plan.minute.0, Instant::now()));
             let wants = self.wants(&plan);
@@ -218,7 +234,7 @@ impl Planning {
         // A search has kept every step it finished.
         runtime.block_on(workflows.shutdown());
         if self.clustered {
-            names.iter().for_each(|name| drop(write(&self.board).workflows.remove(name)));
+            self.workflows.iter().for_each(|name| drop(write(&self.board).workflows.remove(name)));
         }
         self.end();
     }
@@ -247,13 +263,8 @@ impl Planning {
         let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
         let claim = bytes(postcard::to_stdvec(&minute));
         let name = if self.claims.last == Some(minute) { REPLACED } else { CLAIMED };
-        let claimed = if self.for_all {
-            let plan = bytes(postcard::to_stdvec(wants));
-            self.store.put_with_plan(name, &claim, self.shard.number, plan)
-        } else {
-            self.store.put(name, &claim)
-        };
-        match claimed {
+        let told = bytes(postcard::to_stdvec(&self.told(wants)));
+        match self.store.put_with_plan(name, &claim, self.shard.number, told) {
             Ok(()) => {
                 self.claims = Claims { last: Some(minute), held };
                 true
@@ -263,6 +274,16 @@ impl Planning {
                 false
             }
         }
+    }
+
+    /// What the other instances are to know of this shard.
+    fn told(&self, wants: &Wants) -> Told {
+        let board = read(&self.board);
+        let shown = |name: &String| Some((name.clone(), board.workflows.get(name)?.clone()));
+        let workflows = self.workflows.iter().filter_map(shown).collect();
+        let wants =
+            if self.for_all { wants.clone() } else { Wants { minute: wants.minute, ..Wants::default() } };
+        Told { by: self.place.clone(), demand: self.demand, wants, workflows }
     }
 
     /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, so

@@ -40,6 +40,8 @@ pub(super) struct Shards {
     /// One training at a time.
     pub(super) training: Arc<Semaphore>,
     pub(super) runtime: tokio::runtime::Handle,
+    /// This instance, for people at another one.
+    pub(super) place: String,
 }
 
 pub(super) struct Opened {

@@ -27,7 +27,7 @@ pub enum Row {
     Unreadable(i64, i32),
     /// Whatever else is kept under a name.
     Other(String),
-    /// What a shard's functions should have, for whoever acts for all of them: it is not of the state.
+    /// What a shard tells the others with its plan: it is not of the state.
     Plan(u32),
 }
 

@@ -9,7 +9,7 @@
 mod changelog;
 mod error;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod windows;
 
 use std::fmt;
@@ -270,17 +270,17 @@ impl Store {
         self.write(|_| Ok(vec![Change { row: Row::Other(name.into()), value: Some(bytes.to_vec()) }]))
     }
 
-    /// Keep `bytes` under `name`, and tell the others of this shard's `plan`, together.
+    /// Keep `bytes` under `name`, and tell the others what this shard has to tell with its plan, together.
     pub fn put_with_plan(
         &self,
         name: &str,
         bytes: &[u8],
         shard: u32,
-        plan: Vec<u8>,
+        told: Vec<u8>,
     ) -> Result<(), StoreError> {
         self.write(|_| {
             let kept = Change { row: Row::Other(name.into()), value: Some(bytes.to_vec()) };
-            Ok(vec![kept, Change { row: Row::Plan(shard), value: Some(plan) }])
+            Ok(vec![kept, Change { row: Row::Plan(shard), value: Some(told) }])
         })
     }
 

@@ -101,9 +101,10 @@ impl All {
 
     /// The instance that tunes the workflow `name`, and what it shows of it.
     pub(crate) fn tuner(&self, name: &str) -> Option<(usize, &Value)> {
-        let mut shown = self.statuses.iter().map(|status| &status["workflows"][name]).enumerate();
-        let first = shown.find(|(_, shown)| shown.is_object())?;
-        shown.all(|(_, shown)| !shown.is_object()).then_some(first)
+        let shown = self.statuses.iter().map(|status| &status["workflows"][name]).enumerate();
+        let mut here = shown.filter(|(_, shown)| shown["here"] == true);
+        let first = here.next()?;
+        here.next().is_none().then_some(first)
     }
 
     /// The sum of a number that every instance shows of its events.
@@ -226,6 +227,7 @@ impl Many {
         runtime.block_on(async {
             let mut status = get("status").await?;
             status["workflows"] = get("workflows").await?;
+            status["address"] = address.as_str().into();
             Some(status)
         })
     }
