@@ -43,11 +43,14 @@ struct Place {
 
 impl Place {
     fn read(&self) -> Result<(Config, Secrets)> {
-        // Variables that are not text are nobody's of ours, but for a fault that `read` names.
-        let environment = std::env::vars_os()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        Ok(config::read(self.config.as_deref(), environment)?)
+        Ok(config::read(self.config.as_deref(), environment())?)
     }
+}
+
+/// Variables that are not text are nobody's of ours, but for a fault that the configuration's reader names.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
 pub(super) fn print_config(_: Print) -> Result<()> {
@@ -77,8 +80,8 @@ pub(super) fn serve(arguments: Serve) -> Result<()> {
 }
 
 pub(super) fn doctor(arguments: Doctor) -> Result<()> {
-    let (config, secrets) = arguments.place.read()?;
-    let findings = runtime()?.block_on(doctor::examine(&config, &secrets, Clock::system()));
+    let (config, secrets, faults) = config::read_all(arguments.place.config.as_deref(), environment())?;
+    let findings = runtime()?.block_on(doctor::examine(&config, &secrets, faults, Clock::system()));
     let mut text = String::new();
     for finding in &findings {
         let mark = match finding.level {

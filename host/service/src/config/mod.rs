@@ -4,11 +4,16 @@
 //! default (`default.toml`, printed by `aquatope config`) except where the service has to reach something of the
 //! operator's.
 
+mod check;
 mod read;
 mod secrets;
+mod source;
+#[cfg(test)]
+mod tests;
 
-pub use read::{DEFAULT, read};
+pub use read::{DEFAULT, read, read_all};
 pub use secrets::Secrets;
+pub(crate) use secrets::files;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

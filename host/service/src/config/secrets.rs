@@ -49,24 +49,40 @@ impl Secrets {
         (secrets, rest)
     }
 
-    /// Read the files of the secrets that the environment does not give.
-    pub(super) fn with_files(mut self, config: &Config) -> Result<Self, Fault> {
-        let whisk = &config.openwhisk;
-        let files = [
-            (&mut self.openwhisk, "openwhisk.auth_file", &whisk.auth_file),
-            (&mut self.controller, "openwhisk.controller_auth_file", &whisk.controller_auth_file),
-            (&mut self.invoker, "openwhisk.invoker_auth_file", &whisk.invoker_auth_file),
-            (&mut self.couchdb, "actuator.couchdb_auth_file", &config.actuator.couchdb_auth_file),
-            (&mut self.kafka, "kafka.password_file", &config.kafka.password_file),
-            (&mut self.http, "http.token_file", &config.http.token_file),
+    /// Read the files of the secrets that the environment does not give, and what is wrong with them.
+    pub(super) fn with_files(mut self, config: &Config) -> (Self, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let secrets = [
+            &mut self.openwhisk,
+            &mut self.controller,
+            &mut self.invoker,
+            &mut self.couchdb,
+            &mut self.kafka,
+            &mut self.http,
         ];
-        for (secret, key, file) in files {
-            if let (None, Some(path)) = (&secret, file) {
-                *secret = Some(from_file(key, path)?);
+        for (secret, (key, path)) in secrets.into_iter().zip(files(config)) {
+            if let (None, Some(path)) = (&secret, path) {
+                match from_file(key, path) {
+                    Ok(read) => *secret = Some(read),
+                    Err(fault) => faults.push(fault),
+                }
             }
         }
-        Ok(self)
+        (self, faults)
     }
+}
+
+/// The files of the secrets, in the order of the fields of [`Secrets`], by key.
+pub(crate) fn files(config: &Config) -> [(&'static str, Option<&Path>); 6] {
+    let whisk = &config.openwhisk;
+    [
+        ("openwhisk.auth_file", whisk.auth_file.as_deref()),
+        ("openwhisk.controller_auth_file", whisk.controller_auth_file.as_deref()),
+        ("openwhisk.invoker_auth_file", whisk.invoker_auth_file.as_deref()),
+        ("actuator.couchdb_auth_file", config.actuator.couchdb_auth_file.as_deref()),
+        ("kafka.password_file", config.kafka.password_file.as_deref()),
+        ("http.token_file", config.http.token_file.as_deref()),
+    ]
 }
 
 fn from_file(key: &str, path: &Path) -> Result<Secret, Fault> {

@@ -136,7 +136,7 @@ impl Problem {
     }
 
     /// Fails when the platform takes memory from `least_mb` to `most_mb` only and an axis leaves that.
-    pub(super) fn check_memory(&self, least_mb: u32, most_mb: u32) -> Result<()> {
+    pub(crate) fn check_memory(&self, (least_mb, most_mb): (u32, u32)) -> Result<()> {
         let axis = self.workflow.memory_mb;
         if axis.min() >= f64::from(least_mb) && axis.max() <= f64::from(most_mb) {
             return Ok(());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aquatope_openwhisk::error::RestError;
+use aquatope_openwhisk::rest::Client;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -130,15 +131,24 @@ async fn finish(
 
 /// Fails when the platform does not allow the memory to be searched.
 async fn check_platform(platform: &Patient, problem: &Problem) -> Result<(), TuneError> {
-    let limits = platform.call(|| platform.client.limits()).await?;
+    let bounds = platform.call(|| memory_bounds(&platform.client)).await?;
+    Ok(problem.check_memory(bounds)?)
+}
+
+/// The least and the largest memory an action may have, MB.
+///
+/// # Errors
+/// The namespace's limits are not to be had.
+pub(crate) async fn memory_bounds(client: &Client) -> Result<(u32, u32), RestError> {
+    let limits = client.limits().await?;
     // A gateway may not pass the controller's root on; then only the namespace's bounds are known, and a PUT beyond the
     // others fails its trial.
-    let system = platform.client.system().await.unwrap_or_default();
+    let system = client.system().await.unwrap_or_default();
     let megabytes = |name| system.limit(name).map(|bytes| (bytes / f64::from(1 << 20)) as u32);
     let (least, most) = limits.action_memory_mb();
     let least = least.or(megabytes("min_action_memory")).unwrap_or(0);
     let most = most.or(megabytes("max_action_memory")).unwrap_or(u32::MAX);
-    Ok(problem.check_memory(least, most)?)
+    Ok((least, most))
 }
 
 /// What the functions have in production.

@@ -1,0 +1,182 @@
+//! Where a value stands, what it is and what it could be: faults of the configuration in an operator's words.
+
+use aquatope_workflow::fault::Fault;
+use toml::de::{DeTable, DeValue, Error};
+use toml::{Spanned, Table, Value};
+
+use super::Config;
+use crate::platform::fault;
+
+/// What the configuration was read from.
+pub(super) struct Source<'s> {
+    /// The file's name.
+    pub(super) at: &'s str,
+    pub(super) text: &'s str,
+    /// Variables that override keys.
+    pub(super) overrides: &'s [(String, String)],
+}
+
+impl Source<'_> {
+    /// Where `key` (`section.key`, of the `index`th table where there are several) gets its value: the variable, or file,
+    /// line and column; without a place the file, where it could be set.
+    pub(super) fn place(&self, key: &str, index: usize) -> String {
+        let variable = format!("AQUATOPE_{}", key.replace('.', "_").to_uppercase());
+        if self.overrides.iter().any(|(name, _)| *name == variable) {
+            return variable;
+        }
+        match self.offset(key, index) {
+            Some(offset) => format!("{}: {key}", self.at_offset(offset)),
+            None => format!("{}: {key}", self.at),
+        }
+    }
+
+    fn at_offset(&self, offset: usize) -> String {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        format!("{}:{line}:{column}", self.at)
+    }
+
+    fn offset(&self, key: &str, index: usize) -> Option<usize> {
+        let document = DeTable::parse(self.text).ok()?.into_inner();
+        let (section, key) = key.split_once('.').map_or((key, None), |(section, key)| (section, Some(key)));
+        let section = value(&document, section)?;
+        let Some(key) = key else { return Some(section.span().start) };
+        let table = match section.get_ref() {
+            DeValue::Array(tables) => tables.get(index)?.get_ref(),
+            table => table,
+        };
+        Some(value(table.as_table()?, key)?.span().start)
+    }
+
+    /// A fault of the file's syntax, or of a name in it.
+    pub(super) fn syntax(&self, error: &Error) -> Fault {
+        let place = error.span().map(|span| self.at_offset(span.start));
+        let place = place.as_deref().unwrap_or(self.at);
+        unknown_key(place, error).unwrap_or_else(|| {
+            fault(place, error.message(), "write `key = value` lines, as `aquatope config` prints them")
+        })
+    }
+
+    /// The value in `table` that made serde fail with `error`.
+    pub(super) fn value(&self, table: &Table, error: &Error) -> Fault {
+        for (section, found) in table {
+            match found {
+                Value::Table(keys) if section != "workflow" => {
+                    for (key, given) in keys {
+                        if try_one(section, key, given.clone()).is_err() {
+                            return self.wrong(section, key, 0, given);
+                        }
+                    }
+                }
+                Value::Array(tables) if section == "workflow" => {
+                    for (index, one) in tables.iter().enumerate() {
+                        let keys = one.as_table().into_iter().flatten();
+                        for (key, given) in keys {
+                            if try_one(section, key, given.clone()).is_err() {
+                                return self.wrong(section, key, index, given);
+                            }
+                        }
+                        if one.get("file").is_none() {
+                            let place = self.place("workflow.file", index);
+                            return fault(&place, "missing", "name the workflow file of every [[workflow]]");
+                        }
+                    }
+                }
+                given if section == "workflow" => {
+                    let what = format!("is {}", shown(given));
+                    return fault(&self.place(section, 0), what, "write it as [[workflow]]");
+                }
+                given => {
+                    let mend = format!("write it as a section, [{section}], with its keys below");
+                    return fault(&self.place(section, 0), format!("is {}", shown(given)), mend);
+                }
+            }
+        }
+        self.syntax(error)
+    }
+
+    fn wrong(&self, section: &str, key: &str, index: usize, given: &Value) -> Fault {
+        let place = self.place(&format!("{section}.{key}"), index);
+        fault(&place, format!("is {}", shown(given)), format!("set {}", allowed(section, key)))
+    }
+}
+
+/// A key that there is not, with the nearest one that there is.
+pub(super) fn unknown_key(at: &str, error: &Error) -> Option<Fault> {
+    let (wrong, expected) = error.message().strip_prefix("unknown field `")?.split_once('`')?;
+    let known = expected.split('`').skip(1).step_by(2);
+    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(wrong, known));
+    let mend = nearest.map_or_else(
+        || "remove it".to_owned(),
+        |nearest| format!("the nearest key is `{nearest}`; `aquatope config` lists them all"),
+    );
+    Some(fault(at, format!("unknown key `{wrong}`"), mend))
+}
+
+/// What the key takes, found out by trying.
+fn allowed(section: &str, key: &str) -> String {
+    let takes = |value: Value| try_one(section, key, value).is_ok();
+    if takes(Value::Boolean(true)) {
+        return "true or false".into();
+    }
+    if takes(Value::Float(0.5)) {
+        return "a number".into();
+    }
+    if takes(Value::Integer(1)) {
+        let most = [u32::MAX, i32::MAX.unsigned_abs(), u32::from(u16::MAX)].map(i64::from);
+        let most = most.into_iter().filter(|&most| !takes(Value::Integer(most + 1))).min();
+        return match most {
+            Some(most) => format!("a whole number from 0 to {most}"),
+            None => "a whole number of at least 0".into(),
+        };
+    }
+    if takes(Value::Array(vec![Value::String("text".into())])) {
+        return "a list of texts, as [\"one\", \"two\"]".into();
+    }
+    match try_one(section, key, Value::String("text".into())) {
+        Ok(()) => "a text in quotes".into(),
+        Err(error) => match error.message().split_once(", expected ") {
+            Some((_, names)) => {
+                let names: Vec<String> =
+                    names.split('`').skip(1).step_by(2).map(|name| format!("\"{name}\"")).collect();
+                format!("one of {}", names.join(", "))
+            }
+            // The only other kind of text is an address.
+            None => "an address in digits and a port, as \"127.0.0.1:9180\"".into(),
+        },
+    }
+}
+
+/// Whether `key` of `section` takes `value`.
+fn try_one(section: &str, key: &str, value: Value) -> Result<(), Error> {
+    let mut keys = Table::new();
+    let several = section == "workflow";
+    if several {
+        keys.insert("file".into(), Value::String("a.json".into()));
+    }
+    keys.insert(key.to_owned(), value);
+    let keys = if several { Value::Array(vec![Value::Table(keys)]) } else { Value::Table(keys) };
+    let mut table = Table::new();
+    table.insert(section.to_owned(), keys);
+    table.try_into::<Config>().map(drop)
+}
+
+fn value<'d, 'i>(table: &'d DeTable<'i>, name: &str) -> Option<&'d Spanned<DeValue<'i>>> {
+    table.iter().find(|(key, _)| key.get_ref() == name).map(|(_, value)| value)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.chars().count() > 60 => {
+            format!("\"{}...\"", text.chars().take(60).collect::<String>())
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Datetime(_) => "a date".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Table(_) => "a table".into(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Whether the brokers answer, whether the topic holds user events, and whether instances may share the functions.
+
+use std::time::{Duration, Instant};
+
+use aquatope_openwhisk::event::{self, Event};
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::Report;
+use crate::cluster::log;
+use crate::cluster::topic::{self, TopicError};
+use crate::config::{Config, Secrets};
+use crate::source::kafka::client_config;
+
+/// How long the broker has to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Messages looked at for the kinds of events.
+const LOOKED_AT: i64 = 200;
+
+impl Report {
+    /// `recent`: whether there were activations within the last hour.
+    pub(super) fn kafka(&mut self, config: &Config, secrets: &Secrets, recent: Option<bool>) {
+        let (brokers, topic) = (&config.kafka.brokers, &config.kafka.topic);
+        let consumer: BaseConsumer = match client_config(&config.kafka, secrets.kafka.as_ref()).create() {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                return self.broken(format!("Kafka: {error}"), "correct [kafka] in the configuration");
+            }
+        };
+        let metadata = match consumer.fetch_metadata(None, PATIENCE) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                return self.broken(
+                    format!("Kafka: {brokers}: {error}"),
+                    "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",
+                );
+            }
+        };
+        self.well(format!("Kafka: {} brokers answer at {brokers}", metadata.brokers().len()));
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            let similar: Vec<&str> = metadata
+                .topics()
+                .iter()
+                .map(MetadataTopic::name)
+                .filter(|name| name.ends_with("events"))
+                .collect();
+            let mend = if similar.is_empty() {
+                "user events are off by default: set whisk.user-events.enabled = true \
+                 (CONFIG_whisk_userEvents_enabled) for controllers and invokers, and restart them"
+                    .to_owned()
+            } else {
+                format!("did you mean {}? Set kafka.topic", similar.join(", "))
+            };
+            return self.broken(format!("Kafka: there is no topic {topic:?}"), mend);
+        };
+        let mut messages = 0;
+        let mut kinds = [0_usize; 3];
+        for partition in found.partitions() {
+            match consumer.fetch_watermarks(topic, partition.id(), PATIENCE) {
+                Ok((low, high)) => {
+                    messages += high - low;
+                    let last = low.max(high - LOOKED_AT)..high;
+                    if let Err(error) = look(&consumer, topic, partition.id(), last, &mut kinds) {
+                        return self.broken(
+                            format!("Kafka: {topic}/{} cannot be read: {error}", partition.id()),
+                            "let the principal of kafka.username Read the topic and the group kafka.group",
+                        );
+                    }
+                }
+                Err(error) => {
+                    return self.broken(
+                        format!("Kafka: {topic}/{}: {error}", partition.id()),
+                        "its leader is not available: see the brokers' logs",
+                    );
+                }
+            }
+        }
+        let [activations, others, unreadable] = kinds;
+        let found =
+            format!("Kafka: {topic:?} has {} partitions and {messages} messages", found.partitions().len());
+        if activations > 0 {
+            self.well(format!("{found}; the last ones are activations"));
+        } else if unreadable > 0 && others == 0 {
+            self.broken(
+                format!("{found}, which are no user events"),
+                "set kafka.topic to the topic of user events",
+            );
+        } else if recent == Some(true) {
+            self.broken(
+                format!("{found}, none of them an activation, though there were some within the hour"),
+                "turn user events on for the invokers too: whisk.user-events.enabled = true",
+            );
+        } else {
+            self.doubtful(
+                format!("{found}, none of them an activation"),
+                "invoke an action and ask again; if nothing comes, turn user events on (whisk.user-events.enabled)",
+            );
+        }
+    }
+
+    /// The group is not joined, which would move shards.
+    pub(super) fn cluster(&mut self, config: &Config, secrets: &Secrets) {
+        let (kafka, cluster, password) = (&config.kafka, &config.cluster, secrets.kafka.as_ref());
+        let shards = cluster.shards;
+        match topic::check(kafka, password, cluster) {
+            Ok(()) => {
+                self.well(format!("cluster: {:?} has {shards} partitions and is compacted", cluster.topic));
+            }
+            Err(TopicError::Missing(topic)) => {
+                self.well(format!("cluster: {topic:?} will be made at the start, if the brokers allow it"));
+            }
+            Err(error @ TopicError::Unavailable(..)) => {
+                self.broken(format!("cluster: {error}"), "allow DESCRIBE, READ and WRITE on it");
+            }
+            Err(error) => self.broken(format!("cluster: {error}"), "see above"),
+        }
+        match log::try_transactions(kafka, password, cluster) {
+            Ok(()) => self.well(format!("cluster: transactions of \"{}-*\" are allowed", cluster.topic)),
+            Err(error) => self.broken(
+                format!("cluster: transactions are refused: {error}"),
+                format!("allow WRITE and DESCRIBE on transactional ids with the prefix {:?}", cluster.topic),
+            ),
+        }
+    }
+}
+
+/// Read the messages at `offsets` and count activations, other events and what is no event; why they cannot be read.
+fn look(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    offsets: std::ops::Range<i64>,
+    kinds: &mut [usize; 3],
+) -> Result<(), String> {
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(topic, partition, Offset::Offset(offsets.start))
+        .and_then(|()| consumer.assign(&assignment))
+        .map_err(|error| error.to_string())?;
+    let mut next = offsets.start;
+    let mut until = Instant::now() + PATIENCE;
+    let mut why = format!("nothing came within {} s", PATIENCE.as_secs());
+    while next < offsets.end {
+        match consumer.poll(until.saturating_duration_since(Instant::now())) {
+            Some(Ok(message)) => {
+                next = message.offset() + 1;
+                until = Instant::now() + PATIENCE;
+                let kind = match event::decode(message.payload().unwrap_or_default()) {
+                    Ok(Event::Activation(_)) => 0,
+                    Ok(_) => 1,
+                    Err(_) => 2,
+                };
+                kinds[kind] += 1;
+            }
+            // One broker of several may be gone for the moment.
+            Some(Err(error)) if Instant::now() < until => why = error.to_string(),
+            // The rest are no messages but marks of transactions.
+            _ if next > offsets.start => return Ok(()),
+            _ => return Err(why),
+        }
+    }
+    Ok(())
+}

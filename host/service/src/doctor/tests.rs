@@ -1,0 +1,204 @@
+//! What is said of workflows and secrets. Brokers are looked at in the tests on Kafka.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aquatope_core::time::Timestamp;
+use aquatope_standin::Standin;
+use aquatope_standin::config::{Action, Model};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::read_all;
+
+fn words(report: Report) -> Vec<(Level, String)> {
+    let words = |of: Finding| (of.level, format!("{} -> {}", of.what, of.mend));
+    report.findings.into_iter().map(words).collect()
+}
+
+/// What is said of a workflow, by the words it must contain.
+async fn said(folder: &TempDir, standin: &Standin, keys: &str, token: bool) -> Vec<(Level, String)> {
+    let path = folder.path().join("aquatope.toml");
+    let text = format!("[openwhisk]\nurl = {:?}\n[[workflow]]\n{keys}", standin.url());
+    fs::write(&path, text).unwrap();
+    let subject = standin.subject();
+    let auth = format!("{}:{}", subject.user, subject.secret.reveal());
+    let mut environment = vec![("AQUATOPE_OPENWHISK_AUTH".to_owned(), auth)];
+    if token {
+        environment.push(("AQUATOPE_HTTP_TOKEN".to_owned(), "open sesame".to_owned()));
+    }
+    let (config, secrets, _) = read_all(Some(&path), environment).unwrap();
+    let mut report = Report::default();
+    report.workflows(&config, &secrets, Clock::fast(Timestamp(standin.now_ms() as u64), 1.0)).await;
+    words(report)
+}
+
+fn write(path: &Path, workflow: &serde_json::Value) -> String {
+    fs::write(path, workflow.to_string()).unwrap();
+    format!("file = {path:?}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_are_held_against_the_platform() {
+    let model = Model { fixed_ms: 2_000.0, ..Model::default() };
+    let config = aquatope_standin::config::Config {
+        actions: vec![
+            Action::new("a", "python:3", model),
+            Action::new("b", "python:3", model),
+            Action::sequence("pair", &["a", "b"]),
+        ],
+        per_minute: 1_000,
+        ..Default::default()
+    };
+    let standin = Standin::start(config, 1000.0, 0, |_| {}).await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("workflow.json");
+    let good = json!({
+        "schema": "aquatope-workflow/1", "name": "pair", "edge_overhead_s": 0.5,
+        "functions": [{"name": "a"}, {"name": "b"}], "edges": [[0, 1]],
+        "prices": {"cpu_per_core_s": 0.2, "mem_per_gb_s": 0.05}, "qos_s": 9.0,
+        "space": {"cpu": {"min": 1, "max": 2, "step": 1}, "mem_mb": {"min": 256, "max": 2048, "step": 256}},
+    });
+    let with = |key: &str, value: serde_json::Value| {
+        let mut changed = good.clone();
+        changed[key] = value;
+        changed
+    };
+    let file = write(&path, &good);
+    let tuned = format!("{file}tune = true\n");
+    assert_eq!(
+        said(&folder, &standin, &tuned, true).await,
+        [(Level::Well, "workflow pair: its 2 actions are there, its QoS is 9 s -> ".to_owned())]
+    );
+    let missing = format!("file = {:?}\n", folder.path().join("none.json"));
+    let space =
+        json!({"cpu": {"min": 1, "max": 2, "step": 1}, "mem_mb": {"min": 256, "max": 4096, "step": 256}});
+    for (workflow, keys, token, level, expected) in [
+        (&good, missing.clone(), true, Level::Broken, "No such file"),
+        (&with("qos_s", json!("fast")), tuned.clone(), true, Level::Broken, "qos_s: is \"fast\""),
+        (&good, format!("{tuned}input = '[1]'\n"), true, Level::Broken, "actions take objects"),
+        (&good, format!("{tuned}input = 'size=3'\n"), true, Level::Broken, "write a JSON object"),
+        (&good, format!("{tuned}trials = 0\n"), true, Level::Broken, "trials: is 0"),
+        (
+            &with("qos_s", json!(0.5)),
+            tuned.clone(),
+            true,
+            Level::Broken,
+            "no more than the 0.5 s that lie between",
+        ),
+        (&with("qos_s", json!(500.0)), tuned.clone(), true, Level::Doubtful, "end every run after 120.5 s"),
+        (&good, format!("{tuned}namespace = \"other\"\n"), true, Level::Broken, ""),
+        (
+            &with("functions", json!([{"name": "a"}, {"name": "c"}])),
+            tuned.clone(),
+            true,
+            Level::Broken,
+            "there is no action /guest/c -> name functions in its file as `wsk action list` does",
+        ),
+        (
+            &with("functions", json!([{"name": "a"}, {"name": "pair"}])),
+            file.clone(),
+            true,
+            Level::Broken,
+            "/guest/pair is a sequence -> name its components",
+        ),
+        (
+            &with("space", space),
+            tuned.clone(),
+            true,
+            Level::Broken,
+            "the platform allows 128 to 2048 -> narrow",
+        ),
+        (
+            &with("name", json!("other")),
+            tuned.clone(),
+            true,
+            Level::Doubtful,
+            "a change could not be watched",
+        ),
+        (&good, tuned.clone(), false, Level::Doubtful, "nobody can give one -> set AQUATOPE_HTTP_TOKEN"),
+        (
+            &good,
+            format!("{file}apply = true\n"),
+            true,
+            Level::Doubtful,
+            "nothing is searched for -> set tune",
+        ),
+        (
+            &good,
+            format!("{tuned}[[workflow]]\n{tuned}"),
+            true,
+            Level::Broken,
+            "registered twice -> remove one",
+        ),
+    ] {
+        write(&path, workflow);
+        let said = said(&folder, &standin, &keys, token).await;
+        let worst = said.iter().max_by_key(|(level, _)| *level).unwrap();
+        assert!(worst.0 == level && worst.1.contains(expected), "{keys} {workflow}: {said:?}");
+    }
+    // Runs of two stages take four seconds and more.
+    write(&path, &with("qos_s", json!(2.0)));
+    standin
+        .drive((0..10).map(|at| aquatope_standin::Arrival {
+            at_ms: at * 10_000,
+            action: "pair".into(),
+            run_ms: None,
+        }))
+        .await;
+    let slow = |said: &[(Level, String)]| {
+        said.iter().any(|(level, what)| *level == Level::Doubtful && what.contains("half of its runs took"))
+    };
+    let began = Instant::now();
+    // A list is brought up to date after it is read.
+    while !slow(&said(&folder, &standin, &tuned, true).await) {
+        assert!(began.elapsed() < Duration::from_secs(100), "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn secrets_of_a_wrong_form_and_files_that_others_can_read_are_told() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let secret = |name: &str, text: &str, mode: u32| {
+        fs::write(path(name), text).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    secret("openwhisk.auth", "hunter2\n", 0o640);
+    secret("couchdb.auth", "whisk:hunter2\n", 0o644);
+    secret("http.token", "\n", 0o600);
+    let text = format!(
+        "[openwhisk]\nauth_file = {:?}\ncontroller_auth_file = {:?}\n[actuator]\ncouchdb_auth_file = {:?}\n\
+         [http]\ntoken_file = {:?}\n[kafka]\nsecurity = \"sasl-ssl\"\n",
+        path("openwhisk.auth"),
+        path("none"),
+        path("couchdb.auth"),
+        path("http.token"),
+    );
+    fs::write(path("aquatope.toml"), text).unwrap();
+    let (config, secrets, faults) = read_all(Some(&path("aquatope.toml")), []).unwrap();
+    let mut report = Report::default();
+    report.secrets(&config, &secrets, faults);
+    let said = words(report);
+    let expected = [
+        (Level::Broken, "openwhisk.controller_auth_file = "),
+        (Level::Broken, "http.token: the file is empty -> put the secret into it"),
+        (Level::Broken, "not of the form user:secret"),
+        (Level::Broken, "kafka.username is not set"),
+        (Level::Broken, "there is no password -> set AQUATOPE_KAFKA_PASSWORD"),
+        (Level::Doubtful, "couchdb.auth: everybody on this machine can read it -> chmod o-rwx "),
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:?}");
+    for ((level, words), (expected_level, expected)) in said.iter().zip(expected) {
+        assert!(*level == expected_level && words.contains(expected), "{words}");
+    }
+    assert!(!format!("{said:?}").contains("hunter2"));
+
+    let mut report = Report::default();
+    report.secrets(&Config::default(), &Secrets::default(), Vec::new());
+    assert_eq!(words(report)[0].0, Level::Well);
+}
