@@ -310,6 +310,9 @@ fn pause_after(failures: u32) -> Duration {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::sync::atomic::Ordering;
+
+    use aquatope_core::time::Minute;
     use aquatope_openwhisk::event::decode;
 
     use super::*;
@@ -407,5 +410,73 @@ pub(super) mod tests {
         run(&mut ingest, before + 3 * HOUR);
         assert_eq!((ingest.observer().counters().activations, ingest.observer().counters().late), (3, 0));
         assert!(ingest.observer().watermark().0 >= before + 3 * HOUR, "the last event does");
+    }
+
+    #[test]
+    fn while_the_disk_is_full_windows_wait_and_offsets_stand_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, bytes) = crate::store::tests::on_limited_disk(&folder.path().join("state"));
+        let (store, healthy) = (Arc::new(store), Arc::new(Store::in_memory().unwrap()));
+        let (mut ingest, mut other) = (ingest(&store), ingest(&healthy));
+        let start = ingest.clock.now().0 - 3 * 3_600_000;
+        let mut stored = Vec::new();
+        let mut tick = |ingest: &mut Ingest| {
+            ingest.pause = None;
+            let ticked = ingest.tick(&Demand::default());
+            if let Ticked::Stored(offsets) = &ticked {
+                stored.extend(offsets.iter().map(|of| of.resume));
+            }
+            (ticked, stored.len())
+        };
+        // By its own time a backlog closes a minute about every 256 messages.
+        let minute = |of: u64, both: [&mut Ingest; 2]| {
+            for ingest in both {
+                for at in 0..300 {
+                    let (ended, offset) = (start + of * 60_000 + at * 200, of * 300 + at);
+                    let message = format!(
+                        r#"{{"timestamp":{ended},"namespace":"ns","body":{{"name":"ns/f{}","kind":"k:1","duration":5}}}}"#,
+                        at % 7
+                    );
+                    let place = Place { partition: 0, offset: offset as i64 };
+                    handle(ingest, place, message.as_bytes());
+                }
+            }
+        };
+        for of in 0..20 {
+            minute(of, [&mut ingest, &mut other]);
+            tick(&mut ingest);
+        }
+        let (_, before) = tick(&mut ingest);
+        assert!(before > 5 && ingest.status().get().store_error.is_none());
+        bytes.store(0, Ordering::Relaxed);
+        for of in 20..40 {
+            minute(of, [&mut ingest, &mut other]);
+            assert_eq!(tick(&mut ingest), (Ticked::Idle, before), "minute {of}");
+        }
+        let error = ingest.status().get().store_error.unwrap();
+        assert!(error.contains("no space left"), "{error}");
+        assert_eq!(ingest.observer().counters().activations, 40 * 300, "it reads on");
+        // A restart now would read again from what was stored last.
+        let resume = store.restored("events").map(|restored| restored.offsets[0].resume);
+        bytes.store(u64::MAX, Ordering::Relaxed);
+        let resume = resume.or_else(|_| store.restored("events").map(|restored| restored.offsets[0].resume));
+        assert!(resume.unwrap() <= 20 * 300);
+        for of in 40..60 {
+            minute(of, [&mut ingest, &mut other]);
+            tick(&mut ingest);
+        }
+        for ingest in [&mut ingest, &mut other] {
+            // All that was read is final.
+            ingest.handle_caught_up(0, Instant::now());
+            tick(ingest);
+        }
+        assert_eq!(ingest.status().get().store_error, None);
+        let windows = |store: &Store| {
+            let mut all = Vec::new();
+            store.for_each_window(Minute(0)..Minute(u32::MAX), |id, window| all.push((id, window))).unwrap();
+            all
+        };
+        assert!(windows(&store).iter().map(|(_, window)| window.invocations).sum::<u32>() == 60 * 300);
+        assert_eq!(windows(&store), windows(&healthy));
     }
 }

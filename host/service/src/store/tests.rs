@@ -176,20 +176,25 @@ impl StorageBackend for Limited {
     }
 }
 
-#[test]
-fn a_full_disk_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state");
+/// A store on a disk that holds as many bytes as it is told.
+pub(crate) fn on_limited_disk(path: &Path) -> (Store, Arc<AtomicU64>) {
     let bytes = Arc::new(AtomicU64::new(u64::MAX));
     let opener = {
-        let (path, bytes) = (path.clone(), bytes.clone());
+        let (path, bytes) = (path.to_owned(), bytes.clone());
         move |builder: &Builder| {
             let mut options = std::fs::OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
             builder.create_with_backend(Limited { file: FileBackend::new(file)?, bytes: bytes.clone() })
         }
     };
-    let store = Store::with_opener(path.clone(), None, Box::new(opener)).unwrap();
+    (Store::with_opener(path.to_owned(), None, Box::new(opener)).unwrap(), bytes)
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (store, bytes) = on_limited_disk(&path);
     store.commit(TOPIC, &closing(0, 10), &[]).unwrap();
     bytes.store(std::fs::metadata(&path).unwrap().len(), Ordering::Relaxed);
     let mut failures = 0;

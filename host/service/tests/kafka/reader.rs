@@ -48,11 +48,24 @@ impl Reader {
         clock: Clock,
         records: Option<Arc<dyn Records>>,
     ) -> Self {
+        let final_after = ObserverConfig::default().final_after;
+        Self::with_patience(config, password, state, clock, records, final_after)
+    }
+
+    /// The same, with minutes final so long after their end.
+    pub(crate) fn with_patience(
+        config: &Kafka,
+        password: Option<&Secret>,
+        state: &Path,
+        clock: Clock,
+        records: Option<Arc<dyn Records>>,
+        final_after: Duration,
+    ) -> Self {
         let store = Arc::new(Store::open(state, 15).unwrap());
         let ingest = IngestConfig {
             topic: config.topic.clone(),
             // Every run is kept, so that the peaks are exact.
-            observer: ObserverConfig { exact_runs: 1 << 20, ..ObserverConfig::default() },
+            observer: ObserverConfig { exact_runs: 1 << 20, final_after, ..ObserverConfig::default() },
             event_delay: Duration::ZERO,
         };
         let (sender, reports) = channel(4);

@@ -183,6 +183,44 @@ pub(crate) fn a_broker_that_dies_closes_nothing() {
     assert_same(&Reader::start(&cluster.brokers(), "death", &path).finish(after(&runs)), &truth(&runs));
 }
 
+/// An hour without a broker, by a clock that is fast: nothing is closed meanwhile, and afterwards nothing is missing.
+pub(crate) fn an_hour_without_a_broker_closes_nothing() {
+    const HOUR: u64 = 3_600_000;
+    let mut shared = cluster();
+    let cluster = shared.as_mut().unwrap();
+    cluster.create_topic("hour", 1, &[]);
+    let runs = past_runs(20, 4_000, 110, 19);
+    // Some before it, and some after it: what ends meanwhile finds no broker.
+    let gone = runs[0].ended + HOUR / 2;
+    let first: Vec<Run> = runs.iter().copied().filter(|run| run.ended < gone).collect();
+    let back = gone + HOUR..gone + HOUR + 9 * 60_000;
+    let second: Vec<Run> = runs.iter().copied().filter(|run| back.contains(&run.ended)).collect();
+    let both = [first.clone(), second.clone()].concat();
+    send(&cluster.brokers(), "hour", 1, &first);
+    let (_folder, path) = state();
+    let clock = Clock::fast(Timestamp(gone), 720.0);
+    let config = kafka(&cluster.brokers(), "hour");
+    // However long messages take to the broker, none comes too late by this clock.
+    let patience = Duration::from_secs(30 * 86_400);
+    let mut reader = Reader::with_patience(&config, None, &path, clock, None, patience);
+    reader.wait("the first part is read", |status| status.counters.activations == first.len() as u64);
+    cluster.kill(0);
+    reader.wait("the broker is missed", |status| !status.connected);
+    let before = reader.handle.status();
+    let until = clock.now().0 + HOUR;
+    let after_an_hour = reader.wait("an hour passes", |_| clock.now().0 > until);
+    // When the broker was asked last is told to a millisecond or so by a clock that is fast.
+    let moved_ms = after_an_hour.watermark.0 - before.watermark.0;
+    assert!(moved_ms < 1_000 && before.open == after_an_hour.open, "{moved_ms} ms, {:?}", after_an_hour.open);
+    cluster.spawn(0);
+    cluster.wait(1);
+    send(&cluster.brokers(), "hour", 1, &second);
+    let status = reader.wait("all is read", |status| status.counters.activations == both.len() as u64);
+    assert_eq!((status.gaps, status.counters.late), (0, 0));
+    drop(reader);
+    assert_same(&Reader::start(&cluster.brokers(), "hour", &path).finish(after(&both)), &truth(&both));
+}
+
 /// The records of all runs, as the platform's REST interface would list them.
 struct All(Vec<Run>);
 
