@@ -4,6 +4,8 @@
 mod dependencies;
 /// What the documents say is tested.
 mod documents;
+/// What errors say.
+mod errors;
 /// Neural layers and the hybrid network against PyTorch.
 mod golden_nn;
 /// What is stated in several files.
