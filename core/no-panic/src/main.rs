@@ -7,7 +7,7 @@
 //! `libm`, `bytemuck`, `rand_core` and Rust's own `core`.
 //!
 //! Proven so for `thumbv7em-none-eabihf`, with the compiler of `rust-toolchain.toml`, for a release build (in which integers
-//! wrap) and the capacities stated in the modules. Not part of it: `Debug` and `Display` of values and errors, and whatever
+//! wrap) and the capacities stated in the modules. Not part of it: `Debug` and (but for one error) `Display`, and whatever
 //! a caller brings: its random generator, its forecaster, its model.
 //!
 //! `make no-panic` links it. When it does not: `cargo build --release --features handler`, and look at who calls
@@ -16,6 +16,7 @@
 #![no_main]
 
 mod bo;
+mod errors;
 mod forecast;
 mod gp;
 mod numerics;
@@ -27,10 +28,13 @@ mod workflow;
 
 use core::panic::PanicInfo;
 
-/// Keeps operations in the binary, with nothing known of their arguments.
+/// Keeps operations in the binary, with nothing known of their arguments: by themselves, or called by a closure where
+/// they take or return what a function pointer cannot name.
 macro_rules! keep {
-    ($($operation:path: $kind:ty),+ $(,)?) => {
-        $(core::hint::black_box($operation as $kind);)+
+    (@one $operation:path, $kind:ty) => { $operation as $kind };
+    (@one $operation:path, $kind:ty, $closure:expr) => { $closure as $kind };
+    ($($operation:path: $kind:ty $(= $closure:expr)?),+ $(,)?) => {
+        $(core::hint::black_box(keep!(@one $operation, $kind $(, $closure)?));)+
     };
 }
 use keep;
@@ -54,6 +58,7 @@ extern "C" fn _start() {
     window::keep();
     forecast::keep();
     pool::keep();
+    errors::keep();
 }
 
 #[panic_handler]

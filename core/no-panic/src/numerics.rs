@@ -1,11 +1,13 @@
-//! Sums, factors, distributions, quasi-random points.
+//! Factors, distributions, quasi-random points, instants, checksums and the frame of a snapshot.
 
 use crate::keep;
 use aquatope_core::checksum::crc32;
 use aquatope_core::math::normal::{self, Normal};
-use aquatope_core::math::{cholesky, float, vector};
+use aquatope_core::math::{cholesky, float};
 use aquatope_core::random::{self, SplitMix64};
+use aquatope_core::snapshot::Format;
 use aquatope_core::sobol::{self, Dimension};
+use aquatope_core::time::{Minute, Timestamp};
 
 pub fn keep() {
     keep! {
@@ -15,17 +17,9 @@ pub fn keep() {
         cholesky::log_determinant: fn(_, _, _) -> _,
         cholesky::append: fn(_, _, _, _, _) -> _,
         cholesky::remove: fn(_, _, _, _) -> _,
-        cholesky::invert_factor: fn(_, _, _, _) -> _,
-        cholesky::inverse_from_factor: fn(_, _, _, _) -> _,
-        cholesky::symmetrise: fn(_, _, _) -> _,
-        vector::dot: fn(_, _) -> _,
-        vector::axpy: fn(_, _, _) -> _,
-        vector::axpy4: fn(_, _, _) -> _,
-        vector::rows_times_matrix::<4>: fn(_, _, _, _, _) -> _,
-        vector::weighted_square_distance: fn(_, _, _) -> _,
-        vector::exp: fn(_) -> _,
-        vector::ln: fn(_) -> _,
-        vector::sqrt: fn(_) -> _,
+        cholesky::invert_factor: fn(_, _, _),
+        cholesky::inverse_from_factor: fn(_, _, _),
+        cholesky::symmetrise: fn(_, _, _),
         float::exp: fn(_) -> _,
         float::exp_m1: fn(_) -> _,
         float::ln: fn(_) -> _,
@@ -45,6 +39,7 @@ pub fn keep() {
         normal::pdf: fn(_) -> _,
         normal::quantile: fn(_) -> _,
         normal::quantile_approximate: fn(_) -> _,
+        Normal::standard_deviation: fn(_) -> _,
         Normal::cdf: fn(_, _) -> _,
         Normal::quantile: fn(_, _) -> _,
         random::uniform::<SplitMix64>: fn(_) -> _,
@@ -58,5 +53,9 @@ pub fn keep() {
         Dimension::normal: fn(_, _) -> _,
         sobol::scrambled::<SplitMix64>: fn(_, _) -> _,
         crc32: fn(_) -> _,
+        Format::encode::<u64>: fn(_, &u64, &'static mut [u8]) -> _,
+        Format::decode::<u64>: fn(_, _) -> _,
+        Timestamp::minute: fn(_) -> _,
+        Minute::start: fn(_) -> _,
     }
 }

@@ -1,10 +1,9 @@
 //! Forecasts to containers: plan, capacity, hysteresis, upstream stages, and a controller of 4 functions.
 
 use crate::keep;
-use aquatope_core::forecast::Forecast;
 use aquatope_core::forecast::features::FULL_HISTORY;
 use aquatope_core::pool::{
-    self, Candidate, Damper, Fit, LightFleet, PoolController, Prices, Upstream, combine, containers, implied,
+    Candidate, Damper, Fit, LightFleet, PoolController, Prices, combine, containers, fit, implied,
     probability, quantile,
 };
 use aquatope_core::random::SplitMix64;
@@ -18,11 +17,15 @@ pub fn keep() {
         quantile: fn(_, _) -> _,
         probability: fn(_, _) -> _,
         Prices::levels: fn(_, _) -> _,
-        fit: fn(_, _, _) -> _,
-        from_upstream: fn(_, _, _, _) -> _,
+        Prices::ratio: fn(_) -> _,
+        Fit::is_full: fn(_) -> _,
+        fit: fn(fn(usize) -> Candidate, _, _) -> _ = fit,
+        implied: fn(_, fn(usize, usize) -> f32, _, _) -> _ = implied,
         combine: fn(_, _, _) -> _,
         Damper::next: fn(_, _, _) -> _,
+        Fleet::new: fn(_) -> _,
         Fleet::add_function: fn(&mut Fleet, _, _, _) -> _,
+        Controller::new: fn(_, _, _) -> _,
         Controller::add_function: fn(_, _) -> _,
         Controller::add_edge: fn(_, _, _, _) -> _,
         Controller::handle_activation: fn(_, _) -> _,
@@ -33,17 +36,4 @@ pub fn keep() {
         Controller::forecast: fn(_, _) -> _,
         Controller::series: fn(_, _) -> _,
     }
-}
-
-fn fit(candidate: fn(usize) -> Candidate, capacity_mb: f64, granted: &mut [u32]) -> Fit {
-    pool::fit(candidate, capacity_mb, granted)
-}
-
-fn from_upstream(
-    edges: &[Upstream],
-    counts: fn(usize, usize) -> f32,
-    duration_s: f32,
-    memory: usize,
-) -> Forecast {
-    implied(edges, counts, duration_s, memory)
 }

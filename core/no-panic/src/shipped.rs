@@ -39,5 +39,6 @@ pub fn keep() {
         StructuredStudy::posterior: fn(_, _, _, _) -> _,
         StructuredStudy::snapshot: fn(_, _) -> _,
         StructuredStudy::restore: fn(_) -> _,
+        StructuredStudy::resume: fn(_, _) -> _,
     }
 }

@@ -15,6 +15,9 @@ type Search = Study<Model, 8, 32, 4>;
 pub fn keep() {
     keep! {
         Model::new::<8>: fn(_, _, _, _, _) -> _,
+        Model::fallback: fn(_) -> _,
+        Model::workflow: fn(_) -> _,
+        Scratch::new: fn(_) -> _,
         Model::learn_baseline::<8>: fn(_, _, _, _) -> _,
         Model::status::<8, Surrogates<32, 8, 16>>: fn(_, _, &mut Scratch) -> _,
         Search::ask::<SplitMix64>: fn(_, _, _, _) -> _,

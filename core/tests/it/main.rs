@@ -8,5 +8,7 @@ mod documents;
 mod errors;
 /// Neural layers and the hybrid network against PyTorch.
 mod golden_nn;
+/// The lists of operations that are proven not to panic.
+mod no_panic;
 /// What is stated in several files.
 mod versions;
