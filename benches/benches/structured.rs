@@ -25,6 +25,12 @@ struct Never;
 
 impl Model<D, FUNCTIONS> for Never {
     type Scratch = ();
+    fn has_task_of(&self, _: &Self) -> bool {
+        true
+    }
+    fn is_consistent(&self, _: &SearchSpace<D>) -> bool {
+        true
+    }
     fn needed(&self) -> usize {
         0
     }

@@ -93,6 +93,8 @@ pub enum SnapshotError {
     Checksum,
     /// The body does not decode, or holds what cannot be: written with other capacities, or altered.
     Body,
+    /// It is of another task: another search space, objective or workflow than the one that is to go on.
+    OtherTask,
 }
 
 impl fmt::Display for SnapshotError {
@@ -113,6 +115,10 @@ impl fmt::Display for SnapshotError {
             Self::Body => {
                 write!(f, "the snapshot does not decode; was it written by a build with larger capacities?")
             }
+            Self::OtherTask => write!(
+                f,
+                "the snapshot is of another search space, objective or workflow; begin a new study, or give it the old ones"
+            ),
         }
     }
 }

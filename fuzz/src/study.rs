@@ -259,7 +259,8 @@ pub fn drive<'o, M, const D: usize, const N: usize, const F: usize>(
                 let restored: Study<M, D, N, F> =
                     Study::restore(bytes).expect("what was written is read back");
                 assert_eq!(restored, study);
-                study = restored;
+                study.resume(bytes).expect("it is of this study");
+                assert_eq!(restored, study);
             }
         }
         assert!(study.trials().is_sorted_by(|a, b| a.id < b.id));

@@ -10,34 +10,32 @@ use aquatope_core::time::Minute;
 const HIDDEN: usize = 8;
 const VALUES: usize = network_len(HIDDEN);
 
+/// Weights of both signs.
+static WEIGHTS: [f32; VALUES] = {
+    let mut weights = [0.0; VALUES];
+    let mut k = 0;
+    while k < VALUES {
+        weights[k] = ((k * 37 % 101) as f32 - 50.0) / 500.0;
+        k += 1;
+    }
+    weights
+};
+
 /// A weight file in memory, aligned as the core wants it.
 #[repr(C, align(4))]
-pub struct WeightFile([u8; HEADER_BYTES + 4 * VALUES]);
+struct WeightFile([u8; HEADER_BYTES + 4 * VALUES]);
 
-impl WeightFile {
-    /// Space for the file; [`forecast`] fills it.
-    pub const fn new() -> Self {
-        Self([0; HEADER_BYTES + 4 * VALUES])
-    }
-}
-
-impl Default for WeightFile {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Makes a model with weights of both signs, shows it 90 minutes of a load and forecasts each of the last 60.
+/// Makes a model, shows it 90 minutes of a load and forecasts each of the last 60.
 /// Returns the last forecast and the sum of all means.
 ///
 /// # Errors
 /// The step that failed.
-pub fn forecast(WeightFile(file): &mut WeightFile) -> Result<(Forecast, f32), Failure> {
-    let values: [f32; VALUES] = core::array::from_fn(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0);
-    let head = header(HIDDEN, 1).to_bytes(&values).map_err(|_| "the header")?;
-    let bytes = head.into_iter().chain(values.into_iter().flat_map(f32::to_le_bytes));
-    file.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-    let weights = Weights::parse(file).map_err(|_| "the weight file")?;
+pub fn forecast() -> Result<(Forecast, f32), Failure> {
+    let mut file = WeightFile([0; HEADER_BYTES + 4 * VALUES]);
+    let head = header(HIDDEN, 1).to_bytes(&WEIGHTS).map_err(|_| "the header")?;
+    let bytes = head.into_iter().chain(WEIGHTS.iter().flat_map(|weight| weight.to_le_bytes()));
+    file.0.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let weights = Weights::parse(&file.0).map_err(|_| "the weight file")?;
     let model = LightModel::new(&weights).map_err(|_| "the model")?;
     let mut state = FunctionState::<256>::new(Minute(0), Profile::UNKNOWN);
     let (mut last, mut means) = (Forecast::default(), 0.0);

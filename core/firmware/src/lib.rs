@@ -6,7 +6,7 @@
 mod forecast;
 mod study;
 
-pub use forecast::{WeightFile, forecast};
+pub use forecast::forecast;
 pub use study::{Memory, study};
 
 /// What went wrong: the step that failed. A microcontroller has no use for more.

@@ -5,15 +5,15 @@
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(target_os = "none", no_main)]
 
-use aquatope_firmware::{Failure, Memory, WeightFile, forecast, study};
+use aquatope_firmware::{Failure, Memory, forecast, study};
 use core::fmt::Write;
 
-fn answers(out: &mut impl Write, memory: &mut Memory, file: &mut WeightFile) -> Result<(), Failure> {
+fn answers(out: &mut impl Write, memory: &mut Memory) -> Result<(), Failure> {
     let best = study(memory)?;
     let levels = best.point.indices();
     let bits = [best.ln_cost.mean, best.ln_latency.mean, best.feasible].map(f64::to_bits);
     writeln!(out, "study {levels:?} {bits:x?}").map_err(|_| "printing")?;
-    let (last, means) = forecast(file)?;
+    let (last, means) = forecast()?;
     let bits = last.quantiles.map(f32::to_bits);
     writeln!(out, "forecast {bits:x?} {:x} {:x}", last.mean.to_bits(), means.to_bits())
         .map_err(|_| "printing")
@@ -22,18 +22,24 @@ fn answers(out: &mut impl Write, memory: &mut Memory, file: &mut WeightFile) -> 
 #[cfg(not(target_os = "none"))]
 fn main() -> Result<(), Failure> {
     let mut out = String::new();
-    answers(&mut out, &mut Box::default(), &mut WeightFile::new())?;
+    answers(&mut out, &mut Box::default())?;
     print!("{out}");
     Ok(())
 }
 
 #[cfg(target_os = "none")]
 mod microcontroller {
-    use super::{Memory, WeightFile, answers};
+    use super::{Memory, answers};
+    use core::cell::RefCell;
     use core::panic::PanicInfo;
     use core::ptr;
-    use cortex_m::singleton;
+    use cortex_m::interrupt::{self, Mutex};
     use cortex_m_semihosting::{debug, hio, hprintln};
+
+    static MEMORY: Mutex<RefCell<Memory>> = Mutex::new(RefCell::new(Memory::new()));
+
+    /// The most bytes of static variables and stack that the answers may take.
+    const MOST: usize = 96 * 1024;
 
     /// What cortex-m-rt's `paint-stack` leaves where no stack has been.
     const PAINT: u32 = 0xcccc_cccc;
@@ -47,20 +53,16 @@ mod microcontroller {
 
     #[cortex_m_rt::entry]
     fn main() -> ! {
-        let memory: &'static mut Memory = match singleton!(: Memory = Memory::new()) {
-            Some(memory) => memory,
-            None => fail("the memory is taken"),
-        };
-        let file: &'static mut WeightFile = match singleton!(: WeightFile = WeightFile::new()) {
-            Some(file) => file,
-            None => fail("the memory is taken"),
-        };
         let Ok(mut out) = hio::hstdout() else { fail("no output") };
-        if let Err(step) = answers(&mut out, memory, file) {
+        let answered = interrupt::free(|alone| answers(&mut out, &mut MEMORY.borrow(alone).borrow_mut()));
+        if let Err(step) = answered {
             fail(step);
         }
         let (statics, stack) = memory_used();
         hprintln!("memory static {} stack {}", statics, stack);
+        if statics + stack > MOST {
+            fail("it takes more memory than it may");
+        }
         debug::exit(debug::EXIT_SUCCESS);
         fail("no debugger")
     }

@@ -11,13 +11,15 @@ use aquatope_core::bo::trial::Outcome;
 use aquatope_core::math::float;
 use aquatope_core::random::{SplitMix64, standard_normal};
 
-/// The scratch memory of the study: up to 32 trials in 4 dimensions, 16 paths.
-pub type Memory = Surrogates<32, 4, 16>;
+/// The scratch memory of the study: up to 32 trials in 4 dimensions, 16 paths, one candidate moved at a time.
+pub type Memory = Surrogates<32, 4, 16, 1>;
 
 /// Runs the study and returns what it recommends.
 ///
 /// # Errors
 /// The step that failed.
+// Not inlined, so that its stack is free when it is done.
+#[inline(never)]
 pub fn study(memory: &mut Memory) -> Result<Recommendation<4>, Failure> {
     let cpu = Axis::new(0.1, 4.0, 0.1).and_then(Axis::log_scaled).map_err(|_| "the CPU axis")?;
     let memory_mb =
@@ -30,9 +32,10 @@ pub fn study(memory: &mut Memory) -> Result<Recommendation<4>, Failure> {
         joint: false,
         ..Sampling::default()
     };
-    let model = BlackBox::<4, 32, 16>::new(BlackBoxConfig { sampling, ..BlackBoxConfig::default() });
+    let model = BlackBox::<4, 32, 16, 1>::new(BlackBoxConfig { sampling, ..BlackBoxConfig::default() });
     let config = StudyConfig { objective, initial: 8, seed: 1 };
-    let mut study: Study<_, 4, 32, 1> = Study::new(space, config, model).map_err(|_| "the study")?;
+    let mut study: Result<Study<_, 4, 32, 1>, _> = Study::new(space, config, model);
+    let study = study.as_mut().map_err(|_| "the study")?;
     let (mut rng, mut noise) = (SplitMix64(2), SplitMix64(3));
     while study.trials().len() < 32 {
         for id in study.ask(3, &mut rng, memory).map_err(|_| "asking")? {

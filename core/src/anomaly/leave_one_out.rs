@@ -68,9 +68,9 @@ pub fn judge<const N: usize, const D: usize>(
             return Err(GpError::Length { expected: n, found });
         }
     }
-    let GpScratch { first, second, third, .. } = scratch;
-    objective.inverse(first.as_flattened_mut(), second.as_flattened_mut())?;
-    constraint.inverse(third.as_flattened_mut(), second.as_flattened_mut())?;
+    let GpScratch { first, second, .. } = scratch;
+    objective.inverse(first);
+    constraint.inverse(second);
     let (mut alpha_objective, mut alpha_constraint) = ([0.0; N], [0.0; N]);
     alpha_objective[..n].copy_from_slice(objective.alpha());
     alpha_constraint[..n].copy_from_slice(constraint.alpha());
@@ -85,7 +85,7 @@ pub fn judge<const N: usize, const D: usize>(
                 continue;
             }
             let cost = -alpha_objective[i] / float::sqrt(first[i][i]);
-            let latency = alpha_constraint[i] / float::sqrt(third[i][i]);
+            let latency = alpha_constraint[i] / float::sqrt(second[i][i]);
             let score = |z: f64| if test.sides == Sides::Both { z.abs() } else { z };
             let z = if score(cost) > score(latency) { cost } else { latency };
             *verdict = Verdict::Consistent { z };
@@ -97,7 +97,7 @@ pub fn judge<const N: usize, const D: usize>(
         if let Some(verdict) = verdicts.get_mut(index) {
             *verdict = Verdict::Anomalous { z };
         }
-        for (inverse, alpha) in [(&mut *first, &mut alpha_objective), (&mut *third, &mut alpha_constraint)] {
+        for (inverse, alpha) in [(&mut *first, &mut alpha_objective), (&mut *second, &mut alpha_constraint)] {
             let pivot = inverse[index];
             let scale = 1.0 / pivot[index];
             let share = alpha[index] * scale;

@@ -1,7 +1,7 @@
 //! Which observations to distrust: single outliers, and changes of behaviour.
 
 pub mod leave_one_out;
-pub mod shift;
+pub(crate) mod shift;
 
 pub use leave_one_out::AnomalyTest;
 

@@ -19,7 +19,7 @@ const THRESHOLD: f64 = 7.9;
 /// The two running sums.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct ShiftDetector {
+pub(crate) struct ShiftDetector {
     up: Run,
     down: Run,
 }
@@ -44,13 +44,13 @@ impl Run {
 
 impl ShiftDetector {
     /// A detector that has seen nothing.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { up: Run { sum: 0.0, start: None }, down: Run { sum: 0.0, start: None } }
     }
 
     /// Takes in the surprise of one trial, in standard deviations of what was expected (NaN counts as none). When
     /// the behaviour has changed, returns the first trial of the run and starts afresh.
-    pub fn observe(&mut self, trial: TrialId, surprise: f64) -> Option<TrialId> {
+    pub(crate) fn observe(&mut self, trial: TrialId, surprise: f64) -> Option<TrialId> {
         let surprise = if surprise.is_nan() { 0.0 } else { surprise };
         self.up.add(trial, surprise);
         self.down.add(trial, -surprise);

@@ -1,7 +1,7 @@
 //! [`BlackBox`]: the paper's model. Cost and latency are functions of all axes together, nothing else is known.
 
 use super::MAX_BATCH;
-use super::acquisition::{Acquisition, Improvement};
+use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
 use super::cheapest::{Judge, Safety};
 use super::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
 use super::profile::Baseline;
@@ -31,16 +31,17 @@ pub struct BlackBoxConfig {
 
 /// Two independent processes over the encoded axes, for ln cost and ln latency; constrained noisy expected
 /// improvement chooses the batches, and the posterior over all configurations the recommendation and one proposal in
-/// three. `D` is the capacity in axes, `N` and `S` those of the scratch: complete and pending trials, and paths.
+/// three. `D` is the capacity in axes, `N`, `S` and `Q` those of the scratch: complete and pending trials, paths, and
+/// candidates that are moved together.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct BlackBox<const D: usize, const N: usize, const S: usize> {
+pub struct BlackBox<const D: usize, const N: usize, const S: usize, const Q: usize = MAX_JOINT> {
     config: BlackBoxConfig,
     /// Hyper-parameters of the last proposal, where the next fit starts.
     warm: Option<[Hyperparameters<D>; 2]>,
 }
 
-impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
+impl<const D: usize, const N: usize, const S: usize, const Q: usize> BlackBox<D, N, S, Q> {
     /// A model without a past.
     pub const fn new(config: BlackBoxConfig) -> Self {
         Self { config, warm: None }
@@ -57,7 +58,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         &self,
         evidence: &Evidence<'_, D, F>,
         verdicts: &mut [Verdict],
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<(), ModelError> {
         let complete = evidence.trials.iter().filter(|t| t.outcome().is_some()).count();
         if complete < NEEDED {
@@ -81,7 +82,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         if !verdicts.iter().any(Verdict::is_anomalous) {
             return Ok(());
         }
-        let refit = |verdicts: &[Verdict], scratch: &mut Surrogates<N, D, S>| -> Result<_, ModelError> {
+        let refit = |verdicts: &[Verdict], scratch: &mut Surrogates<N, D, S, Q>| -> Result<_, ModelError> {
             let [cost, latency] = hyperparameters(scratch);
             load(evidence, verdicts, [0.0; 2], scratch)?;
             scratch.fit(prior, noise, [Some(&cost), Some(&latency)])?;
@@ -102,7 +103,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
     fn fit_scratch<const F: usize>(
         &self,
         evidence: &Evidence<'_, D, F>,
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<(), ModelError> {
         let mut verdicts = [Verdict::Untested; N];
         let verdicts =
@@ -115,7 +116,7 @@ impl<const D: usize, const N: usize, const S: usize> BlackBox<D, N, S> {
         &self,
         evidence: &Evidence<'_, D, F>,
         safety: Safety,
-        scratch: &Surrogates<N, D, S>,
+        scratch: &Surrogates<N, D, S, Q>,
     ) -> Result<Recommendation<D>, ModelError> {
         let judge = Judge {
             space: evidence.space,
@@ -151,8 +152,18 @@ const MOST_NOISE: f64 = 1e6;
 /// The fewest complete trials that are fitted.
 const NEEDED: usize = 3;
 
-impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F> for BlackBox<D, N, S> {
-    type Scratch = Surrogates<N, D, S>;
+impl<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize> Model<D, F>
+    for BlackBox<D, N, S, Q>
+{
+    type Scratch = Surrogates<N, D, S, Q>;
+
+    fn has_task_of(&self, other: &Self) -> bool {
+        self.config == other.config
+    }
+
+    fn is_consistent(&self, space: &SearchSpace<D>) -> bool {
+        self.warm.iter().flatten().all(|warm| warm.lengthscales.len() == space.dimensions())
+    }
 
     fn needed(&self) -> usize {
         NEEDED
@@ -164,7 +175,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         count: usize,
         batch: &mut Vec<Proposal<D>, MAX_BATCH>,
         rng: &mut R,
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<(), ModelError> {
         self.fit_scratch(evidence, scratch)?;
         self.warm = Some(hyperparameters(scratch));
@@ -195,7 +206,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         let mut x = [[0.0; D]; MAX_BATCH];
         let x = x.head_mut(count.clamp(1, MAX_BATCH).saturating_sub(first));
         let mut ln_improvements: Vec<f64, MAX_BATCH> = part::list(taken.iter().map(|_| 0.0));
-        let settle = |acquisition: &mut Acquisition<N, D, S>, flat: &mut [f64]| {
+        let settle = |acquisition: &mut Acquisition<N, D, S, Q>, flat: &mut [f64]| {
             let value = settle(space, evidence.trials, &mut taken, acquisition, flat);
             let ln_improvement = match self.config.sampling.improvement {
                 Improvement::LogNei => value,
@@ -231,7 +242,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         &self,
         evidence: &Evidence<'_, D, F>,
         verdicts: &mut [Verdict],
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<(), ModelError> {
         let (expected, found) = (evidence.trials.len(), verdicts.len());
         if expected != found {
@@ -249,7 +260,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
     fn recommend(
         &self,
         evidence: &Evidence<'_, D, F>,
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<Recommendation<D>, ModelError> {
         self.fit_scratch(evidence, scratch)?;
         self.cheapest(evidence, Safety::of(evidence.objective), scratch)
@@ -260,7 +271,7 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
         evidence: &Evidence<'_, D, F>,
         points: &[Point<D>],
         posteriors: &mut [Posterior],
-        scratch: &mut Surrogates<N, D, S>,
+        scratch: &mut Surrogates<N, D, S, Q>,
     ) -> Result<(), ModelError> {
         self.fit_scratch(evidence, scratch)?;
         for (point, posterior) in points.iter().zip(posteriors) {
@@ -271,10 +282,10 @@ impl<const D: usize, const N: usize, const S: usize, const F: usize> Model<D, F>
 }
 
 /// What the fitted processes believe of `point`. They are of minus ln cost, and of ln latency over the limit.
-fn posterior_at<const D: usize, const N: usize, const S: usize, const F: usize>(
+fn posterior_at<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize>(
     evidence: &Evidence<'_, D, F>,
     point: &Point<D>,
-    scratch: &Surrogates<N, D, S>,
+    scratch: &Surrogates<N, D, S, Q>,
 ) -> Result<Posterior, GpError> {
     let mut x = [0.0; D];
     evidence.space.encode(point, &mut x);
@@ -296,10 +307,10 @@ impl Safety {
 }
 
 /// What one invocation will show.
-fn expectation<const D: usize, const N: usize, const S: usize, const F: usize>(
+fn expectation<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize>(
     evidence: &Evidence<'_, D, F>,
     point: &Point<D>,
-    scratch: &Surrogates<N, D, S>,
+    scratch: &Surrogates<N, D, S, Q>,
 ) -> Result<Expectation, GpError> {
     let Posterior { ln_cost, ln_latency } = posterior_at(evidence, point, scratch)?;
     let noise = |gp: &Gp<N, D>| gp.noise().iter().sum::<f64>() / gp.len().max(1) as f64;
@@ -329,11 +340,11 @@ fn noise_of<const D: usize, const F: usize>(
 
 /// Puts the complete trials that are not anomalous into both processes, and after them the baseline if it is still
 /// true and there is room; `inferred` are the noise variances of trials that bring none.
-fn load<const D: usize, const N: usize, const S: usize, const F: usize>(
+fn load<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize>(
     evidence: &Evidence<'_, D, F>,
     verdicts: &[Verdict],
     inferred: [f64; 2],
-    scratch: &mut Surrogates<N, D, S>,
+    scratch: &mut Surrogates<N, D, S, Q>,
 ) -> Result<(), GpError> {
     let d = evidence.space.dimensions();
     scratch.reset(d)?;
@@ -368,11 +379,11 @@ fn load<const D: usize, const N: usize, const S: usize, const F: usize>(
 
 /// Judges the observations of both processes and puts the verdicts at the places of their trials. All complete
 /// trials must be loaded.
-fn judge_all<const D: usize, const N: usize, const S: usize, const F: usize>(
+fn judge_all<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize>(
     evidence: &Evidence<'_, D, F>,
     test: &AnomalyTest,
     verdicts: &mut [Verdict],
-    scratch: &mut Surrogates<N, D, S>,
+    scratch: &mut Surrogates<N, D, S, Q>,
 ) -> Result<(), GpError> {
     let mut judged = [Verdict::Untested; N];
     let judged = &mut judged[..scratch.objective.len()];
@@ -387,8 +398,8 @@ fn judge_all<const D: usize, const N: usize, const S: usize, const F: usize>(
     Ok(())
 }
 
-fn hyperparameters<const D: usize, const N: usize, const S: usize>(
-    scratch: &Surrogates<N, D, S>,
+fn hyperparameters<const D: usize, const N: usize, const S: usize, const Q: usize>(
+    scratch: &Surrogates<N, D, S, Q>,
 ) -> [Hyperparameters<D>; 2] {
     [scratch.objective.hyperparameters().clone(), scratch.constraint.hyperparameters().clone()]
 }
@@ -396,11 +407,11 @@ fn hyperparameters<const D: usize, const N: usize, const S: usize>(
 /// Moves a group of candidates (row-major) to the grid: to the nearest levels, then axis by axis to a neighbouring
 /// level where the acquisition is higher, in one pass. Points already measured, pending or `taken` are avoided as
 /// long as there are others next to them. Appends the points to `taken` and returns the acquisition value.
-fn settle<const D: usize, const N: usize, const S: usize, const F: usize>(
+fn settle<const D: usize, const N: usize, const S: usize, const Q: usize, const F: usize>(
     space: &SearchSpace<D>,
     trials: &[Trial<D, F>],
     taken: &mut Vec<Point<D>, MAX_BATCH>,
-    acquisition: &mut Acquisition<N, D, S>,
+    acquisition: &mut Acquisition<N, D, S, Q>,
     flat: &mut [f64],
 ) -> f64 {
     let d = space.dimensions();

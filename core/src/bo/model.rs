@@ -81,6 +81,13 @@ pub trait Model<const D: usize, const F: usize> {
     /// Temporary memory, made once by the caller. It may be some megabytes: a `static` or a box, not the stack.
     type Scratch: ?Sized;
 
+    /// Whether both are set up for the same task, whatever they have learned since: what one learned may go on in the
+    /// other.
+    fn has_task_of(&self, other: &Self) -> bool;
+
+    /// Whether a model that was read from bytes can be one of `space`.
+    fn is_consistent(&self, space: &SearchSpace<D>) -> bool;
+
     /// How many complete trials [`Model::propose`] needs; until then a study asks for quasi-random points.
     fn needed(&self) -> usize;
 

@@ -118,7 +118,7 @@ impl Buffer {
 }
 
 /// The median; 0 of none. Sorts the values, NaN behind all others; n operations for every value that is out of place.
-pub fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     sort::by_insertion(values, |a, b| a < b || (b.is_nan() && !a.is_nan()));
     match values.split_at(values.len() / 2) {
         (_, []) => 0.0,

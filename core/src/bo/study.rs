@@ -63,6 +63,9 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
     /// [`ConfigError`].
     pub fn new(space: SearchSpace<D>, config: StudyConfig, model: M) -> Result<Self, ConfigError> {
         config.check()?;
+        if !model.is_consistent(&space) {
+            return Err(ConfigError::Model);
+        }
         Ok(Self {
             space,
             config,
@@ -350,11 +353,18 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         Point(part::list(axes.map(|(j, axis)| axis.decode(sobol::scrambled(j, &mut rng).uniform(index)))))
     }
 
+    /// Whether `other` is a study of the same space, objective and design with a model for the same task.
+    #[cfg(feature = "serde")]
+    pub(super) fn has_task_of(&self, other: &Self) -> bool {
+        self.space == other.space && self.config == other.config && self.model.has_task_of(&other.model)
+    }
+
     /// Whether a decoded study can be one: what the constructors check, once more.
     #[cfg(feature = "serde")]
     pub(super) fn is_consistent(&self) -> bool {
         self.config.check().is_ok()
             && self.space.is_consistent()
+            && self.model.is_consistent(&self.space)
             && self.baseline.as_ref().is_none_or(|baseline| self.space.contains(&baseline.point))
             && self.trials.is_sorted_by(|a, b| a.id < b.id)
             && self
@@ -396,6 +406,8 @@ pub enum ConfigError {
         /// The confidence given.
         confidence: f64,
     },
+    /// The model was made for another search space.
+    Model,
 }
 
 impl fmt::Display for ConfigError {
@@ -407,6 +419,7 @@ impl fmt::Display for ConfigError {
             Self::Confidence { confidence } => {
                 write!(f, "the confidence is {confidence}; give a probability between 0 and 1, such as 0.9")
             }
+            Self::Model => write!(f, "the model was made for another search space; make it with the study's"),
         }
     }
 }

@@ -5,8 +5,7 @@ use super::acquisition::maximise::{Search, SearchScratch, maximise};
 use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
 use crate::gp::{FitOptions, Gp, GpError, GpScratch, Hyperparameters, Noise, Prior};
 use crate::math::float;
-use crate::math::lbfgs::MAX_VARIABLES;
-use crate::part;
+use crate::part::{self, Part};
 use rand_core::Rng;
 
 /// How a batch is chosen.
@@ -19,8 +18,8 @@ pub struct Sampling {
     pub samples: u16,
     /// How hard the acquisition function is searched.
     pub search: Search,
-    /// Whether all candidates of a batch are moved together (when there are at most [`MAX_JOINT`] with at most
-    /// [`MAX_VARIABLES`] coordinates in all) or found one after the other.
+    /// Whether the candidates of a batch are moved together, as many at a time as the scratch's `Q`, or found one after
+    /// the other.
     pub joint: bool,
 }
 
@@ -31,25 +30,25 @@ impl Default for Sampling {
 }
 
 /// Both processes and everything that fitting and searching need: `N` trials in `D` dimensions, `S` paths (`N` and
-/// `S` multiples of 8). With `N` = 128, `D` = 32, `S` = 64 it is 1.64 MB (asserted by the test `sizes`): keep it in a
+/// `S` multiples of 8), `Q` candidates moved together (1 to [`MAX_JOINT`]). With `N` = 128, `D` = 32, `S` = 64 it is 1.35 MB (asserted by the test `sizes`): keep it in a
 /// `static`, or make it on a thread with a stack of several megabytes and box it there. `new` is `const`, so a
 /// `static` needs no stack at all.
 #[derive(Clone, Debug)]
-pub struct Surrogates<const N: usize, const D: usize, const S: usize> {
+pub struct Surrogates<const N: usize, const D: usize, const S: usize, const Q: usize = MAX_JOINT> {
     pub(super) objective: Gp<N, D>,
     pub(super) constraint: Gp<N, D>,
     pub(super) scratch: GpScratch<N, D>,
-    pub(super) acquisition: Acquisition<N, D, S>,
-    search: SearchScratch,
+    pub(super) acquisition: Acquisition<N, D, S, Q>,
+    search: SearchScratch<D, Q>,
 }
 
-impl<const N: usize, const D: usize, const S: usize> Default for Surrogates<N, D, S> {
+impl<const N: usize, const D: usize, const S: usize, const Q: usize> Default for Surrogates<N, D, S, Q> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
+impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<N, D, S, Q> {
     /// Memory without observations.
     pub const fn new() -> Self {
         Self {
@@ -121,7 +120,7 @@ impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
         lower: &[f64; D],
         upper: &[f64; D],
         x: &mut [[f64; D]],
-        mut settle: impl FnMut(&mut Acquisition<N, D, S>, &mut [f64]),
+        mut settle: impl FnMut(&mut Acquisition<N, D, S, Q>, &mut [f64]),
         rng: &mut R,
     ) -> Result<usize, GpError> {
         let d = self.objective.dimensions();
@@ -138,19 +137,18 @@ impl<const N: usize, const D: usize, const S: usize> Surrogates<N, D, S> {
             self.acquisition.add_pending(&point[..d], rng);
         }
         let count = x.len().min(MAX_BATCH);
-        let together =
-            if sampling.joint { count.min(MAX_JOINT).min(MAX_VARIABLES / d.max(1)).max(1) } else { 1 };
-        let (mut lowest, mut highest, mut flat) =
-            ([0.0; MAX_VARIABLES], [0.0; MAX_VARIABLES], [0.0; MAX_VARIABLES]);
-        for j in 0..together {
-            lowest[j * d..(j + 1) * d].copy_from_slice(&lower[..d]);
-            highest[j * d..(j + 1) * d].copy_from_slice(&upper[..d]);
+        let together = if sampling.joint { count.clamp(1, Q) } else { 1 };
+        let [mut lowest, mut highest, mut flat] = [[[0.0; D]; Q]; 3];
+        let [lowest, highest, flat] = [&mut lowest, &mut highest, &mut flat].map(|x| x.as_flattened_mut());
+        for (all, one) in [(&mut *lowest, lower), (&mut *highest, upper)] {
+            part::rows_mut(all, d).for_each(|row| part::copy(row, one));
         }
         for group in x[..count].chunks_mut(together) {
             let variables = group.len() * d;
-            let (lower, upper) = (&lowest[..variables], &highest[..variables]);
-            let flat = &mut flat[..variables];
-            maximise(&mut self.acquisition, sampling.search, lower, upper, flat, rng, &mut self.search);
+            let (lower, upper, flat) =
+                (lowest.head(variables), highest.head(variables), flat.head_mut(variables));
+            let (scratch, values) = (&mut self.search, self.scratch.first.as_flattened_mut());
+            maximise(&mut self.acquisition, sampling.search, lower, upper, flat, rng, scratch, values);
             settle(&mut self.acquisition, flat);
             for (point, found) in group.iter_mut().zip(flat.chunks_exact(d.max(1))) {
                 part::copy(point, found);

@@ -4,7 +4,7 @@ use super::likelihood::{Problem, Work, evaluate};
 use super::prior::Prior;
 use super::{Gp, GpError, Hyperparameters};
 use crate::math::float;
-use crate::math::lbfgs::{Lbfgs, MAX_VARIABLES, Stop};
+use crate::math::lbfgs::{Lbfgs, Stop};
 
 /// The least noise variance a fit works with, as a share of the variance of the outcomes: duplicates without noise
 /// have no likelihood otherwise.
@@ -41,20 +41,22 @@ pub struct Fit {
     pub evaluations: usize,
 }
 
-/// Temporary memory of a fit: three `N` by `N` matrices, `D` by `N` inputs and about 30 kB. Make it once, as a
-/// `static` or in a box.
+/// Rows of `D` numbers with room for the `D + 3` hyper-parameters of a fit.
+const ROWS: usize = 4;
+
+/// Temporary memory of a fit: two `N` by `N` matrices, `D` by `N` inputs and some vectors. Make it once, as a `static` or
+/// in a box.
 #[derive(Clone, Debug)]
 pub struct GpScratch<const N: usize, const D: usize> {
     pub(crate) first: [[f64; N]; N],
     pub(crate) second: [[f64; N]; N],
-    pub(crate) third: [[f64; N]; N],
     scaled: [[f64; N]; D],
     targets: [f64; N],
     noise: [f64; N],
     residuals: [f64; N],
     alpha: [f64; N],
     pub(super) weights: [f64; N],
-    lbfgs: Lbfgs,
+    lbfgs: Lbfgs<D, ROWS>,
 }
 
 impl<const N: usize, const D: usize> Default for GpScratch<N, D> {
@@ -66,11 +68,10 @@ impl<const N: usize, const D: usize> Default for GpScratch<N, D> {
 impl<const N: usize, const D: usize> GpScratch<N, D> {
     /// Memory for processes of at most `N` observations of `D` inputs.
     pub const fn new() -> Self {
-        const { assert!(D + 3 <= MAX_VARIABLES, "a process has at most 157 inputs") };
+        const { assert!(D > 0, "a process has inputs") };
         Self {
             first: [[0.0; N]; N],
             second: [[0.0; N]; N],
-            third: [[0.0; N]; N],
             scaled: [[0.0; N]; D],
             targets: [0.0; N],
             noise: [0.0; N],
@@ -113,7 +114,6 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         let mut work = Work {
             covariance: scratch.first.as_flattened_mut(),
             slopes: scratch.second.as_flattened_mut(),
-            inverse_factor: scratch.third.as_flattened_mut(),
             scaled: scratch.scaled.as_flattened_mut(),
             residuals: &mut scratch.residuals,
             alpha: &mut scratch.alpha,
@@ -126,8 +126,9 @@ impl<const N: usize, const D: usize> Gp<N, D> {
             Some(1) => (0.0, -10.0, 10.0),
             Some(_) => options.prior.noise_range(),
         };
-        let mut theta = [0.0; MAX_VARIABLES];
-        let (mut lower, mut upper) = (theta, theta);
+        let [mut theta, mut lower, mut upper] = [[[0.0; D]; ROWS]; 3];
+        let [theta, lower, upper] =
+            [&mut theta, &mut lower, &mut upper].map(|rows| &mut rows.as_flattened_mut()[..d + 3]);
         for u in 0..d + 3 {
             (theta[u], lower[u], upper[u]) = ranges(u);
         }
@@ -146,20 +147,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         // Per observation, so that the tolerances mean the same for every n (as SciPy's and BoTorch's fits do).
         let per_observation = 1.0 / n as f64;
         let stop = Stop { evaluations: 200, decrease: 1e-8, gradient: 1e-5 };
-        let minimum = scratch.lbfgs.minimise(
-            &mut theta[..d + 3],
-            &lower[..d + 3],
-            &upper[..d + 3],
-            stop,
-            |theta, gradient| {
-                let value = evaluate(&problem, theta, gradient, &mut work);
-                for g in gradient.iter_mut() {
-                    *g *= -per_observation;
-                }
-                -value * per_observation
-            },
-        );
-        for (lengthscale, &ln) in self.hyperparameters.lengthscales.iter_mut().zip(&theta) {
+        let minimum = scratch.lbfgs.minimise(theta, lower, upper, stop, |theta, gradient| {
+            let value = evaluate(&problem, theta, gradient, &mut work);
+            for g in gradient.iter_mut() {
+                *g *= -per_observation;
+            }
+            -value * per_observation
+        });
+        for (lengthscale, &ln) in self.hyperparameters.lengthscales.iter_mut().zip(&*theta) {
             *lengthscale = float::exp(ln);
         }
         self.hyperparameters.outputscale = float::exp(theta[d]) * scale * scale;
@@ -191,7 +186,8 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         }
         let found = gradient.len();
         let gradient = gradient.get_mut(..d + 3).ok_or(GpError::Length { expected: d + 3, found })?;
-        let mut theta = [0.0; MAX_VARIABLES];
+        let mut theta = [[0.0; D]; ROWS];
+        let theta = &mut theta.as_flattened_mut()[..d + 3];
         for (theta, lengthscale) in theta.iter_mut().zip(&self.hyperparameters.lengthscales) {
             *theta = float::ln(*lengthscale);
         }
@@ -209,13 +205,12 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         let mut work = Work {
             covariance: scratch.first.as_flattened_mut(),
             slopes: scratch.second.as_flattened_mut(),
-            inverse_factor: scratch.third.as_flattened_mut(),
             scaled: scratch.scaled.as_flattened_mut(),
             residuals: &mut scratch.residuals,
             alpha: &mut scratch.alpha,
             weights: &mut scratch.weights,
         };
-        let value = evaluate(&problem, &theta[..d + 3], gradient, &mut work);
+        let value = evaluate(&problem, theta, gradient, &mut work);
         if value.is_finite() { Ok(value) } else { Err(GpError::NotPositiveDefinite) }
     }
 }

@@ -19,11 +19,10 @@ pub(super) struct Problem<'a> {
     pub(super) prior: Option<Prior>,
 }
 
-/// Temporary memory: three `n` by `stride` matrices, the scaled inputs, and three vectors.
+/// Temporary memory: two `n` by `stride` matrices, the scaled inputs, and three vectors.
 pub(super) struct Work<'a> {
     pub(super) covariance: &'a mut [f64],
     pub(super) slopes: &'a mut [f64],
-    pub(super) inverse_factor: &'a mut [f64],
     pub(super) scaled: &'a mut [f64],
     pub(super) residuals: &'a mut [f64],
     pub(super) alpha: &'a mut [f64],
@@ -86,8 +85,8 @@ pub(super) fn evaluate(
     let fit = vector::dot(alpha, alpha);
     cholesky::solve_backward(work.covariance, n, stride, alpha);
     let ln_determinant = cholesky::log_determinant(work.covariance, n, stride);
-    cholesky::invert_factor(work.covariance, n, stride, work.inverse_factor);
-    cholesky::inverse_from_factor(work.inverse_factor, n, stride, work.covariance);
+    cholesky::invert_factor(work.covariance, n, stride);
+    cholesky::inverse_from_factor(work.covariance, n, stride);
 
     // d/d(theta) = 1/2 trace((alpha alpha^T - K^-1) dK/d(theta)); the off-diagonal terms count twice.
     let (mut diagonal, mut noise_trace, mut noise_fit, mut alpha_sum) = (0.0, 0.0, 0.0, 0.0);

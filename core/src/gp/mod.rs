@@ -330,20 +330,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         Ok(())
     }
 
-    /// Writes (kernel matrix + noise)⁻¹, all of it, into `inverse`, and a lower triangular matrix into `work`; both
-    /// row-major with rows of length `N`. 2/3 n³ operations.
-    ///
-    /// # Errors
-    /// [`GpError::Length`] for slices shorter than `N * N`.
-    pub fn inverse(&self, inverse: &mut [f64], work: &mut [f64]) -> Result<(), GpError> {
-        let found = inverse.len().min(work.len());
-        if found < N * N {
-            return Err(GpError::Length { expected: N * N, found });
-        }
-        cholesky::invert_factor(self.factor(), self.len(), N, work);
-        cholesky::inverse_from_factor(work, self.len(), N, inverse);
-        cholesky::symmetrise(inverse, self.len(), N);
-        Ok(())
+    /// Writes (kernel matrix + noise)⁻¹, all of it, into the first [`Gp::len`] rows and columns of `inverse`. 2/3 n³
+    /// operations.
+    pub fn inverse(&self, inverse: &mut [[f64; N]; N]) {
+        self.copy_factor(inverse);
+        let (inverse, n) = (inverse.as_flattened_mut(), self.len());
+        cholesky::invert_factor(inverse, n, N);
+        cholesky::inverse_from_factor(inverse, n, N);
+        cholesky::symmetrise(inverse, n, N);
     }
 
     /// For every observation, the predictive distribution (noise included) that all others give for it, in closed
@@ -351,11 +345,12 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// operations.
     pub fn leave_one_out(&self, out: &mut [Normal], scratch: &mut GpScratch<N, D>) {
         let n = self.len();
-        cholesky::invert_factor(self.factor(), n, N, scratch.third.as_flattened_mut());
+        self.copy_factor(&mut scratch.first);
+        cholesky::invert_factor(scratch.first.as_flattened_mut(), n, N);
         // The diagonal of the inverse: the squared length of every column of V.
         let diagonal = &mut scratch.weights[..n];
         diagonal.fill(0.0);
-        for (k, v) in scratch.third.iter().enumerate().take(n) {
+        for (k, v) in scratch.first.iter().enumerate().take(n) {
             for (sum, v) in diagonal.iter_mut().zip(&v[..=k]) {
                 *sum += v * v;
             }
@@ -364,6 +359,13 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         for (out, ((y, alpha), inverse)) in out.iter_mut().zip(observations) {
             let variance = 1.0 / *inverse;
             *out = Normal { mean: y - alpha * variance, variance };
+        }
+    }
+
+    fn copy_factor(&self, to: &mut [[f64; N]; N]) {
+        let n = self.len();
+        for (k, (to, from)) in to.iter_mut().zip(&self.factor).enumerate().take(n) {
+            part::copy(to.part_mut(k..n), from.part(k..n));
         }
     }
 

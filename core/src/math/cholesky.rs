@@ -135,48 +135,70 @@ pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
     }
 }
 
-/// Writes the inverse of the lower factor, `V = U⁻ᵀ` (lower triangular, zeros above the diagonal), into `v`.
+/// Turns the factor into the inverse of the lower one, `V = U⁻ᵀ`: on and below the diagonal of `a`; above it `U` stays.
 /// n³/3 operations.
-pub fn invert_factor(u: &[f64], n: usize, stride: usize, v: &mut [f64]) {
+pub fn invert_factor(a: &mut [f64], n: usize, stride: usize) {
     for i in 0..n {
-        let (above, row) = v.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
-        let row = row.part_mut(0..n);
+        let (above, row) = a.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
+        let Some((diagonal, row)) = row.part_mut(0..i + 1).split_last_mut() else { return };
         row.fill(0.0);
-        let rows = |k: usize| part::row(above, stride, k, 0..n);
-        let factor = |k: usize| u.at(k.saturating_mul(stride).saturating_add(i));
+        let factor = |k: usize| above.at(k.saturating_mul(stride).saturating_add(i));
         let whole = i - i % 4;
         for k in (0..whole).step_by(4) {
-            let factors = [0, 1, 2, 3].map(|t| -factor(k + t));
-            axpy4(row.part_mut(0..k + 4), factors, [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)]);
+            let rows = [0, 1, 2, 3].map(|t| part::row(above, stride, k + t, 0..k + 4));
+            axpy4_lower(row.part_mut(0..k + 4), [0, 1, 2, 3].map(|t| -factor(k + t)), rows);
         }
         for k in whole..i {
-            axpy(row.part_mut(0..k + 1), -factor(k), rows(k));
+            axpy(row, -factor(k), part::row(above, stride, k, 0..k + 1));
         }
-        let inverse = 1.0 / factor(i);
-        for x in row.part_mut(0..i) {
+        let inverse = 1.0 / *diagonal;
+        for x in row {
             *x *= inverse;
         }
-        if let Some(diagonal) = row.get_mut(i) {
-            *diagonal = inverse;
+        *diagonal = inverse;
+    }
+}
+
+/// Writes the upper triangle of `A⁻¹ = Vᵀ V` over what [`invert_factor`] left; below the diagonal `V` stays.
+/// n³/3 operations.
+pub fn inverse_from_factor(a: &mut [f64], n: usize, stride: usize) {
+    for i in 0..n {
+        let end = (i + 1).saturating_mul(stride).min(a.len());
+        let (above, below) = a.split_at_mut(end);
+        let row = part::row_mut(above, stride, i, i..n);
+        let first = [row.at(0), 0.0, 0.0, 0.0];
+        row.fill(0.0);
+        // Row k of V from column i on; the place of row i itself is being written.
+        let v = |k: usize, columns: usize| match k.checked_sub(i + 1) {
+            None => first.part(0..columns),
+            Some(k) => part::row(below, stride, k, i..i + columns),
+        };
+        let whole = i + (n - i) / 4 * 4;
+        for k in (i..whole).step_by(4) {
+            let columns = k + 4 - i;
+            let rows = [0, 1, 2, 3].map(|t| v(k + t, columns));
+            axpy4_lower(row.part_mut(0..columns), rows.map(|row| row.at(0)), rows);
+        }
+        for k in whole..n {
+            let columns = k + 1 - i;
+            axpy(row.part_mut(0..columns), v(k, columns).at(0), v(k, columns));
         }
     }
 }
 
-/// Writes the upper triangle of `A⁻¹ = Vᵀ V` into `inverse`, from the `v` of [`invert_factor`]. n³/3 operations.
-pub fn inverse_from_factor(v: &[f64], n: usize, stride: usize, inverse: &mut [f64]) {
-    for i in 0..n {
-        let row = part::row_mut(inverse, stride, i, i..n);
-        row.fill(0.0);
-        let rows = |k: usize| part::row(v, stride, k, i..n);
-        let whole = i + (n - i) / 4 * 4;
-        for k in (i..whole).step_by(4) {
-            let x = [rows(k), rows(k + 1), rows(k + 2), rows(k + 3)];
-            axpy4(row.part_mut(0..k + 4 - i), x.map(|x| x.at(0)), x);
-        }
-        for k in whole..n {
-            axpy(row.part_mut(0..k + 1 - i), rows(k).at(0), rows(k));
+/// [`axpy4`] of rows of a lower triangular matrix: of the last four places, row t has the first t + 1, and what stands
+/// in the others is not of it.
+#[inline(always)]
+fn axpy4_lower(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
+    let Some((y, last)) = y.split_last_chunk_mut::<4>() else { return };
+    axpy4(y, a, x);
+    let mut ends = [[0.0; 4]; 4];
+    for (t, (end, x)) in ends.iter_mut().zip(x).enumerate() {
+        if let Some((_, x)) = x.split_last_chunk::<4>() {
+            end[..=t].copy_from_slice(&x[..=t]);
         }
     }
+    axpy4(last, a, ends.each_ref().map(|end| &end[..]));
 }
 
 /// Copies the upper triangle onto the lower one.
@@ -257,10 +279,9 @@ mod tests {
             let mut x = b.clone();
             solve_forward(&u, n, stride, &mut x);
             solve_backward(&u, n, stride, &mut x);
-            let mut v = vec![f64::NAN; n * stride];
-            invert_factor(&u, n, stride, &mut v);
-            let mut inverse = vec![f64::NAN; n * stride];
-            inverse_from_factor(&v, n, stride, &mut inverse);
+            let mut inverse = u;
+            invert_factor(&mut inverse, n, stride);
+            inverse_from_factor(&mut inverse, n, stride);
             symmetrise(&mut inverse, n, stride);
             for i in 0..n {
                 let ax: f64 = (0..n).map(|j| a[i * stride + j] * x[j]).sum();

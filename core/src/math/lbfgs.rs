@@ -6,9 +6,7 @@
 //! "Nonsmooth optimization via quasi-Newton methods", Math. Program. 141, 2013, show that they suffice at kinks).
 
 use super::vector::{axpy, dot};
-
-/// The most variables.
-pub const MAX_VARIABLES: usize = 160;
+use crate::part::Part;
 
 /// Correction pairs kept.
 const MEMORY: usize = 8;
@@ -20,65 +18,65 @@ const MAX_STEPS: usize = 20;
 
 /// When to stop.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// Evaluations of value and gradient, in all.
-    pub evaluations: usize,
+    pub(crate) evaluations: usize,
     /// Decrease in one iteration, relative to the larger of |f| and 1.
-    pub decrease: f64,
+    pub(crate) decrease: f64,
     /// Largest component of the projected gradient.
-    pub gradient: f64,
+    pub(crate) gradient: f64,
 }
 
 /// What was reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Minimum {
+pub(crate) struct Minimum {
     /// The value at the point that `x` was left at.
-    pub value: f64,
+    pub(crate) value: f64,
     /// Evaluations used.
-    pub evaluations: usize,
+    pub(crate) evaluations: usize,
 }
 
-/// The memory of the method, about 30 kB, for any function of at most [`MAX_VARIABLES`] variables.
+/// The memory of the method for functions of at most `D` times `Q` variables: 22 numbers per variable.
 #[derive(Clone, Debug)]
-pub struct Lbfgs {
-    steps: [[f64; MAX_VARIABLES]; MEMORY],
-    changes: [[f64; MAX_VARIABLES]; MEMORY],
+pub(crate) struct Lbfgs<const D: usize, const Q: usize> {
+    steps: [[[f64; D]; Q]; MEMORY],
+    changes: [[[f64; D]; Q]; MEMORY],
     /// 1 / (step . change) of every pair.
     inverse_curvature: [f64; MEMORY],
-    gradient: [f64; MAX_VARIABLES],
-    direction: [f64; MAX_VARIABLES],
-    trial: [f64; MAX_VARIABLES],
-    trial_gradient: [f64; MAX_VARIABLES],
-    next: [f64; MAX_VARIABLES],
-    next_gradient: [f64; MAX_VARIABLES],
+    gradient: [[f64; D]; Q],
+    direction: [[f64; D]; Q],
+    trial: [[f64; D]; Q],
+    trial_gradient: [[f64; D]; Q],
+    next: [[f64; D]; Q],
+    next_gradient: [[f64; D]; Q],
 }
 
-impl Default for Lbfgs {
+impl<const D: usize, const Q: usize> Default for Lbfgs<D, Q> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Lbfgs {
+impl<const D: usize, const Q: usize> Lbfgs<D, Q> {
     /// Empty memory.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
-            steps: [[0.0; MAX_VARIABLES]; MEMORY],
-            changes: [[0.0; MAX_VARIABLES]; MEMORY],
+            steps: [[[0.0; D]; Q]; MEMORY],
+            changes: [[[0.0; D]; Q]; MEMORY],
             inverse_curvature: [0.0; MEMORY],
-            gradient: [0.0; MAX_VARIABLES],
-            direction: [0.0; MAX_VARIABLES],
-            trial: [0.0; MAX_VARIABLES],
-            trial_gradient: [0.0; MAX_VARIABLES],
-            next: [0.0; MAX_VARIABLES],
-            next_gradient: [0.0; MAX_VARIABLES],
+            gradient: [[0.0; D]; Q],
+            direction: [[0.0; D]; Q],
+            trial: [[0.0; D]; Q],
+            trial_gradient: [[0.0; D]; Q],
+            next: [[0.0; D]; Q],
+            next_gradient: [[0.0; D]; Q],
         }
     }
 
-    /// Minimises `f` from `x` in the box `lower..=upper` (all three of one length, at most [`MAX_VARIABLES`]; further
+    /// Minimises `f` from `x` in the box `lower..=upper` (all three of one length, at most `D` times `Q`; further
     /// variables are left alone). `f` returns its value and writes its gradient; a value that is not finite counts
     /// as a step too far. `x` is left at the best point found.
-    pub fn minimise(
+    pub(crate) fn minimise(
         &mut self,
         x: &mut [f64],
         lower: &[f64],
@@ -86,44 +84,50 @@ impl Lbfgs {
         stop: Stop,
         mut f: impl FnMut(&[f64], &mut [f64]) -> f64,
     ) -> Minimum {
-        let n = x.len().min(lower.len()).min(upper.len()).min(MAX_VARIABLES);
-        let x = &mut x[..n];
+        let n = x.len().min(lower.len()).min(upper.len()).min(D * Q);
+        let (x, lower, upper) = (&mut x[..n], &lower[..n], &upper[..n]);
+        let gradient = &mut self.gradient.as_flattened_mut()[..n];
+        let direction = &mut self.direction.as_flattened_mut()[..n];
+        let trial = &mut self.trial.as_flattened_mut()[..n];
+        let trial_gradient = &mut self.trial_gradient.as_flattened_mut()[..n];
+        let next = &mut self.next.as_flattened_mut()[..n];
+        let next_gradient = &mut self.next_gradient.as_flattened_mut()[..n];
         for (x, (&l, &u)) in x.iter_mut().zip(lower.iter().zip(upper)) {
             *x = x.max(l).min(u);
         }
-        let mut value = f(x, &mut self.gradient[..n]);
+        let mut value = f(x, gradient);
         let mut evaluations = 1;
         let mut pairs = 0;
         while value.is_finite() && evaluations < stop.evaluations {
             let held =
                 |i: usize, x: &[f64], g: f64| (x[i] <= lower[i] && g > 0.0) || (x[i] >= upper[i] && g < 0.0);
             let steepest = (0..n)
-                .map(|i| (x[i] - (x[i] - self.gradient[i]).max(lower[i]).min(upper[i])).abs())
+                .map(|i| (x[i] - (x[i] - gradient[i]).max(lower[i]).min(upper[i])).abs())
                 .fold(0.0, f64::max);
             if steepest <= stop.gradient {
                 break;
             }
             for i in 0..n {
-                self.direction[i] = if held(i, x, self.gradient[i]) { 0.0 } else { -self.gradient[i] };
+                direction[i] = if held(i, x, gradient[i]) { 0.0 } else { -gradient[i] };
             }
-            self.apply_inverse_hessian(pairs, n);
+            apply_inverse_hessian(direction, pairs, &self.steps, &self.changes, &self.inverse_curvature);
             for i in 0..n {
-                if held(i, x, self.gradient[i]) {
-                    self.direction[i] = 0.0;
+                if held(i, x, gradient[i]) {
+                    direction[i] = 0.0;
                 }
             }
-            let mut slope = dot(&self.gradient[..n], &self.direction[..n]);
+            let mut slope = dot(gradient, direction);
             if slope >= 0.0 || !slope.is_finite() {
                 pairs = 0;
                 for i in 0..n {
-                    self.direction[i] = if held(i, x, self.gradient[i]) { 0.0 } else { -self.gradient[i] };
+                    direction[i] = if held(i, x, gradient[i]) { 0.0 } else { -gradient[i] };
                 }
-                slope = dot(&self.gradient[..n], &self.direction[..n]);
+                slope = dot(gradient, direction);
             }
             let mut step = 1.0;
             if pairs == 0 {
                 // No idea of the scale yet: a quarter of the unit cube at most.
-                let length = super::float::sqrt(dot(&self.direction[..n], &self.direction[..n]));
+                let length = super::float::sqrt(dot(direction, direction));
                 step = (0.25 / length).min(1.0);
             }
             let mut accepted = None;
@@ -131,22 +135,22 @@ impl Lbfgs {
                 let mut predicted = 0.0;
                 let mut clipped = false;
                 for i in 0..n {
-                    let free = x[i] + step * self.direction[i];
+                    let free = x[i] + step * direction[i];
                     let bounded = free.max(lower[i]).min(upper[i]);
                     clipped |= bounded != free;
-                    self.trial[i] = bounded;
-                    predicted += self.gradient[i] * (bounded - x[i]);
+                    trial[i] = bounded;
+                    predicted += gradient[i] * (bounded - x[i]);
                 }
-                let trial_value = f(&self.trial[..n], &mut self.trial_gradient[..n]);
+                let trial_value = f(trial, trial_gradient);
                 evaluations += 1;
                 if trial_value.is_finite() && trial_value <= value + DECREASE * predicted {
                     if accepted.is_some_and(|best| trial_value >= best) {
                         break;
                     }
                     accepted = Some(trial_value);
-                    self.next[..n].copy_from_slice(&self.trial[..n]);
-                    self.next_gradient[..n].copy_from_slice(&self.trial_gradient[..n]);
-                    let flat = dot(&self.trial_gradient[..n], &self.direction[..n]) >= CURVATURE * slope;
+                    next.copy_from_slice(trial);
+                    next_gradient.copy_from_slice(trial_gradient);
+                    let flat = dot(trial_gradient, direction) >= CURVATURE * slope;
                     if flat || clipped {
                         break;
                     }
@@ -167,18 +171,21 @@ impl Lbfgs {
                 continue;
             };
             let pair = pairs % MEMORY;
-            let (step_vector, change) = (&mut self.steps[pair][..n], &mut self.changes[pair][..n]);
+            let (step_vector, change) = (
+                &mut self.steps[pair].as_flattened_mut()[..n],
+                &mut self.changes[pair].as_flattened_mut()[..n],
+            );
             for i in 0..n {
-                step_vector[i] = self.next[i] - x[i];
-                change[i] = self.next_gradient[i] - self.gradient[i];
+                step_vector[i] = next[i] - x[i];
+                change[i] = next_gradient[i] - gradient[i];
             }
             let curvature = dot(step_vector, change);
             if curvature > 1e-10 * dot(change, change) {
                 self.inverse_curvature[pair] = 1.0 / curvature;
                 pairs += 1;
             }
-            x.copy_from_slice(&self.next[..n]);
-            self.gradient[..n].copy_from_slice(&self.next_gradient[..n]);
+            x.copy_from_slice(next);
+            gradient.copy_from_slice(next_gradient);
             let decrease = value - next_value;
             value = next_value;
             if decrease <= stop.decrease * value.abs().max(1.0) {
@@ -187,31 +194,37 @@ impl Lbfgs {
         }
         Minimum { value, evaluations }
     }
+}
 
-    /// Multiplies `direction` by the inverse Hessian that the last pairs describe; leaves held variables (those with
-    /// a zero in it) to the caller.
-    fn apply_inverse_hessian(&mut self, pairs: usize, n: usize) {
-        let direction = &mut self.direction[..n];
-        let first = pairs.saturating_sub(MEMORY);
-        let mut alphas = [0.0; MEMORY];
-        for k in (first..pairs).rev() {
-            let k = k % MEMORY;
-            alphas[k] = self.inverse_curvature[k] * dot(&self.steps[k][..n], direction);
-            axpy(direction, -alphas[k], &self.changes[k][..n]);
+/// Multiplies `direction` by the inverse Hessian that the last pairs describe; leaves held variables (those with a zero
+/// in it) to the caller.
+fn apply_inverse_hessian<const D: usize, const Q: usize>(
+    direction: &mut [f64],
+    pairs: usize,
+    steps: &[[[f64; D]; Q]; MEMORY],
+    changes: &[[[f64; D]; Q]; MEMORY],
+    inverse_curvature: &[f64; MEMORY],
+) {
+    let n = direction.len();
+    let first = pairs.saturating_sub(MEMORY);
+    let mut alphas = [0.0; MEMORY];
+    for k in (first..pairs).rev() {
+        let k = k % MEMORY;
+        alphas[k] = inverse_curvature[k] * dot(steps[k].as_flattened().head(n), direction);
+        axpy(direction, -alphas[k], changes[k].as_flattened().head(n));
+    }
+    if let Some(last) = pairs.checked_sub(1) {
+        let last = last % MEMORY;
+        let change = changes[last].as_flattened().head(n);
+        let scale = 1.0 / (inverse_curvature[last] * dot(change, change));
+        for x in direction.iter_mut() {
+            *x *= scale;
         }
-        if let Some(last) = pairs.checked_sub(1) {
-            let last = last % MEMORY;
-            let change = &self.changes[last][..n];
-            let scale = 1.0 / (self.inverse_curvature[last] * dot(change, change));
-            for x in direction.iter_mut() {
-                *x *= scale;
-            }
-        }
-        for k in first..pairs {
-            let k = k % MEMORY;
-            let beta = self.inverse_curvature[k] * dot(&self.changes[k][..n], direction);
-            axpy(direction, alphas[k] - beta, &self.steps[k][..n]);
-        }
+    }
+    for k in first..pairs {
+        let k = k % MEMORY;
+        let beta = inverse_curvature[k] * dot(changes[k].as_flattened().head(n), direction);
+        axpy(direction, alphas[k] - beta, steps[k].as_flattened().head(n));
     }
 }
 
@@ -237,7 +250,7 @@ mod tests {
 
     #[test]
     fn rosenbrock_inside_and_at_a_bound() {
-        let mut lbfgs = Box::new(Lbfgs::new());
+        let mut lbfgs = Box::new(Lbfgs::<4, 1>::new());
         let mut x = vec![-1.2, 1.0, -0.5, 2.0];
         let minimum = lbfgs.minimise(&mut x, &[-2.0; 4], &[2.0; 4], STOP, rosenbrock);
         assert!(minimum.value < 1e-12 && x.iter().all(|x| (x - 1.0).abs() < 1e-5), "{minimum:?} {x:?}");
@@ -250,7 +263,7 @@ mod tests {
 
     #[test]
     fn kinks_cliffs_and_hopeless_functions_end() {
-        let mut lbfgs = Box::new(Lbfgs::new());
+        let mut lbfgs = Box::new(Lbfgs::<4, 1>::new());
         let mut x = vec![0.9, 0.2];
         let kink = |x: &[f64], g: &mut [f64]| {
             for i in 0..2 {

@@ -5,7 +5,7 @@
 
 pub mod cholesky;
 pub mod float;
-pub mod lbfgs;
+pub(crate) mod lbfgs;
 pub mod normal;
-pub mod sort;
-pub mod vector;
+pub(crate) mod sort;
+pub(crate) mod vector;

@@ -3,7 +3,7 @@
 
 /// Sorts by insertion, in at most n^2 / 2 exchanges: `before` says whether the first of two must stand before the
 /// second. Equal values keep their order.
-pub fn by_insertion<T>(values: &mut [T], before: impl Fn(&T, &T) -> bool) {
+pub(crate) fn by_insertion<T>(values: &mut [T], before: impl Fn(&T, &T) -> bool) {
     for end in 1..values.len() {
         let mut i = end;
         while i > 0 && before(&values[i], &values[i - 1]) {

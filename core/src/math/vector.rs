@@ -8,11 +8,11 @@ use crate::part::{At, Part};
 use core::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
 /// Lanes of a sum: two AVX2 registers.
-pub const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// Sum of `a[i] * b[i]` over the shorter length.
 #[inline]
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = same_length(a, b);
     let mut lanes = [0.0; LANES];
     let (chunks_a, rest_a) = a.as_chunks::<LANES>();
@@ -30,7 +30,7 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 /// Sum of `weights[i] * (centre - points[i])^2` over the shorter length.
 #[inline]
-pub fn weighted_square_distance(weights: &[f64], points: &[f64], centre: f64) -> f64 {
+pub(crate) fn weighted_square_distance(weights: &[f64], points: &[f64], centre: f64) -> f64 {
     let (weights, points) = same_length(weights, points);
     let mut lanes = [0.0; LANES];
     let (chunks_w, rest_w) = weights.as_chunks::<LANES>();
@@ -50,7 +50,7 @@ pub fn weighted_square_distance(weights: &[f64], points: &[f64], centre: f64) ->
 
 /// `y += a x`, over the shorter length.
 #[inline]
-pub fn axpy(y: &mut [f64], a: f64, x: &[f64]) {
+pub(crate) fn axpy(y: &mut [f64], a: f64, x: &[f64]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += a * x;
     }
@@ -58,7 +58,7 @@ pub fn axpy(y: &mut [f64], a: f64, x: &[f64]) {
 
 /// `y += a[0] x[0] + .. + a[3] x[3]`, in that order, over the shortest length.
 #[inline]
-pub fn axpy4(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
+pub(crate) fn axpy4(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
     let [x0, x1, x2, x3] = x;
     let n = y.len().min(x0.len()).min(x1.len()).min(x2.len()).min(x3.len());
     let (y, x0, x1, x2, x3) = (&mut y[..n], &x0[..n], &x1[..n], &x2[..n], &x3[..n]);
@@ -71,7 +71,7 @@ pub fn axpy4(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
 /// the first `columns` columns rounded up to a multiple of [`LANES`]. `b` has as many rows as `a` has columns, and
 /// `stride` and the rows of `out` are at least that rounded length; what is not there is left out.
 #[inline]
-pub fn rows_times_matrix<const Q: usize>(
+pub(crate) fn rows_times_matrix<const Q: usize>(
     a: [&[f64]; Q],
     b: &[f64],
     stride: usize,
@@ -113,7 +113,7 @@ fn sum_of_lanes(l: [f64; LANES]) -> f64 {
 
 /// e^x for x <= 700 or so, without branches: relative error below 4e-16; 3e-308 for x below -708.
 #[inline(always)]
-pub fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     /// Adding and subtracting it rounds to an integer, which then stands in the low bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     /// ln 2 in two parts, the first with trailing zeros, so that k times it is exact (Cody and Waite).
@@ -148,7 +148,7 @@ pub fn exp(x: f64) -> f64 {
 /// Natural logarithm of a positive normal number, without branches: error below 3e-16 (absolute near 1, relative
 /// elsewhere).
 #[inline(always)]
-pub fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
     let offset = (1023 << 52) - (SQRT_2.to_bits() - (1 << 52));
     let bits = x.to_bits().wrapping_add(offset);
@@ -168,7 +168,7 @@ pub fn ln(x: f64) -> f64 {
 
 /// Square root of a finite number that is not negative, without branches: relative error below 3e-16; 0 for 0.
 #[inline(always)]
-pub fn sqrt(x: f64) -> f64 {
+pub(crate) fn sqrt(x: f64) -> f64 {
     // Newton's iteration for 1 / sqrt(x) from the well-known bit pattern (error 3.5 %, 0.2 %, 5e-6, 3e-11, 2e-16).
     let mut y = f64::from_bits(0x5FE6_EB50_C7B5_37A9_u64.wrapping_sub(x.to_bits() >> 1));
     let half = 0.5 * x;

@@ -47,7 +47,7 @@ impl<'w, R: Real> Lstm<'w, R> {
         }
         ShapeError::check("bias of an LSTM", 4 * hidden, bias.len())?;
         ShapeError::check("recurrent weight of an LSTM", bias.len().saturating_mul(hidden), recurrent.len())?;
-        let inputs = input.len() / bias.len();
+        let inputs = input.len().checked_div(bias.len()).unwrap_or(0);
         ShapeError::check("input weight of an LSTM", inputs * bias.len(), input.len())?;
         Ok(Self { inputs, input, recurrent, bias })
     }

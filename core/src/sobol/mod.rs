@@ -25,6 +25,9 @@ pub struct Dimension {
 }
 
 impl Dimension {
+    /// The coordinate that is 0 at every point.
+    pub(crate) const ZERO: Self = Self { directions: [0; BITS], shift: 0 };
+
     /// The unscrambled coordinate `index`, counted from 0.
     ///
     /// # Errors

@@ -98,8 +98,10 @@ pub(super) fn find_common<const F: usize, const N: usize>(
         if trials - first < MIN_COMMON_TRIALS || shift.abs() < MIN_SHIFT {
             continue;
         }
-        let gain = |s: usize| noise.ln_density(factors[s].0 - shift, factors[s].1) - unshifted[s];
-        let ratio = (first..trials).map(gain).sum::<f64>();
+        let later = factors.part(first..trials).iter().zip(unshifted.part(first..trials));
+        let gains =
+            later.map(|(&(mean, variance), unshifted)| noise.ln_density(mean - shift, variance) - unshifted);
+        let ratio = gains.sum::<f64>();
         if ratio > clearest.0 {
             clearest = (ratio, Some(first));
         }

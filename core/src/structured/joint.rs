@@ -30,7 +30,7 @@ const MAX_MOVES: usize = 4;
 
 pub(super) type Matrix<const N: usize> = [[f64; N]; N];
 
-/// The posterior and its work space: `F + 4` matrices of N by N.
+/// The posterior and its work space: `F + 3` matrices of N by N.
 pub(super) struct Joint<const F: usize, const N: usize> {
     /// A_i^-1.
     pub(super) inverse: [Matrix<N>; F],
@@ -46,7 +46,7 @@ pub(super) struct Joint<const F: usize, const N: usize> {
     pub(super) prior: [(f64, f64); N],
     /// Sum of A_i^-1.
     pub(super) sum: Matrix<N>,
-    pub(super) work: [Matrix<N>; 2],
+    pub(super) work: Matrix<N>,
 }
 
 impl<const F: usize, const N: usize> Joint<F, N> {
@@ -59,7 +59,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
             outlier: [0.0; N],
             prior: [(0.0, 0.0); N],
             sum: [[0.0; N]; N],
-            work: [[[0.0; N]; N]; 2],
+            work: [[0.0; N]; N],
         }
     }
 
@@ -70,8 +70,8 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         self.sum.as_flattened_mut().fill(0.0);
         let mut total = [0.0; N];
         for i in 0..data.functions() {
-            covariance(data, i, &effects, noise, |_| 0.0, &mut self.work[0]);
-            invert(&mut self.work, n, &mut self.inverse[i]);
+            covariance(data, i, &effects, noise, |_| 0.0, &mut self.work);
+            invert(&self.work, n, &mut self.inverse[i]);
             for s in 0..n {
                 total[s] += dot(&self.inverse[i][s][..n], &data.residuals[i][..n]);
                 for (sum, x) in self.sum[s][..n].iter_mut().zip(&self.inverse[i][s]) {
@@ -106,11 +106,11 @@ impl<const F: usize, const N: usize> Joint<F, N> {
                 Some((_, undisturbed)) if !data.is_trial(s) => (undisturbed / noise.common, 0.0),
                 _ => ((1.0 - p) / noise.common + p / SLOWDOWN_VARIANCE, p * SLOWDOWN / SLOWDOWN_VARIANCE),
             };
-            self.work[0][s][..n].copy_from_slice(&self.sum[s][..n]);
-            self.work[0][s][s] += self.prior[s].0;
+            self.work[s][..n].copy_from_slice(&self.sum[s][..n]);
+            self.work[s][s] += self.prior[s].0;
             right[s] += self.prior[s].1;
         }
-        invert(&mut self.work, n, &mut self.common_covariance);
+        invert(&self.work, n, &mut self.common_covariance);
         for s in 0..n {
             self.common_mean[s] = dot(&self.common_covariance[s][..n], &right[..n]);
         }
@@ -173,7 +173,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         let effects = kernel.effects();
         let mut value = kernel.penalty();
         for i in 0..data.functions() {
-            let (work, common) = (&mut self.work[0], &self.common_covariance);
+            let (work, common) = (&mut self.work, &self.common_covariance);
             covariance(data, i, &effects, noise, |s| common[s][s], work);
             if cholesky::factor(work.as_flattened_mut(), n, N).is_err() {
                 return f64::INFINITY;
@@ -199,7 +199,8 @@ impl<const F: usize, const N: usize> Joint<F, N> {
                 }
                 let row = &self.inverse[i][s][..n];
                 // (A^-1 V A^-1)_ss
-                let through: f64 = (0..n).map(|t| row[t] * dot(&self.common_covariance[t][..n], row)).sum();
+                let through: f64 =
+                    row.iter().zip(&self.common_covariance).map(|(x, v)| x * dot(v, row)).sum();
                 sum += square(own * self.weights[i][s]) + own - own * own * (row[s] - through);
             }
             if let (Some(new), Some(prior)) = (noise.own.get_mut(i), base.own.get(i)) {
@@ -313,25 +314,27 @@ fn covariance<const F: usize, const N: usize>(
     }
 }
 
-/// Inverts the upper triangle of `work[0]` into `inverse` (all of it), adding to the diagonal until it is positive
+/// Inverts the upper triangle of `matrix` into `inverse` (all of it), adding to the diagonal until it is positive
 /// definite. n³ operations per attempt.
-pub(super) fn invert<const N: usize>(work: &mut [Matrix<N>; 2], n: usize, inverse: &mut Matrix<N>) {
-    let [factor, second] = work;
-    let mut jitter = 0.0;
+pub(super) fn invert<const N: usize>(matrix: &Matrix<N>, n: usize, inverse: &mut Matrix<N>) {
+    // It always is, which the compiler does not know.
+    let n = n.min(N);
     for s in 0..n {
-        inverse[s][s..n].copy_from_slice(&factor[s][s..n]);
+        inverse[s][s..n].copy_from_slice(&matrix[s][s..n]);
     }
-    while cholesky::factor(factor.as_flattened_mut(), n, N).is_err() {
+    let mut jitter = 0.0;
+    while cholesky::factor(inverse.as_flattened_mut(), n, N).is_err() {
         jitter = if jitter == 0.0 { 1e-10 } else { jitter * 10.0 };
         let hopeless = jitter > 1.0;
         for s in 0..n {
             for t in s..n {
-                let off = if hopeless { 0.0 } else { inverse[s][t] };
-                factor[s][t] = if s == t { if hopeless { 1.0 } else { off * (1.0 + jitter) } } else { off };
+                let off = if hopeless { 0.0 } else { matrix[s][t] };
+                inverse[s][t] = if s == t { if hopeless { 1.0 } else { off * (1.0 + jitter) } } else { off };
             }
         }
     }
-    cholesky::invert_factor(factor.as_flattened(), n, N, second.as_flattened_mut());
-    cholesky::inverse_from_factor(second.as_flattened(), n, N, inverse.as_flattened_mut());
-    cholesky::symmetrise(inverse.as_flattened_mut(), n, N);
+    let inverse = inverse.as_flattened_mut();
+    cholesky::invert_factor(inverse, n, N);
+    cholesky::inverse_from_factor(inverse, n, N);
+    cholesky::symmetrise(inverse, n, N);
 }

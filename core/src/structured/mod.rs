@@ -103,7 +103,7 @@ pub struct StructuredModel<B, const F: usize, const N: usize, const L: usize> {
     fallback: B,
 }
 
-/// Temporary memory of a [`StructuredModel`] and of its fallback: (F + 4) N² + F L numbers and 25 kB per function,
+/// Temporary memory of a [`StructuredModel`] and of its fallback: (F + 3) N² + F L numbers and 25 kB per function,
 /// some megabytes at F = 16, N = 128. Keep it in a `static` or a box.
 pub struct StructuredScratch<S, const F: usize, const N: usize, const L: usize> {
     observations: Observations<F, N>,
@@ -136,23 +136,7 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
         fallback: B,
     ) -> Result<Self, StructureError> {
         let stages = workflow.len();
-        if resources.len() != stages {
-            return Err(StructureError::Count { stages, resources: resources.len() });
-        }
-        for (stage, of_stage) in resources.iter().enumerate() {
-            for resource in of_stage.all() {
-                let least = match resource {
-                    Resource::Fixed(value) => value,
-                    Resource::Axis(axis) => {
-                        let axis = space.axes().get(usize::from(axis));
-                        axis.ok_or(StructureError::Axis { stage, axes: space.dimensions() })?.min()
-                    }
-                };
-                if !(least > 0.0 && least.is_finite()) {
-                    return Err(StructureError::Value { stage, value: least });
-                }
-            }
-        }
+        check(stages, resources, space)?;
         let resources = part::list(resources.iter().copied());
         let noise = Noise::assumed(stages);
         let kernel = Kernel::prior();
@@ -311,12 +295,58 @@ impl<B, const F: usize, const N: usize, const L: usize> StructuredModel<B, F, N,
     }
 }
 
+/// Whether these can be the resources of as many stages in this space.
+fn check<const D: usize>(
+    stages: usize,
+    resources: &[Resources],
+    space: &SearchSpace<D>,
+) -> Result<(), StructureError> {
+    if resources.len() != stages {
+        return Err(StructureError::Count { stages, resources: resources.len() });
+    }
+    for (stage, of_stage) in resources.iter().enumerate() {
+        for resource in of_stage.all() {
+            let least = match resource {
+                Resource::Fixed(value) => value,
+                Resource::Axis(axis) => {
+                    let axis = space.axes().get(usize::from(axis));
+                    axis.ok_or(StructureError::Axis { stage, axes: space.dimensions() })?.min()
+                }
+            };
+            if !(least > 0.0 && least.is_finite()) {
+                return Err(StructureError::Value { stage, value: least });
+            }
+        }
+    }
+    Ok(())
+}
+
 impl<B, const D: usize, const F: usize, const N: usize, const L: usize> Model<D, F>
     for StructuredModel<B, F, N, L>
 where
     B: Model<D, F, Scratch: Sized>,
 {
     type Scratch = StructuredScratch<B::Scratch, F, N, L>;
+
+    fn has_task_of(&self, other: &Self) -> bool {
+        self.workflow == other.workflow
+            && self.prices == other.prices
+            && self.resources == other.resources
+            && self.fallback.has_task_of(&other.fallback)
+    }
+
+    fn is_consistent(&self, space: &SearchSpace<D>) -> bool {
+        let stages = self.workflow.len();
+        check(stages, &self.resources, space).is_ok()
+            && self.kernel.ln.iter().all(|ln| ln.is_finite())
+            && [&self.base_noise, &self.noise].iter().all(|noise| noise.is_consistent(stages))
+            && self.baseline.iter().all(|(repeated, places)| {
+                repeated.is_consistent(stages)
+                    && places.len() == stages
+                    && places.as_flattened().iter().all(|x| x.is_finite())
+            })
+            && self.fallback.is_consistent(space)
+    }
 
     fn needed(&self) -> usize {
         NEEDED

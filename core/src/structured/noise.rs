@@ -51,6 +51,14 @@ impl<const F: usize> Noise<F> {
         Self { own, common: 0.01, outliers: PRIOR_OUTLIERS.0 / PRIOR_OUTLIERS.1, samples: 5.0 }
     }
 
+    /// Whether these can be numbers of so many functions.
+    pub(super) fn is_consistent(&self, functions: usize) -> bool {
+        let positive = |x: &f64| *x > 0.0 && x.is_finite();
+        self.own.len() == functions
+            && self.own.iter().chain([&self.common, &self.samples]).all(positive)
+            && (0.0..=1.0).contains(&self.outliers)
+    }
+
     /// ln of mean over median of function `i`'s duration: half the variance of a log-normal factor.
     pub(super) fn mean_over_median(&self, function: usize) -> f64 {
         0.5 * (self.own.get(function).copied().unwrap_or(0.0) + self.common)
@@ -109,6 +117,15 @@ pub(super) struct Repeated<const F: usize> {
 }
 
 impl<const F: usize> Repeated<F> {
+    /// Whether these can be numbers of so many functions.
+    pub(super) fn is_consistent(&self, functions: usize) -> bool {
+        self.level.len() == functions
+            && self.level.iter().all(|level| level.is_finite())
+            && self.noise.is_consistent(functions)
+            && self.undisturbed > 0.0
+            && self.undisturbed.is_finite()
+    }
+
     /// Estimates levels and noise from outcomes of one configuration; `None` for fewer than 5, or when some lack
     /// the durations of all `functions`. Looks at the first 128.
     pub(super) fn measure(outcomes: &[Outcome<F>], functions: usize) -> Option<Self> {

@@ -26,6 +26,7 @@ use super::noise::Noise;
 use super::observations::Observations;
 use crate::math::float;
 use crate::math::vector::dot;
+use crate::part::At;
 
 /// The least unexplained share, 1 - z² / nu: noise that was not learned from these residuals lets z² exceed nu.
 const MIN_UNEXPLAINED: f64 = 1e-3;
@@ -44,7 +45,7 @@ impl<const F: usize, const N: usize> Joint<F, N> {
         let own = noise.own.get(i).copied().unwrap_or(1.0);
         let left = |s: usize| {
             let row = &self.inverse[i][s][..n];
-            own * (row[s] - quadratic(&self.common_covariance, row))
+            own * (row.at(s) - quadratic(&self.common_covariance, row))
         };
         base.samples + (0..n).filter(|&s| data.is_trial(s)).map(left).sum::<f64>()
     }
@@ -96,10 +97,10 @@ impl<const F: usize, const N: usize> Joint<F, N> {
             }
             let total = |i: usize| dot(&self.inverse[i][s][..n], &data.residuals[i][..n]);
             right[s] = (0..data.functions()).map(total).sum::<f64>() + prior[s].1;
-            self.work[0][s][..n].copy_from_slice(&self.sum[s][..n]);
-            self.work[0][s][s] += prior[s].0;
+            self.work[s][..n].copy_from_slice(&self.sum[s][..n]);
+            self.work[s][s] += prior[s].0;
         }
-        invert(&mut self.work, n, &mut self.sum);
+        invert(&self.work, n, &mut self.sum);
         for (mean, row) in means[..n].iter_mut().zip(&self.sum) {
             *mean = dot(&row[..n], &right[..n]);
         }

@@ -5,7 +5,7 @@ use crate::bo::acquisition::maximise::Search;
 use crate::bo::blackbox::{BlackBox, BlackBoxConfig};
 use crate::bo::model::Objective;
 use crate::bo::space::Axis;
-use crate::bo::study::{AskError, Study, StudyConfig};
+use crate::bo::study::{AskError, ConfigError, Study, StudyConfig};
 use crate::bo::surrogates::{Sampling, Surrogates};
 use crate::bo::trial::{Outcome, Trial, TrialId, TrialState};
 use crate::math::normal::Normal;
@@ -33,6 +33,12 @@ const CALLED: ModelError = ModelError::TooFewTrials { complete: 77, needed: 77 }
 
 impl Model<D, F> for Called {
     type Scratch = ();
+    fn has_task_of(&self, _: &Self) -> bool {
+        true
+    }
+    fn is_consistent(&self, _: &SearchSpace<D>) -> bool {
+        true
+    }
     fn needed(&self) -> usize {
         0
     }
@@ -516,6 +522,72 @@ fn a_restored_study_asks_what_the_first_would_have() {
     let ids = study.ask(3, &mut first, &mut scratch).unwrap();
     restored.ask(3, &mut second, &mut scratch).unwrap();
     assert!(ids.iter().all(|id| study.trial(*id) == restored.trial(*id)));
+}
+
+/// A snapshot goes on only with the workflow, prices, resources, space and objective it was made with.
+#[cfg(feature = "serde")]
+#[test]
+fn a_snapshot_of_another_workflow_is_refused() {
+    use crate::snapshot::SnapshotError;
+
+    let mut world = World::new(0.1, 0.1, false);
+    world.learn_baseline();
+    let (mut study, mut scratch, mut rng) = (world.study(9), scratch(), SplitMix64(9));
+    for id in study.ask(4, &mut rng, &mut scratch).unwrap() {
+        let point = study.trial(id).unwrap().point.clone();
+        study.tell(id, world.invoke(&point, 1.0)).unwrap();
+    }
+    let mut buffer = std::vec![0; 1 << 16];
+    let bytes = study.snapshot(&mut buffer).unwrap();
+    let mut resumed = world.study(9);
+    assert_eq!(resumed.resume(bytes), Ok(()));
+    assert_eq!(resumed, study);
+
+    let mut builder = WorkflowBuilder::<F>::new();
+    let stages = [(); F].map(|()| builder.stage().unwrap());
+    builder.edge(stages[0], stages[2]).unwrap();
+    let other_graph = builder.build().unwrap();
+    let other_prices = Prices::new(7.0, 1.0).unwrap();
+    let mut other_resources = world.model.resources.clone();
+    other_resources.swap(0, 1);
+    let same = World::new(0.1, 0.1, false).model;
+    for model in [
+        Structured { workflow: other_graph, ..same.clone() },
+        Structured { prices: other_prices, ..same.clone() },
+        Structured { resources: other_resources, ..same },
+    ] {
+        let world = World { model, ..World::new(0.1, 0.1, false) };
+        let (mut other, before) = (world.study(9), world.study(9));
+        assert_eq!(other.resume(bytes), Err(SnapshotError::OtherTask));
+        assert_eq!(other, before);
+    }
+    let mut other_seed = world.study(10);
+    assert_eq!(other_seed.resume(bytes), Err(SnapshotError::OtherTask));
+}
+
+/// A model whose axes are not those of the space, as altered bytes could make one.
+#[test]
+fn a_model_of_another_space_is_refused() {
+    let world = World::new(0.1, 0.1, false);
+    assert!(world.model.is_consistent(&world.space));
+    let smaller = SearchSpace::<D>::new(&world.space.axes()[1..]).unwrap();
+    assert!(!world.model.is_consistent(&smaller));
+    let config = *world.study(1).config();
+    assert_eq!(
+        Study::<_, D, N, F>::new(smaller, config, world.model.clone()).err(),
+        Some(ConfigError::Model)
+    );
+    let broken: [fn(&mut Structured); 4] = [
+        |model| model.resources.truncate(2),
+        |model| model.noise.own.truncate(2),
+        |model| model.base_noise.samples = f64::NAN,
+        |model| model.kernel.ln[0] = f64::INFINITY,
+    ];
+    for breaks in broken {
+        let mut model = world.model.clone();
+        breaks(&mut model);
+        assert!(!model.is_consistent(&world.space));
+    }
 }
 
 #[test]

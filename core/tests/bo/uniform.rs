@@ -3,7 +3,7 @@
 use aquatope_core::anomaly::Verdict;
 use aquatope_core::bo::MAX_BATCH;
 use aquatope_core::bo::model::{Evidence, Model, ModelError, Posterior, Proposal, Recommendation};
-use aquatope_core::bo::space::Point;
+use aquatope_core::bo::space::{Point, SearchSpace};
 use aquatope_core::bo::trial::Expectation;
 use aquatope_core::math::normal::Normal;
 use aquatope_core::random;
@@ -16,6 +16,14 @@ pub struct Uniform;
 
 impl<const D: usize, const F: usize> Model<D, F> for Uniform {
     type Scratch = ();
+
+    fn has_task_of(&self, _: &Self) -> bool {
+        true
+    }
+
+    fn is_consistent(&self, _: &SearchSpace<D>) -> bool {
+        true
+    }
 
     fn needed(&self) -> usize {
         2

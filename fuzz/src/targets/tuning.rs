@@ -7,6 +7,7 @@ use aquatope_core::bo::space::{Point, SearchSpace};
 use aquatope_core::bo::study::Study;
 use aquatope_core::bo::surrogates::Surrogates;
 use aquatope_core::bo::trial::Outcome;
+use aquatope_core::snapshot::SnapshotError;
 use aquatope_core::structured::{Resource, Resources, Status, StructuredModel, StructuredScratch};
 use aquatope_core::workflow::{Configuration, Prices, Workflow, WorkflowBuilder};
 use arbitrary::Arbitrary;
@@ -58,12 +59,31 @@ pub fn run(bytes: &[u8]) {
                 drive(study, operations, &mut scratch.fallback, |measured, _| measured.outcome());
             }
         } else if let Some((app, study)) = input.structured() {
+            refuses_another_task(&app, &study);
             drive(study, operations, scratch, |measured, point| match input.kind {
                 Kind::Misfit => measured.outcome(),
                 _ => app.outcome(measured.durations(), point),
             });
         }
     });
+}
+
+/// A study of the same space whose functions run in another order, or cost something else, must not go on with what this
+/// one knows.
+fn refuses_another_task(app: &App, study: &Study<Structured, D, N, F>) {
+    let mut buffer = vec![0; 65_536];
+    let bytes = study.snapshot(&mut buffer).expect("room for the snapshot");
+    let [first, second] = app.resources;
+    let dearer = Prices::new(0.4, 0.05).expect("prices");
+    for (prices, resources) in [(dearer, [first, second]), (app.prices, [second, first])] {
+        let (workflow, black_box) = (app.workflow.clone(), BlackBox::new(BlackBoxConfig::default()));
+        let model = Structured::new(workflow, prices, &resources, &app.space, black_box).expect("as before");
+        let mut other: Study<Structured, D, N, F> =
+            Study::new(app.space.clone(), *study.config(), model).expect("as before");
+        let same = prices == app.prices && first == second;
+        let expected = if same { Ok(()) } else { Err(SnapshotError::OtherTask) };
+        assert_eq!(other.resume(bytes), expected);
+    }
 }
 
 /// Whether these bytes make a study whose history the structured model believes, and has enough of to doubt it.

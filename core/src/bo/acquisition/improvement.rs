@@ -6,7 +6,6 @@
 //!   Daulton, Eriksson, Balandat, Bakshy, "Unexpected improvements to expected improvement for Bayesian
 //!   optimization", NeurIPS 2023, with the constants of BoTorch).
 
-use super::MAX_JOINT;
 use crate::math::vector;
 
 /// How improvement is measured.
@@ -30,15 +29,15 @@ const TAU_MAX: f64 = 1e-2;
 impl Improvement {
     /// The acquisition value of `q` candidates: `objective` and `constraint` hold the values of `samples` paths, and
     /// afterwards the slopes of the acquisition in them; `best` is every path's best feasible baseline value.
-    pub(super) fn value<const S: usize>(
+    pub(super) fn value<const S: usize, const Q: usize>(
         self,
         q: usize,
-        objective: &mut [[f64; S]; MAX_JOINT],
-        constraint: &mut [[f64; S]; MAX_JOINT],
+        objective: &mut [[f64; S]; Q],
+        constraint: &mut [[f64; S]; Q],
         best: &[f64; S],
         samples: usize,
     ) -> f64 {
-        let (q, samples) = (q.min(MAX_JOINT), samples.min(S));
+        let (q, samples) = (q.min(Q), samples.min(S));
         match self {
             Self::LogNei => log_nei(q, objective, constraint, best, samples),
             Self::Nei => nei(q, objective, constraint, best, samples),
@@ -46,15 +45,15 @@ impl Improvement {
     }
 }
 
-fn log_nei<const S: usize>(
+fn log_nei<const S: usize, const Q: usize>(
     q: usize,
-    objective: &mut [[f64; S]; MAX_JOINT],
-    constraint: &mut [[f64; S]; MAX_JOINT],
+    objective: &mut [[f64; S]; Q],
+    constraint: &mut [[f64; S]; Q],
     best: &[f64; S],
     samples: usize,
 ) -> f64 {
     // The logarithm of smoothed improvement times smoothed feasibility, and its slopes.
-    let mut logs = [[0.0; S]; MAX_JOINT];
+    let mut logs = [[0.0; S]; Q];
     for j in 0..q {
         let terms = objective[j].iter_mut().zip(&mut constraint[j]).zip(best).zip(&mut logs[j]);
         for (((f, g), best), log) in terms.take(samples) {
@@ -124,16 +123,16 @@ fn log_nei<const S: usize>(
 /// Where the two branches of the fat sigmoid meet with equal slopes: 1 / sqrt(3).
 const FATMOID: f64 = 0.577_350_269_189_625_8;
 
-fn nei<const S: usize>(
+fn nei<const S: usize, const Q: usize>(
     q: usize,
-    objective: &mut [[f64; S]; MAX_JOINT],
-    constraint: &mut [[f64; S]; MAX_JOINT],
+    objective: &mut [[f64; S]; Q],
+    constraint: &mut [[f64; S]; Q],
     best: &[f64; S],
     samples: usize,
 ) -> f64 {
     let share = 1.0 / samples as f64;
     let mut total = 0.0;
-    let (q, samples) = (q.min(MAX_JOINT), samples.min(S));
+    let (q, samples) = (q.min(Q), samples.min(S));
     for s in 0..samples {
         let (mut largest, mut winner, mut slopes) = (0.0, None, (0.0, 0.0));
         for j in 0..q {
@@ -177,8 +176,7 @@ mod tests {
 
     /// qLogNEI of `Q` candidates on `S` paths, with the same constraint everywhere.
     fn log_nei_of<const Q: usize, const S: usize>(improvements: [[f64; S]; Q], constraint: f64) -> f64 {
-        let (mut f, mut g) = ([[0.0; S]; MAX_JOINT], [[constraint; S]; MAX_JOINT]);
-        f[..Q].copy_from_slice(&improvements);
+        let (mut f, mut g) = (improvements, [[constraint; S]; Q]);
         Improvement::LogNei.value(Q, &mut f, &mut g, &[0.0; S], S)
     }
 

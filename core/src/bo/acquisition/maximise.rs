@@ -4,10 +4,10 @@
 //! Every restart gets a short search; the better third goes on, and the best two search to the end (successive
 //! halving), because most restarts end in the same few optima or far below them.
 
-use super::Acquisition;
-use crate::math::lbfgs::{Lbfgs, MAX_VARIABLES, Stop};
+use super::{Acquisition, MAX_JOINT};
+use crate::math::lbfgs::{Lbfgs, Stop};
 use crate::math::{float, sort};
-use crate::part;
+use crate::part::{At, Part};
 use crate::random;
 use crate::sobol::{self, Dimension};
 use heapless::Vec;
@@ -22,7 +22,7 @@ pub const MAX_RESTARTS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Search {
-    /// Raw samples, at most [`MAX_RAW`].
+    /// Raw samples, at most [`MAX_RAW`] and as many as the square of the scratch's `N`.
     pub raw: u16,
     /// Restarts, at most [`MAX_RESTARTS`].
     pub restarts: u16,
@@ -36,63 +36,68 @@ impl Default for Search {
     }
 }
 
-/// Temporary memory of a search, about 90 kB.
+/// Temporary memory of a search for `Q` candidates in `D` dimensions: 564 bytes for each of their coordinates, and some
+/// more.
 #[derive(Clone, Debug)]
-pub struct SearchScratch {
-    dimensions: Vec<Dimension, MAX_VARIABLES>,
-    starts: Vec<Start, MAX_RESTARTS>,
-    lbfgs: Lbfgs,
+pub struct SearchScratch<const D: usize, const Q: usize = MAX_JOINT> {
+    dimensions: [[Dimension; D]; Q],
+    starts: Vec<Start<D, Q>, MAX_RESTARTS>,
+    lbfgs: Lbfgs<D, Q>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Start {
+struct Start<const D: usize, const Q: usize> {
     value: f64,
-    x: [f64; MAX_VARIABLES],
+    x: [[f64; D]; Q],
 }
 
-impl SearchScratch {
+impl<const D: usize, const Q: usize> SearchScratch<D, Q> {
     /// Empty memory.
     pub const fn new() -> Self {
-        Self { dimensions: Vec::new(), starts: Vec::new(), lbfgs: Lbfgs::new() }
+        Self { dimensions: [[Dimension::ZERO; D]; Q], starts: Vec::new(), lbfgs: Lbfgs::new() }
     }
 }
 
-impl Default for SearchScratch {
+impl<const D: usize, const Q: usize> Default for SearchScratch<D, Q> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Writes the best batch found into `x` (row-major, as long as the batch times the dimensions, at most
-/// [`MAX_VARIABLES`]) and returns its value. The search stays between `lower` and `upper`, which are as long as `x`.
-pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>(
-    acquisition: &mut Acquisition<N, D, S>,
+/// Writes the best batch found into `x` (row-major, as long as the batch times the dimensions, at most `D` times `Q`) and
+/// returns its value. The search stays between `lower` and `upper`, which are as long as `x`. `values` is temporary
+/// memory, one place per raw sample: there are no more of these than places.
+pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize, const Q: usize>(
+    acquisition: &mut Acquisition<N, D, S, Q>,
     search: Search,
     lower: &[f64],
     upper: &[f64],
     x: &mut [f64],
     rng: &mut R,
-    scratch: &mut SearchScratch,
+    scratch: &mut SearchScratch<D, Q>,
+    values: &mut [f64],
 ) -> f64 {
-    let variables = x.len().min(MAX_VARIABLES).min(lower.len()).min(upper.len());
+    let variables = x.len().min(D * Q).min(lower.len()).min(upper.len());
     let x = &mut x[..variables];
-    scratch.dimensions.clear();
-    part::extend(&mut scratch.dimensions, (0..variables).map(|j| sobol::scrambled(j, rng)));
-    let raw_sample = |dimensions: &[Dimension], index: usize, x: &mut [f64]| {
-        for (((x, dimension), lower), upper) in x.iter_mut().zip(dimensions).zip(lower).zip(upper) {
+    let dimensions = &mut scratch.dimensions.as_flattened_mut()[..variables];
+    for (j, dimension) in dimensions.iter_mut().enumerate() {
+        *dimension = sobol::scrambled(j, rng);
+    }
+    let raw_sample = |index: usize, x: &mut [f64]| {
+        for (((x, dimension), lower), upper) in x.iter_mut().zip(&*dimensions).zip(lower).zip(upper) {
             *x = lower + (upper - lower) * dimension.uniform(index as u32);
         }
     };
-    let mut values: Vec<f64, MAX_RAW> = Vec::new();
-    for index in 0..usize::from(search.raw).clamp(1, MAX_RAW) {
-        raw_sample(&scratch.dimensions, index, x);
-        let _ = values.push(acquisition.value(x));
+    let values = values.head_mut(usize::from(search.raw).clamp(1, MAX_RAW));
+    for (index, value) in values.iter_mut().enumerate() {
+        raw_sample(index, x);
+        *value = acquisition.value(x);
     }
 
     scratch.starts.clear();
-    for (value, index) in boltzmann(&values, usize::from(search.restarts).clamp(1, MAX_RESTARTS), rng) {
-        let mut start = Start { value, x: [0.0; MAX_VARIABLES] };
-        raw_sample(&scratch.dimensions, index, &mut start.x[..variables]);
+    for (_, index) in boltzmann(values, usize::from(search.restarts).clamp(1, MAX_RESTARTS), rng) {
+        let mut start = Start { value: values.at(index), x: [[0.0; D]; Q] };
+        raw_sample(index, &mut start.x.as_flattened_mut()[..variables]);
         let _ = scratch.starts.push(start);
     }
     let (restarts, most) = (scratch.starts.len(), usize::from(search.evaluations));
@@ -100,31 +105,32 @@ pub fn maximise<R: Rng + ?Sized, const N: usize, const D: usize, const S: usize>
         scratch.starts.truncate(survivors);
         for start in &mut scratch.starts {
             let stop = Stop { evaluations: evaluations.max(2), decrease: 1e-7, gradient: 1e-5 };
-            let minimum =
-                scratch.lbfgs.minimise(&mut start.x[..variables], lower, upper, stop, |x, gradient| {
-                    let value = acquisition.value_and_gradient(x, gradient);
-                    for g in gradient.iter_mut() {
-                        *g = -*g;
-                    }
-                    -value
-                });
+            let x = &mut start.x.as_flattened_mut()[..variables];
+            let minimum = scratch.lbfgs.minimise(x, lower, upper, stop, |x, gradient| {
+                let value = acquisition.value_and_gradient(x, gradient);
+                for g in gradient.iter_mut() {
+                    *g = -*g;
+                }
+                -value
+            });
             start.value = -minimum.value;
         }
         // Best first; a value that is no number goes last.
-        let rank = |start: &Start| if start.value.is_nan() { f64::NEG_INFINITY } else { start.value };
+        let rank = |start: &Start<D, Q>| if start.value.is_nan() { f64::NEG_INFINITY } else { start.value };
         sort::by_insertion(&mut scratch.starts, |a, b| rank(a) > rank(b));
     }
     match scratch.starts.first() {
         Some(best) => {
-            x.copy_from_slice(&best.x[..variables]);
+            x.copy_from_slice(&best.x.as_flattened()[..variables]);
             best.value
         }
         None => f64::NEG_INFINITY,
     }
 }
 
-/// Draws `count` values and their indices without replacement with weights exp((value - mean) / deviation); the best one is always
-/// among them (BoTorch's `initialize_q_batch`). By Gumbel keys: the largest `ln weight - ln(-ln u)` win.
+/// Draws the indices of `count` values without replacement with weights exp((value - mean) / deviation); the best one is
+/// always among them (BoTorch's `initialize_q_batch`). By Gumbel keys, which come along: the largest
+/// `ln weight - ln(-ln u)` win.
 fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<(f64, usize), MAX_RESTARTS> {
     let finite = |v: f64| if v.is_finite() { v } else { -1e300 };
     let n = values.len() as f64;
@@ -134,7 +140,7 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
     let by_value = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
     let best = values.iter().map(|&v| finite(v)).enumerate().max_by(by_value).map_or(0, |(index, _)| index);
     // The largest keys so far, largest first; of equal ones the first.
-    let mut keys: Vec<(f64, (f64, usize)), MAX_RESTARTS> = Vec::new();
+    let mut keys = Vec::<(f64, usize), MAX_RESTARTS>::new();
     let count = count.min(MAX_RESTARTS);
     for (index, &value) in values.iter().enumerate() {
         let gumbel = -float::ln(-float::ln(random::uniform(rng)));
@@ -142,8 +148,8 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
         let place = keys.partition_point(|other| other.0 >= key);
         if place < count {
             keys.truncate(count - 1);
-            let _ = keys.insert(place, (key, (value, index)));
+            let _ = keys.insert(place, (key, index));
         }
     }
-    part::list(keys.into_iter().map(|(_, drawn)| drawn))
+    keys
 }

@@ -1,9 +1,9 @@
 //! Constrained noisy expected improvement of a batch, by quasi-Monte-Carlo paths through two processes: the negative
 //! ln cost (maximised) and the ln of latency over its limit (feasible when at most 0).
 
-pub mod improvement;
+mod improvement;
 pub mod maximise;
-pub mod paths;
+mod paths;
 
 pub use improvement::Improvement;
 
@@ -23,27 +23,25 @@ pub const MAX_JOINT: usize = 4;
 /// Joint draws that decide which baseline points can matter.
 const PRUNING_DRAWS: usize = 128;
 
-/// The acquisition function of one step: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8).
+/// The acquisition function of one step: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8), `Q`
+/// candidates at once (at most [`MAX_JOINT`]).
 #[derive(Clone, Debug)]
-pub struct Acquisition<const N: usize, const D: usize, const S: usize> {
+pub struct Acquisition<const N: usize, const D: usize, const S: usize, const Q: usize = MAX_JOINT> {
     improvement: Improvement,
     samples: usize,
     dimensions: usize,
-    objective: Paths<N, D, S>,
-    constraint: Paths<N, D, S>,
+    objective: Paths<N, D, S, Q>,
+    constraint: Paths<N, D, S, Q>,
     /// Every path's best feasible value at the baseline and the pending points.
     best: [f64; S],
-    objective_work: Candidates<N, S>,
-    constraint_work: Candidates<N, S>,
-    /// Path values at the baseline.
-    objective_baseline: [[f64; S]; N],
-    constraint_baseline: [[f64; S]; N],
+    objective_work: Candidates<N, S, Q>,
+    constraint_work: Candidates<N, S, Q>,
     evaluations: usize,
     /// Number of Sobol dimensions given out.
     drawn: usize,
 }
 
-impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
+impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition<N, D, S, Q> {
     /// Memory; [`Acquisition::begin`] makes it usable.
     pub const fn new() -> Self {
         Self {
@@ -55,8 +53,6 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
             best: [0.0; S],
             objective_work: Candidates::new(),
             constraint_work: Candidates::new(),
-            objective_baseline: [[0.0; S]; N],
-            constraint_baseline: [[0.0; S]; N],
             evaluations: 0,
             drawn: 0,
         }
@@ -90,7 +86,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
     }
 
     /// The same with a given baseline (indices of observations) and given base samples: `normals` is called for
-    /// every baseline point and then for each of [`MAX_JOINT`] candidates, with its number, first for the objective
+    /// every baseline point and then for each of `Q` candidates, with its number, first for the objective
     /// and then for the constraint.
     ///
     /// # Errors
@@ -122,23 +118,9 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         self.samples = samples.clamp(1, S).next_multiple_of(8);
         self.dimensions = objective.dimensions();
         self.evaluations = 0;
-        let work = scratch;
-        for (gp, paths, values) in [
-            (objective, &mut self.objective, &mut self.objective_baseline),
-            (constraint, &mut self.constraint, &mut self.constraint_baseline),
-        ] {
-            gp.inverse(work.first.as_flattened_mut(), work.second.as_flattened_mut())?;
-            let samples = self.samples;
-            paths.draw(
-                gp,
-                &work.first,
-                baseline,
-                samples,
-                &mut *normals,
-                values,
-                &mut work.second,
-                &mut work.third,
-            );
+        let GpScratch { first, second, .. } = scratch;
+        for (gp, paths) in [(objective, &mut self.objective), (constraint, &mut self.constraint)] {
+            paths.draw(gp, baseline, self.samples, &mut *normals, first, second);
         }
         // A path without a feasible baseline point improves on a value that any point reaches, so that feasibility
         // decides (as BoTorch does; its issue 3009 is about an objective that does not fall below that value).
@@ -146,11 +128,12 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         let least = objective.targets().iter().fold(hyper.mean, |a, &b| a.min(b));
         let unreachable = least - 6.0 * float::sqrt(hyper.outputscale);
         self.best = [unreachable; S];
-        for (values, limits) in
-            self.objective_baseline.iter().zip(&self.constraint_baseline).take(baseline.len())
-        {
+        let at_baseline = self.objective.at_baseline().iter().zip(self.constraint.at_baseline());
+        for (values, limits) in at_baseline.take(baseline.len()) {
             improve(&mut self.best, values, limits);
         }
+        self.objective.transpose();
+        self.constraint.transpose();
         Ok(())
     }
 
@@ -173,7 +156,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         improve(&mut self.best, &values, &limits);
     }
 
-    /// The value for a batch of at most [`MAX_JOINT`] candidates, row-major, in the unit cube.
+    /// The value for a batch of at most `Q` candidates, row-major, in the unit cube.
     pub fn value(&mut self, x: &[f64]) -> f64 {
         self.evaluate(x, None)
     }
@@ -203,7 +186,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
 
     fn evaluate(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
         let q = x.len() / self.dimensions.max(1);
-        if !(1..=MAX_JOINT).contains(&q) {
+        if !(1..=Q).contains(&q) {
             return f64::NEG_INFINITY;
         }
         self.evaluations += 1;
@@ -235,16 +218,11 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
     ) -> Result<Vec<usize, N>, GpError> {
         let n = objective.len();
         // Roots of the posterior covariances at the observations: N - N K⁻¹ N, with N the noise.
-        for (gp, is_objective) in [(constraint, false), (objective, true)] {
+        for (gp, inverse) in [(objective, &mut scratch.first), (constraint, &mut scratch.second)] {
             if gp.is_empty() || gp.len() != n {
                 return Err(GpError::Empty);
             }
-            let (inverse, other) = if is_objective {
-                (&mut scratch.first, &mut scratch.second)
-            } else {
-                (&mut scratch.third, &mut scratch.second)
-            };
-            gp.inverse(inverse.as_flattened_mut(), other.as_flattened_mut())?;
+            gp.inverse(inverse);
             let noise =
                 |i: usize| (gp.noise().at(i) + gp.jitter()).max(1e-9 * gp.hyperparameters().outputscale);
             for i in 0..n {
@@ -265,17 +243,17 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
         for _ in 0..PRUNING_DRAWS.div_ceil(S) {
             let width = S.min(PRUNING_DRAWS);
             for (gp, root, draws) in [
-                (objective, &scratch.first, &mut self.objective_baseline),
-                (constraint, &scratch.third, &mut self.constraint_baseline),
+                (objective, &scratch.first, self.objective.at_baseline()),
+                (constraint, &scratch.second, self.constraint.at_baseline()),
             ] {
-                for row in &mut draws[..n] {
+                for row in draws.head_mut(n) {
                     for z in &mut row[..width] {
                         *z = normal::quantile_approximate(random::uniform(rng));
                     }
                 }
                 for i in (0..n).rev() {
-                    let (before, row) = draws.split_at_mut(i);
-                    let row = &mut row[0][..width];
+                    let Some((row, before)) = draws.head_mut(i + 1).split_last_mut() else { break };
+                    let row = &mut row[..width];
                     let noise = gp.noise().at(i) + gp.jitter();
                     let mean = gp.targets().at(i) - noise * gp.alpha().at(i);
                     for z in row.iter_mut() {
@@ -286,10 +264,11 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
                     }
                 }
             }
+            let (values, limits) = (self.objective.at_baseline(), self.constraint.at_baseline());
             for s in 0..width {
-                let (mut best, mut nearest) = (None, (0, self.constraint_baseline[0][s]));
-                for i in 0..n {
-                    let (value, limit) = (self.objective_baseline[i][s], self.constraint_baseline[i][s]);
+                let (mut best, mut nearest) = (None, (0, f64::INFINITY));
+                for (i, (values, limits)) in values.iter().zip(limits.iter()).take(n).enumerate() {
+                    let (value, limit) = (values[s], limits[s]);
                     if limit <= 0.0 && best.is_none_or(|(_, best)| value > best) {
                         best = Some((i, value));
                     }
@@ -307,7 +286,7 @@ impl<const N: usize, const D: usize, const S: usize> Acquisition<N, D, S> {
     }
 }
 
-impl<const N: usize, const D: usize, const S: usize> Default for Acquisition<N, D, S> {
+impl<const N: usize, const D: usize, const S: usize, const Q: usize> Default for Acquisition<N, D, S, Q> {
     fn default() -> Self {
         Self::new()
     }

@@ -20,10 +20,10 @@ use crate::math::vector::{axpy, dot, rows_times_matrix};
 use crate::math::{cholesky, float};
 use crate::part::{self, At, Part};
 
-/// Paths of one process with at most `N` anchors in at most `D` dimensions; at most `S` paths. `N` and `S` are
-/// multiples of 8.
+/// Paths of one process with at most `N` anchors in at most `D` dimensions; at most `S` paths, at `Q` candidates at once.
+/// `N` and `S` are multiples of 8.
 #[derive(Clone, Debug)]
-pub struct Paths<const N: usize, const D: usize, const S: usize> {
+pub(super) struct Paths<const N: usize, const D: usize, const S: usize, const Q: usize> {
     anchors: usize,
     dimensions: usize,
     samples: usize,
@@ -36,39 +36,40 @@ pub struct Paths<const N: usize, const D: usize, const S: usize> {
     precision: [[f64; N]; N],
     /// w, one row per anchor.
     weights: [[f64; S]; N],
-    /// w, one row per path.
+    /// w, one row per path. Before that, while paths are drawn, their values at the baseline: `S` for each of its points.
     transposed: [[f64; N]; S],
     /// z': base samples of the candidates.
-    candidate_normals: [[f64; S]; MAX_JOINT],
+    candidate_normals: [[f64; S]; Q],
 }
 
 /// What one process says of `q` candidates, and room for the way back to their gradient.
 #[derive(Clone, Debug)]
-pub(super) struct Candidates<const N: usize, const S: usize> {
-    kernel: [[f64; N]; MAX_JOINT],
-    slopes: [[f64; N]; MAX_JOINT],
+pub(super) struct Candidates<const N: usize, const S: usize, const Q: usize> {
+    kernel: [[f64; N]; Q],
+    slopes: [[f64; N]; Q],
     /// P k.
-    projected: [[f64; N]; MAX_JOINT],
-    root: [[f64; MAX_JOINT]; MAX_JOINT],
+    projected: [[f64; N]; Q],
+    root: [[f64; Q]; Q],
     /// Values of every path at every candidate; on the way back, the slopes of the acquisition in them.
-    pub(super) values: [[f64; S]; MAX_JOINT],
+    pub(super) values: [[f64; S]; Q],
 }
 
-impl<const N: usize, const S: usize> Candidates<N, S> {
+impl<const N: usize, const S: usize, const Q: usize> Candidates<N, S, Q> {
     pub(super) const fn new() -> Self {
         Self {
-            kernel: [[0.0; N]; MAX_JOINT],
-            slopes: [[0.0; N]; MAX_JOINT],
-            projected: [[0.0; N]; MAX_JOINT],
-            root: [[0.0; MAX_JOINT]; MAX_JOINT],
-            values: [[0.0; S]; MAX_JOINT],
+            kernel: [[0.0; N]; Q],
+            slopes: [[0.0; N]; Q],
+            projected: [[0.0; N]; Q],
+            root: [[0.0; Q]; Q],
+            values: [[0.0; S]; Q],
         }
     }
 }
 
-impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
+impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D, S, Q> {
     pub(super) const fn new() -> Self {
         const { assert!(N.is_multiple_of(8) && S.is_multiple_of(8) && S > 0, "N and S must be multiples of 8") };
+        const { assert!(0 < Q && Q <= MAX_JOINT, "1 to 4 candidates are moved together") };
         Self {
             anchors: 0,
             dimensions: 0,
@@ -80,22 +81,20 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
             precision: [[0.0; N]; N],
             weights: [[0.0; S]; N],
             transposed: [[0.0; N]; S],
-            candidate_normals: [[0.0; S]; MAX_JOINT],
+            candidate_normals: [[0.0; S]; Q],
         }
     }
 
-    /// Draws `samples` paths of `gp` at the training points `baseline` and conditions on them. `inverse` is the
-    /// inverse covariance matrix of `gp`; `normals(b)` fills the base samples of baseline point
-    /// b, and of candidate j for b = baseline.len() + j. `at_baseline` receives one row of path values per baseline
-    /// point; `root` and `rows` are temporary memory.
+    /// Draws `samples` paths of `gp` at the training points `baseline` and conditions on them. `normals(b)` fills the base
+    /// samples of baseline point b, and of candidate j for b = baseline.len() + j. `root` and `rows` are temporary
+    /// memory. The paths can be evaluated after [`Paths::transpose`]; until then [`Paths::at_baseline`] tells their
+    /// values at the baseline.
     pub(super) fn draw(
         &mut self,
         gp: &Gp<N, D>,
-        inverse: &[[f64; N]; N],
         baseline: &[usize],
         samples: usize,
         mut normals: impl FnMut(usize, &mut [f64]),
-        at_baseline: &mut [[f64; S]; N],
         root: &mut [[f64; N]; N],
         rows: &mut [[f64; N]; N],
     ) {
@@ -115,6 +114,9 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         // The posterior covariance of the baseline, N - N K⁻¹ N with N the noise, and its root. Noise-free points
         // get a trace of noise: their values are known, which is no reason to fail.
         let noise = |b: usize| (gp.noise().at(b) + gp.jitter()).max(1e-9 * hyper.outputscale);
+        // P starts as K⁻¹.
+        let inverse = &mut self.precision;
+        gp.inverse(inverse);
         let inverse_row = |b: usize| inverse.get(b).map_or(&[][..], |row| &row[..n]);
         let baseline = baseline.head(N);
         let count = baseline.len();
@@ -139,22 +141,14 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
             }
         }
 
-        // P starts as K⁻¹, w as alpha.
-        for i in 0..n {
-            self.precision[i][..n].copy_from_slice(&inverse[i][..n]);
-            self.precision[i][n..].fill(0.0);
-            self.weights[i][..samples].fill(gp.alpha().at(i));
-        }
-        for (row, &b) in baseline.iter().enumerate() {
+        let at_baseline = self.transposed.as_flattened_mut().as_chunks_mut::<S>().0;
+        for ((row, &b), z) in baseline.iter().enumerate().zip(at_baseline.iter_mut()) {
             // Row of M: forward substitution, one baseline point after the other.
             let (before, m) = rows.split_at_mut(row);
             let m = &mut m[0][..n];
             for (m, inverse) in m.iter_mut().zip(inverse_row(b)) {
                 *m = noise(b) * inverse;
             }
-            let mut z = [0.0; S];
-            normals(row, &mut z[..samples]);
-            at_baseline[row] = z;
             for (previous, root) in before.iter().zip(root.iter()) {
                 axpy(m, -root[row], &previous[..n]);
             }
@@ -162,9 +156,17 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
             for m in m.iter_mut() {
                 *m *= scale;
             }
-            for i in 0..n {
-                axpy(&mut self.weights[i][..samples], m[i], &z[..samples]);
-                axpy(&mut self.precision[i][..n], m[i], m);
+            *z = [0.0; S];
+            normals(row, &mut z[..samples]);
+        }
+        // w starts as alpha, and P is K⁻¹ so far.
+        for (i, (weights, precision)) in self.weights.iter_mut().zip(&mut self.precision).take(n).enumerate()
+        {
+            weights[..samples].fill(gp.alpha().at(i));
+            precision[n..].fill(0.0);
+            for (m, z) in rows.iter().zip(at_baseline.iter()).take(count) {
+                axpy(&mut weights[..samples], m.at(i), &z[..samples]);
+                axpy(&mut precision[..n], m.at(i), &m[..n]);
             }
         }
         // Values at the baseline: mean + L z, from the last one up because z is overwritten.
@@ -184,7 +186,12 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         for (j, z) in self.candidate_normals.iter_mut().enumerate() {
             normals(count + j, &mut z[..samples]);
         }
-        self.transpose();
+    }
+
+    /// Room for path values at `N` points; after [`Paths::draw`] the first are those at its baseline.
+    #[inline(always)]
+    pub(super) fn at_baseline(&mut self) -> &mut [[f64; S]] {
+        self.transposed.as_flattened_mut().as_chunks_mut().0
     }
 
     /// Makes `x` an anchor, with the values that the paths take there now (by the base samples of candidate 0) fixed
@@ -194,7 +201,7 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         &mut self,
         x: &[f64],
         fresh: impl FnOnce(&mut [f64]),
-        candidates: &mut Candidates<N, S>,
+        candidates: &mut Candidates<N, S, Q>,
         values: &mut [f64],
     ) {
         self.evaluate(1, x, candidates);
@@ -228,7 +235,8 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         (self.anchors.min(N), self.dimensions.min(D), self.samples.min(S))
     }
 
-    fn transpose(&mut self) {
+    /// Makes the paths that [`Paths::draw`] has drawn usable.
+    pub(super) fn transpose(&mut self) {
         let (anchors, _, samples) = self.sizes();
         for (s, row) in self.transposed[..samples].iter_mut().enumerate() {
             for (out, weights) in row.iter_mut().zip(&self.weights[..anchors]) {
@@ -237,9 +245,9 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         }
     }
 
-    /// Path values at `q` candidates (row-major), 1 to [`MAX_JOINT`].
-    pub(super) fn evaluate(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>) {
-        let ((n, d, samples), q) = (self.sizes(), q.min(MAX_JOINT));
+    /// Path values at `q` candidates (row-major), 1 to `Q`.
+    pub(super) fn evaluate(&self, q: usize, x: &[f64], out: &mut Candidates<N, S, Q>) {
+        let ((n, d, samples), q) = (self.sizes(), q.min(Q));
         for j in 0..q {
             let (kernel, slopes) = (&mut out.kernel[j][..n], &mut out.slopes[j][..n]);
             kernel.fill(0.0);
@@ -255,7 +263,7 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
         product(q, &out.kernel, n, &self.precision, n, &mut out.projected);
         product(q, &out.kernel, n, &self.weights, samples, &mut out.values);
 
-        let mut covariance = [[0.0; MAX_JOINT]; MAX_JOINT];
+        let mut covariance = [[0.0; Q]; Q];
         for j in 0..q {
             for l in 0..=j {
                 let prior = if j == l { 1.0 } else { matern52(self.square_distance(x, j, l)) };
@@ -277,10 +285,10 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
 
     /// Adds to `gradient` (row-major, as `x`) what the slopes in `out.values` make of the candidates of the last
     /// [`Paths::evaluate`].
-    pub(super) fn pull_back(&self, q: usize, x: &[f64], out: &mut Candidates<N, S>, gradient: &mut [f64]) {
-        let ((n, d, samples), q) = (self.sizes(), q.min(MAX_JOINT));
+    pub(super) fn pull_back(&self, q: usize, x: &[f64], out: &mut Candidates<N, S, Q>, gradient: &mut [f64]) {
+        let ((n, d, samples), q) = (self.sizes(), q.min(Q));
         let point = |j: usize| part::row(x, d, j, 0..d);
-        let mut adjoint = [[0.0; MAX_JOINT]; MAX_JOINT];
+        let mut adjoint = [[0.0; Q]; Q];
         for j in 0..q {
             for l in 0..=j {
                 adjoint[j][l] = dot(&out.values[j][..samples], &self.candidate_normals[l][..samples]);
@@ -328,31 +336,36 @@ impl<const N: usize, const D: usize, const S: usize> Paths<N, D, S> {
 
 /// The first `length` columns of `q` rows times `matrix`, into the first `columns` columns of `out`: the candidates
 /// share every row of the matrix that is read.
-fn product<const A: usize, const B: usize, const R: usize>(
+fn product<const A: usize, const B: usize, const R: usize, const Q: usize>(
     q: usize,
-    a: &[[f64; A]; MAX_JOINT],
+    a: &[[f64; A]; Q],
     length: usize,
     matrix: &[[f64; B]; R],
     columns: usize,
-    out: &mut [[f64; B]; MAX_JOINT],
+    out: &mut [[f64; B]; Q],
 ) {
-    let [a0, a1, a2, a3] = a.each_ref().map(|row| row.head(length));
-    let [o0, o1, o2, o3] = out.each_mut().map(|row| &mut row[..]);
     let matrix = matrix.as_flattened();
-    match q {
-        1 => rows_times_matrix([a0], matrix, B, columns, [o0]),
-        2 => rows_times_matrix([a0, a1], matrix, B, columns, [o0, o1]),
-        3 => rows_times_matrix([a0, a1, a2], matrix, B, columns, [o0, o1, o2]),
-        _ => rows_times_matrix([a0, a1, a2, a3], matrix, B, columns, [o0, o1, o2, o3]),
+    match (a.head(q), out.head_mut(q)) {
+        ([a], [out]) => rows_times_matrix([a.head(length)], matrix, B, columns, [out]),
+        ([a0, a1], [o0, o1]) => {
+            rows_times_matrix([a0, a1].map(|a| a.head(length)), matrix, B, columns, [o0, o1]);
+        }
+        ([a0, a1, a2], [o0, o1, o2]) => {
+            rows_times_matrix([a0, a1, a2].map(|a| a.head(length)), matrix, B, columns, [o0, o1, o2]);
+        }
+        ([a0, a1, a2, a3], [o0, o1, o2, o3]) => {
+            rows_times_matrix([a0, a1, a2, a3].map(|a| a.head(length)), matrix, B, columns, [o0, o1, o2, o3]);
+        }
+        _ => {}
     }
 }
 
 /// A matrix with a row per candidate.
-type Joint = [[f64; MAX_JOINT]; MAX_JOINT];
+type Joint<const Q: usize> = [[f64; Q]; Q];
 
 /// The lower Cholesky factor of a small covariance matrix, with as little jitter as it takes.
-fn root(q: usize, covariance: &Joint, outputscale: f64, l: &mut Joint) {
-    let (mut jitter, q) = (0.0, q.min(MAX_JOINT));
+fn root<const Q: usize>(q: usize, covariance: &Joint<Q>, outputscale: f64, l: &mut Joint<Q>) {
+    let (mut jitter, q) = (0.0, q.min(Q));
     'attempt: loop {
         for j in 0..q {
             for k in 0..=j {
@@ -381,8 +394,8 @@ fn root(q: usize, covariance: &Joint, outputscale: f64, l: &mut Joint) {
 /// The derivative in a covariance matrix, given that in its lower Cholesky factor (Murray, "Differentiation of the
 /// Cholesky decomposition", 2016, eq. 10): the symmetric part of `L⁻ᵀ Phi(Lᵀ A) L⁻¹`, where Phi takes the lower
 /// triangle and half of the diagonal.
-fn covariance_adjoint(q: usize, l: &Joint, adjoint: &Joint) -> Joint {
-    let (mut p, q) = ([[0.0; MAX_JOINT]; MAX_JOINT], q.min(MAX_JOINT));
+fn covariance_adjoint<const Q: usize>(q: usize, l: &Joint<Q>, adjoint: &Joint<Q>) -> Joint<Q> {
+    let (mut p, q) = ([[0.0; Q]; Q], q.min(Q));
     for j in 0..q {
         for k in 0..=j {
             for i in j..q {
@@ -407,7 +420,7 @@ fn covariance_adjoint(q: usize, l: &Joint, adjoint: &Joint) -> Joint {
             p[j][k] /= l[k][k];
         }
     }
-    let mut symmetric = [[0.0; MAX_JOINT]; MAX_JOINT];
+    let mut symmetric = [[0.0; Q]; Q];
     for j in 0..q {
         for k in 0..q {
             symmetric[j][k] = 0.5 * (p[j][k] + p[k][j]);
