@@ -95,7 +95,7 @@ mod tests {
             let forecasts = forecaster.forecast();
             for (forecast, peaks) in forecasts[6..].iter().zip(&peaks[6..]) {
                 let off = (forecast.quantiles[MEDIAN] - peaks[minute] as f32).abs();
-                assert!(off < 0.75, "minute {minute}: {forecast:?} for {}", peaks[minute]);
+                assert!(off < 0.6, "minute {minute}: {forecast:?} for {}", peaks[minute]);
             }
             let now = |peaks: &Vec<u32>| Observation { count: peaks[minute], peak: peaks[minute] };
             forecaster.observe(&peaks.iter().map(now).collect::<Vec<_>>());
