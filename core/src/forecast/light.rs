@@ -8,14 +8,11 @@
 //!
 //! Several networks trained from different seeds may be averaged quantile by quantile.
 //!
-//! A network that has learnt from loads with chance in them expects chance everywhere, and misses a load that never
-//! changes, or repeats without fault, by a tenth. There it is overruled by the expert that is [sure](Sure).
-//!
 //! State is one [`super::features::FunctionState`] per function, and one weight file for all: 51 KB a network of width
 //! 64.
 
-use super::features::{EXPERTS, FEATURES, FULL_HISTORY, Reading, Sure};
-use super::{Forecast, LEVELS, MEDIAN};
+use super::features::{EXPERTS, FEATURES, FULL_HISTORY, Reading};
+use super::{Forecast, LEVELS};
 use crate::math::float;
 use crate::nn::linear::accumulate;
 use crate::nn::weights::{Header, ModelKind, SHAPE, Weights, WeightsError};
@@ -103,23 +100,7 @@ impl<'w> LightModel<'w> {
                 quantiles[at] += level * share;
             }
         }
-        if let Some(sure) = reading.sure {
-            overrule(&mut quantiles, sure);
-        }
         from_quantiles(quantiles)
-    }
-}
-
-/// Where the median lies further from what is sure than a few of its errors and half a container, the distribution moves
-/// there and narrows to as much.
-fn overrule(quantiles: &mut [f32; LEVELS.len()], sure: Sure) {
-    const FAR: f32 = 4.0;
-    let median = quantiles[MEDIAN];
-    let (off, far) = ((median - sure.forecast).abs(), FAR * sure.error);
-    if off > far + 0.5 {
-        for quantile in quantiles {
-            *quantile = sure.forecast + (*quantile - median) * (far / off);
-        }
     }
 }
 
@@ -208,7 +189,7 @@ mod tests {
     }
 
     fn reading(unit: f32) -> Reading {
-        Reading { features: [0.0; FEATURES], experts: [0.0; EXPERTS], unit, sure: None }
+        Reading { features: [0.0; FEATURES], experts: [0.0; EXPERTS], unit }
     }
 
     /// All weights 0, so that the outputs are the last biases.
@@ -235,28 +216,6 @@ mod tests {
         let total: f32 = MEAN_WEIGHTS.iter().sum();
         assert!((total - 1.0).abs() < 1e-6);
         assert!(forecast.quantiles[0] < forecast.mean && forecast.mean < forecast.quantiles[10]);
-    }
-
-    #[test]
-    fn what_is_sure_overrules_the_network_where_it_is_far_off() {
-        // Quantiles 1.0, 1.3133, ... in units of 2; the median is 4.505.
-        let mut reading = reading(2.0);
-        let values = constant(8, [0.5; OUTPUTS]);
-        let said = forecast(8, 1, &values, &reading);
-        let median = said.quantiles[MEDIAN];
-        let mut with = |forecast_, error| {
-            reading.sure = Some(Sure { forecast: forecast_, error });
-            forecast(8, 1, &values, &reading)
-        };
-        assert_eq!(with(median + 0.4, 0.0), said, "near enough");
-        assert_eq!(with(median + 4.0, 1.0), said, "within its errors");
-        assert_eq!(with(50.0, 0.0).quantiles, [50.0; LEVELS.len()]);
-        assert!((with(50.0, 0.0).mean - 50.0).abs() < 1e-4);
-        // Eight of its errors away: half as wide.
-        let near = with(median + 8.0, 1.0);
-        for (near, said) in near.quantiles.iter().zip(said.quantiles) {
-            assert!((near - (median + 8.0 + (said - median) / 2.0)).abs() < 1e-4);
-        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl HybridForecaster {
         let mut scratch = vec![0.0; model.scratch_len()];
         for ((function, rng), slot) in (start..).zip(rngs).zip(forecasts) {
             let upstream = upstream(&self.parents, &self.states, function);
-            let Reading { features, experts, unit, .. } = self.states[function].read(upstream.as_ref());
+            let Reading { features, experts, unit } = self.states[function].read(upstream.as_ref());
             let calendar = calendar(self.states[function].history().next());
             let external = if self.recipe == Recipe::Release { &calendar[..] } else { &features[..] };
             let sequence: Vec<_> = self.windows[function].iter().copied().collect();

@@ -36,10 +36,6 @@ const CRON: [usize; 5] = [5, 10, 15, 30, 60];
 const REPEATS: usize = 4;
 /// Minutes over which an expert's error is remembered.
 const ERROR_MEMORY: f32 = 128.0;
-/// Minutes after which an expert may be [sure](Sure).
-const SURE_AFTER: u32 = 60;
-/// A sure expert is wrong by less than this share of the load.
-const SURE_ERROR: f32 = 0.02;
 
 /// Recent minutes of the stages before this one in its workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -73,17 +69,6 @@ pub struct Reading {
     /// The unit the network states spread in, containers: about the deviation of a Poisson count of the size to
     /// expect.
     pub unit: f32,
-    /// The expert that was wrong least lately, if it was hardly ever wrong: nothing in the load is left to chance.
-    pub sure: Option<Sure>,
-}
-
-/// A simple forecast of a load without chance.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sure {
-    /// What it says of the minute, containers.
-    pub forecast: f32,
-    /// The mean absolute error to expect of it, containers.
-    pub error: f32,
 }
 
 /// Everything the light model keeps of one function.
@@ -200,17 +185,6 @@ impl<const N: usize> FunctionState<N> {
         ]
     }
 
-    /// The expert with the least error, if that is below [`SURE_ERROR`] of the load of the last hours. Errors are means
-    /// over minutes in which there was perhaps nothing to be wrong about, hence the load's share.
-    fn sure(&self, experts: &[f32; EXPERTS]) -> Option<Sure> {
-        let (load, seen) = (self.history.mean(3), self.history.seen());
-        let least =
-            experts.iter().zip(self.errors).reduce(|least, next| if next.1 < least.1 { next } else { least });
-        let (&forecast, error) = least?;
-        let sure = seen >= SURE_AFTER && error < SURE_ERROR * load;
-        sure.then(|| Sure { forecast, error: error / load * forecast })
-    }
-
     /// What the forecast of the minute to come is computed from. Work: about 450 minutes read from the ring, 50
     /// logarithms.
     pub fn read(&self, upstream: Option<&Upstream>) -> Reading {
@@ -218,8 +192,7 @@ impl<const N: usize> FunctionState<N> {
         let (history, profile) = (&self.history, &self.profile);
         let expected = [profile.mean(), experts[1], experts[3], experts[5]].into_iter().fold(0.0, f32::max);
         let unit = float::sqrt_f32(expected + 0.05);
-        let sure = self.sure(&experts);
-        let mut reading = Reading { features: [0.0; FEATURES], experts, unit, sure };
+        let mut reading = Reading { features: [0.0; FEATURES], experts, unit };
         let mut row = Row { out: &mut reading.features, at: 0 };
         let lag = |minutes: usize| f32::from(history.peak(minutes).unwrap_or(0));
 
@@ -353,7 +326,6 @@ impl Row<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::vec::Vec;
 
     type State = FunctionState<FULL_HISTORY>;
 
@@ -396,21 +368,6 @@ mod tests {
         assert_eq!((experts[9], experts[10]), (experts[3], experts[3]));
         // The period's expert is always right; the last value is wrong by 3 in two of seven minutes.
         assert!(state.errors[4] < 1e-3 && (state.errors[0] - 6.0 / 7.0).abs() < 0.05, "{:?}", state.errors);
-    }
-
-    #[test]
-    fn sure_is_what_was_hardly_ever_wrong() {
-        let sure = |peaks: &[u32]| after(peaks.iter().copied(), 7).read(None).sure;
-        let always = sure(&[50; 600]).unwrap();
-        assert!(always.forecast == 50.0 && always.error < 0.02, "{always:?}");
-        let timer: Vec<u32> = (0..1400).map(|m| if m % 7 == 0 { 3 } else { 0 }).collect();
-        assert_eq!(sure(&timer).unwrap().forecast, 3.0);
-        assert_eq!(sure(&timer[..1399]).unwrap().forecast, 0.0);
-        // Too short a while, nothing to be right about, and chance: one in eight minutes has a container more.
-        assert_eq!(sure(&[50; 59]), None);
-        assert_eq!(sure(&[0; 600]), None);
-        let busy: Vec<u32> = (0..600u32).map(|m| 5 + u32::from(m * m % 61 < 8)).collect();
-        assert_eq!(sure(&busy), None);
     }
 
     #[test]
