@@ -233,15 +233,16 @@ impl Planning {
         }
         // A search has kept every step it finished.
         runtime.block_on(workflows.shutdown());
-        if self.clustered {
-            self.workflows.iter().for_each(|name| drop(write(&self.board).workflows.remove(name)));
-        }
         self.end();
     }
 
     pub(super) fn end(self) {
         if self.term.end() {
-            write(&self.board).forget(self.shard);
+            let mut board = write(&self.board);
+            board.forget(self.shard);
+            if self.clustered {
+                self.workflows.iter().for_each(|name| drop(board.workflows.remove(name)));
+            }
         }
     }
 

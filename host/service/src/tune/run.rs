@@ -46,7 +46,10 @@ pub async fn tune(
     };
     let search = match restored {
         Some(mut search) if search.is_done() => {
-            let clones_left = is_left(Bench::new(platform, problem).remove_now().await)?;
+            let clones_left = match Bench::new(platform, problem).remove_now().await {
+                Err(error) if error.is_transient() => true,
+                removed => removed.map(|()| false)?,
+            };
             let finished = apart(move || search.finish()).await?;
             return Ok(Finished { clones_left, ..finished });
         }
@@ -59,25 +62,12 @@ pub async fn tune(
     };
     check_platform(platform, problem).await?;
     let mut bench = Bench::prepare(platform, problem).await?;
-    match finish(search, &mut bench, platform, keep, &mut see).await {
-        Ok(finished) => {
-            let clones_left = is_left(bench.remove_now().await)?;
-            Ok(Finished { clones_left, ..finished })
-        }
-        Err(error) => {
-            // What ended the search says more than what the clean-up meets.
-            let _ = bench.remove().await;
-            Err(error)
-        }
-    }
-}
-
-/// Whether clones wait for the platform to be back, after an attempt to delete them.
-fn is_left(removed: Result<(), RestError>) -> Result<bool, RestError> {
-    match removed {
-        Err(error) if error.is_transient() => Ok(true),
-        removed => removed.map(|()| false),
-    }
+    let finished = finish(search, &mut bench, platform, keep, &mut see).await;
+    let removed = bench.remove().await;
+    // What ended the search says more than what the clean-up met.
+    let finished = finished?;
+    removed?;
+    Ok(finished)
 }
 
 /// Deletes the clones that [`tune`] left behind ([`Finished::clones_left`]), once the platform answers.
