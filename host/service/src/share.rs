@@ -1,7 +1,7 @@
 //! What this instance holds: the shards that are its own, their stores and workflows, and what their functions should have.
 //! Without a cluster that is one shard, of one.
 //!
-//! Of every shard it knows what was told last ([`crate::cluster::told`]). What is set for all functions together is set by
+//! Of every shard it knows what was told last (`cluster/told.rs`). What is set for all functions together is set by
 //! whoever has shard 0, once a minute, when the other shards' plans of that minute have been heard of. A limit on the memory
 //! of all functions is divided by what the shards asked for in the minute before.
 

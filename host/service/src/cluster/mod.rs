@@ -9,7 +9,7 @@
 //! open a shard shuts out whoever had it before ([`log`]).
 //!
 //! Everybody hears of all shards' plans through a second, small topic, written in the same transactions ([`plans`]): what is
-//! set for all functions together is set by whoever has shard 0, and a limit on the memory of all is divided ([`told`]).
+//! set for all functions together is set by whoever has shard 0, and a limit on the memory of all is divided (`told.rs`).
 
 pub(crate) mod holder;
 pub mod log;

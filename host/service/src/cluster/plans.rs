@@ -1,4 +1,4 @@
-//! What each shard tells the others ([`super::told`]): its last record in a topic with one partition.
+//! What each shard tells the others (`told.rs`): its last record in a topic with one partition.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
