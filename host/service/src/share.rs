@@ -199,7 +199,8 @@ impl Term {
     }
 
     /// The part of `capacity_mb`, the memory of all functions, that is this shard's in `minute`. All shards go by what was
-    /// asked for in the minutes before it, so that it makes no difference who plans first.
+    /// asked for in the minute before it, whoever plans first; one that is more than a minute behind the others goes by
+    /// newer demands than they did, and the parts may then differ from the whole.
     pub(crate) fn part_mb(&self, capacity_mb: f64, minute: u32) -> f64 {
         let held = self.share.held();
         let demand = |shard: u32| {

@@ -115,9 +115,7 @@ impl KafkaLog {
         }
         Ok(())
     }
-}
 
-impl KafkaLog {
     fn read_all(&self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
         let mut client = client_config(&self.kafka, self.password.as_ref());
         client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");

@@ -83,11 +83,14 @@ pub async fn examine(config: &Config, secrets: &Secrets, faults: Vec<Fault>, clo
 #[derive(Default)]
 struct Report {
     findings: Vec<Finding>,
+    /// How often something was not well, told before or not.
+    troubles: usize,
 }
 
 impl Report {
     /// What several checks come upon is told once.
     fn add(&mut self, level: Level, what: impl Into<String>, mend: impl Into<String>) {
+        self.troubles += usize::from(level > Level::Well);
         let finding = Finding { level, what: what.into(), mend: mend.into() };
         if !self.findings.contains(&finding) {
             self.findings.push(finding);

@@ -19,17 +19,20 @@ const TIME_LIMIT: u64 = 60_000;
 
 impl Report {
     pub(super) async fn workflows(&mut self, config: &Config, secrets: &Secrets, clock: Clock) {
-        for (index, registered) in config.workflow.iter().enumerate() {
-            let before = self.findings.len();
+        let mut tuned = Vec::new();
+        for registered in &config.workflow {
+            let before = self.troubles;
             let Some(file) = self.workflow_file(registered) else { continue };
             let called = format!("workflow {}", file.name);
-            let twice = |other: &&Registered| {
-                other.tune
-                    && registered.tune
-                    && (&other.file, &other.namespace) == (&registered.file, &registered.namespace)
-            };
-            if config.workflow[..index].iter().any(|other| twice(&other)) {
-                self.broken(format!("{called}: registered twice"), "remove one of its [[workflow]] tables");
+            let name = (file.name.clone(), registered.namespace.clone());
+            if registered.tune && tuned.contains(&name) {
+                self.broken(
+                    format!("{called}: registered twice"),
+                    "remove one of its [[workflow]] tables, or give the workflows in their files names of their own",
+                );
+            }
+            if registered.tune {
+                tuned.push(name);
             }
             self.approval(registered, secrets, &called);
             let functions = file.workflow.functions.len();
@@ -43,7 +46,7 @@ impl Report {
             // What keeps a client from being made was told with the platform.
             let Ok(client) = platform::client(config, secrets, &registered.namespace) else { continue };
             self.on_platform(registered, &file, &client, clock, &called).await;
-            if self.findings.len() == before {
+            if self.troubles == before {
                 let qos_s = file.qos_s;
                 self.well(format!("{called}: its {functions} actions are there, its QoS is {qos_s} s"));
             }
