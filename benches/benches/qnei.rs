@@ -30,9 +30,12 @@ fn benches(c: &mut Criterion) {
         let (objective, constraint) = surrogates.processes();
         let mut scratch = Box::new(GpScratch::new());
         let mut acquisition = Box::new(Acquisition::<128, 32, 64>::new());
+        let [to_objective, to_constraint] = acquisition.processes_mut().expect("nothing to factor yet");
+        to_objective.clone_from(objective);
+        to_constraint.clone_from(constraint);
         let mut begin = |acquisition: &mut Acquisition<128, 32, 64>| {
             let mut rng = SplitMix64(1);
-            acquisition.begin(objective, constraint, Improvement::LogNei, 32, &mut rng, &mut scratch)
+            acquisition.begin(Improvement::LogNei, 32, &mut rng, &mut scratch)
         };
         c.bench_function(&format!("prune the baseline and draw 32 paths, n={n} d={d}"), |b| {
             b.iter(|| begin(&mut acquisition));

@@ -39,7 +39,7 @@ mod microcontroller {
     static MEMORY: Mutex<RefCell<Memory>> = Mutex::new(RefCell::new(Memory::new()));
 
     /// The most bytes of static variables and stack that the answers may take.
-    const MOST: usize = 96 * 1024;
+    const MOST: usize = 64 * 1024;
 
     /// What cortex-m-rt's `paint-stack` leaves where no stack has been.
     const PAINT: u32 = 0xcccc_cccc;

@@ -11,8 +11,8 @@ use aquatope_core::bo::trial::Outcome;
 use aquatope_core::math::float;
 use aquatope_core::random::{SplitMix64, standard_normal};
 
-/// The scratch memory of the study: up to 32 trials in 4 dimensions, 16 paths, one candidate moved at a time.
-pub type Memory = Surrogates<32, 4, 16, 1>;
+/// The scratch memory of the study: up to 32 trials in 4 dimensions, 8 paths, one candidate moved at a time.
+pub type Memory = Surrogates<32, 4, 8, 1>;
 
 /// Runs the study and returns what it recommends.
 ///
@@ -27,12 +27,12 @@ pub fn study(memory: &mut Memory) -> Result<Recommendation<4>, Failure> {
     let space = SearchSpace::<4>::new(&[cpu, memory_mb, cpu, memory_mb]).map_err(|_| "the space")?;
     let objective = Objective { latency_limit: 2.4, confidence: 0.95 };
     let sampling = Sampling {
-        samples: 16,
+        samples: 8,
         search: Search { raw: 64, restarts: 4, evaluations: 40 },
         joint: false,
         ..Sampling::default()
     };
-    let model = BlackBox::<4, 32, 16, 1>::new(BlackBoxConfig { sampling, ..BlackBoxConfig::default() });
+    let model = BlackBox::<4, 32, 8, 1>::new(BlackBoxConfig { sampling, ..BlackBoxConfig::default() });
     let config = StudyConfig { objective, initial: 8, seed: 1 };
     let mut study: Result<Study<_, 4, 32, 1>, _> = Study::new(space, config, model);
     let study = study.as_mut().map_err(|_| "the study")?;

@@ -36,7 +36,7 @@ pub fn keep() {
         Process::joint_posterior: fn(_, _, _, _, _) -> _,
         Process::inverse: fn(_, _),
         Process::leave_one_out: fn(_, _, _) -> _,
-        Process::log_marginal_likelihood: fn(_, _, _, _, _) -> _,
+        Process::log_marginal_likelihood: fn(_, _, _, _, _, _) -> _,
         judge::<32, 4>: fn(_, _, _, _, _) -> _,
         Verdict::is_anomalous: fn(_) -> _,
     }

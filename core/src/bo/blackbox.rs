@@ -8,7 +8,6 @@ use super::profile::Baseline;
 use super::space::{Point, SearchSpace};
 use super::surrogates::{Sampling, Surrogates};
 use super::trial::{Expectation, Trial};
-use crate::anomaly::leave_one_out::judge;
 use crate::anomaly::{AnomalyTest, Verdict};
 use crate::gp::{Gp, GpError, Hyperparameters, Noise, Prior};
 use crate::math::float;
@@ -92,8 +91,7 @@ impl<const D: usize, const N: usize, const S: usize, const Q: usize> BlackBox<D,
         verdicts.fill(Verdict::Untested);
         let inferred = if noise == Noise::Inferred { [cost.noise, latency.noise] } else { [0.0; 2] };
         load(evidence, verdicts, inferred, scratch)?;
-        scratch.objective.set_hyperparameters(cost)?;
-        scratch.constraint.set_hyperparameters(latency)?;
+        scratch.set_hyperparameters([cost, latency])?;
         judge_all(evidence, test, verdicts, scratch)?;
         refit(verdicts, scratch)?;
         Ok(())
@@ -118,13 +116,8 @@ impl<const D: usize, const N: usize, const S: usize, const Q: usize> BlackBox<D,
         safety: Safety,
         scratch: &Surrogates<N, D, S, Q>,
     ) -> Result<Recommendation<D>, ModelError> {
-        let judge = Judge {
-            space: evidence.space,
-            objective: evidence.objective,
-            cost: &scratch.objective,
-            latency: &scratch.constraint,
-            safety,
-        };
+        let (cost, latency) = scratch.processes();
+        let judge = Judge { space: evidence.space, objective: evidence.objective, cost, latency, safety };
         let measured = evidence.trials.iter().filter(|t| t.outcome().is_some()).map(|t| &t.point);
         let baseline = evidence.baseline.iter().map(|baseline| &baseline.point);
         judge
@@ -290,7 +283,8 @@ fn posterior_at<const D: usize, const N: usize, const S: usize, const Q: usize, 
     let mut x = [0.0; D];
     evidence.space.encode(point, &mut x);
     let x = &x[..evidence.space.dimensions()];
-    let (cost, latency) = (scratch.objective.posterior(x)?, scratch.constraint.posterior(x)?);
+    let (cost, latency) = scratch.processes();
+    let (cost, latency) = (cost.posterior(x)?, latency.posterior(x)?);
     let limit = float::ln(evidence.objective.latency_limit);
     Ok(Posterior {
         ln_cost: Normal { mean: -cost.mean, ..cost },
@@ -314,11 +308,9 @@ fn expectation<const D: usize, const N: usize, const S: usize, const Q: usize, c
 ) -> Result<Expectation, GpError> {
     let Posterior { ln_cost, ln_latency } = posterior_at(evidence, point, scratch)?;
     let noise = |gp: &Gp<N, D>| gp.noise().iter().sum::<f64>() / gp.len().max(1) as f64;
+    let (cost, latency) = scratch.processes();
     let seen = |normal: Normal, gp| Normal { variance: normal.variance + noise(gp), ..normal };
-    Ok(Expectation {
-        ln_cost: seen(ln_cost, &scratch.objective),
-        ln_latency: seen(ln_latency, &scratch.constraint),
-    })
+    Ok(Expectation { ln_cost: seen(ln_cost, cost), ln_latency: seen(ln_latency, latency) })
 }
 
 /// Variances of ln cost and ln latency of one trial: measured, or from the profile.
@@ -362,7 +354,7 @@ fn load<const D: usize, const N: usize, const S: usize, const Q: usize, const F:
         )?;
     }
     if let Some(Baseline { point, profile }) = evidence.baseline.filter(|_| !evidence.changed)
-        && scratch.objective.len() < N
+        && scratch.processes().0.len() < N
     {
         let mut x = [0.0; D];
         evidence.space.encode(point, &mut x);
@@ -386,8 +378,8 @@ fn judge_all<const D: usize, const N: usize, const S: usize, const Q: usize, con
     scratch: &mut Surrogates<N, D, S, Q>,
 ) -> Result<(), GpError> {
     let mut judged = [Verdict::Untested; N];
-    let judged = &mut judged[..scratch.objective.len()];
-    judge(&scratch.objective, &scratch.constraint, test, judged, &mut scratch.scratch)?;
+    let judged = &mut judged[..scratch.processes().0.len()];
+    scratch.judge(test, judged)?;
     let mut judged = judged.iter();
     for (verdict, trial) in verdicts.iter_mut().zip(evidence.trials) {
         *verdict = match trial.outcome() {
@@ -401,7 +393,8 @@ fn judge_all<const D: usize, const N: usize, const S: usize, const Q: usize, con
 fn hyperparameters<const D: usize, const N: usize, const S: usize, const Q: usize>(
     scratch: &Surrogates<N, D, S, Q>,
 ) -> [Hyperparameters<D>; 2] {
-    [scratch.objective.hyperparameters().clone(), scratch.constraint.hyperparameters().clone()]
+    let (cost, latency) = scratch.processes();
+    [cost, latency].map(|process| process.hyperparameters().clone())
 }
 
 /// Moves a group of candidates (row-major) to the grid: to the nearest levels, then axis by axis to a neighbouring

@@ -3,6 +3,8 @@
 use super::MAX_BATCH;
 use super::acquisition::maximise::{Search, SearchScratch, maximise};
 use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
+use crate::anomaly::leave_one_out::judge;
+use crate::anomaly::{AnomalyTest, Verdict};
 use crate::gp::{FitOptions, Gp, GpError, GpScratch, Hyperparameters, Noise, Prior};
 use crate::math::float;
 use crate::part::{self, Part};
@@ -30,15 +32,13 @@ impl Default for Sampling {
 }
 
 /// Both processes and everything that fitting and searching need: `N` trials in `D` dimensions, `S` paths (`N` and
-/// `S` multiples of 8), `Q` candidates moved together (1 to [`MAX_JOINT`]). With `N` = 128, `D` = 32, `S` = 64 it is 1.35 MB (asserted by the test `sizes`): keep it in a
-/// `static`, or make it on a thread with a stack of several megabytes and box it there. `new` is `const`, so a
-/// `static` needs no stack at all.
+/// `S` multiples of 8), `Q` candidates moved together (1 to [`MAX_JOINT`]). With `N` = 128, `D` = 32, `S` = 64 it is 0.96 MB
+/// (asserted by the test `sizes`): keep it in a `static`, or make it on a thread with a stack of several megabytes and
+/// box it there. `new` is `const`, so a `static` needs no stack at all.
 #[derive(Clone, Debug)]
 pub struct Surrogates<const N: usize, const D: usize, const S: usize, const Q: usize = MAX_JOINT> {
-    pub(super) objective: Gp<N, D>,
-    pub(super) constraint: Gp<N, D>,
-    pub(super) scratch: GpScratch<N, D>,
-    pub(super) acquisition: Acquisition<N, D, S, Q>,
+    acquisition: Acquisition<N, D, S, Q>,
+    scratch: GpScratch<N, D>,
     search: SearchScratch<D, Q>,
 }
 
@@ -51,13 +51,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Default for
 impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<N, D, S, Q> {
     /// Memory without observations.
     pub const fn new() -> Self {
-        Self {
-            objective: Gp::new(),
-            constraint: Gp::new(),
-            scratch: GpScratch::new(),
-            acquisition: Acquisition::new(),
-            search: SearchScratch::new(),
-        }
+        Self { acquisition: Acquisition::new(), scratch: GpScratch::new(), search: SearchScratch::new() }
     }
 
     /// Forgets all observations; from now on there are `dimensions` inputs.
@@ -65,8 +59,9 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
     /// # Errors
     /// [`GpError::Capacity`].
     pub fn reset(&mut self, dimensions: usize) -> Result<(), GpError> {
-        self.objective.reset(dimensions)?;
-        self.constraint.reset(dimensions)
+        let [objective, constraint] = self.acquisition.processes_mut()?;
+        objective.reset(dimensions)?;
+        constraint.reset(dimensions)
     }
 
     /// Adds an observation at `x` (in the unit cube): a cost, a latency as a multiple of its limit, and the variances
@@ -82,8 +77,9 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
         cost_noise: f64,
         latency_noise: f64,
     ) -> Result<(), GpError> {
-        self.constraint.push(x, float::ln(relative_latency), latency_noise)?;
-        self.objective.push(x, -float::ln(cost), cost_noise).inspect_err(|_| self.constraint.truncate_last())
+        let [objective, constraint] = self.acquisition.processes_mut()?;
+        constraint.push(x, float::ln(relative_latency), latency_noise)?;
+        objective.push(x, -float::ln(cost), cost_noise).inspect_err(|_| constraint.truncate_last())
     }
 
     /// Fits both processes; `starts` are earlier hyper-parameters of the two.
@@ -96,14 +92,29 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
         noise: Noise,
         starts: [Option<&Hyperparameters<D>>; 2],
     ) -> Result<(), GpError> {
-        self.objective.fit(&FitOptions { prior, noise, start: starts[0] }, &mut self.scratch)?;
-        self.constraint.fit(&FitOptions { prior, noise, start: starts[1] }, &mut self.scratch)?;
+        for (process, start) in self.acquisition.processes_mut()?.into_iter().zip(starts) {
+            process.fit(&FitOptions { prior, noise, start }, &mut self.scratch)?;
+        }
         Ok(())
+    }
+
+    /// Conditions both processes with given hyper-parameters.
+    pub(super) fn set_hyperparameters(&mut self, given: [Hyperparameters<D>; 2]) -> Result<(), GpError> {
+        for (process, given) in self.acquisition.processes_mut()?.into_iter().zip(given) {
+            process.set_hyperparameters(given)?;
+        }
+        Ok(())
+    }
+
+    /// Judges all observations, one verdict each.
+    pub(super) fn judge(&mut self, test: &AnomalyTest, verdicts: &mut [Verdict]) -> Result<(), GpError> {
+        let [objective, constraint] = self.acquisition.processes_mut()?;
+        judge(objective, constraint, test, verdicts, &mut self.scratch)
     }
 
     /// The process of -ln cost and that of ln(latency / limit).
     pub const fn processes(&self) -> (&Gp<N, D>, &Gp<N, D>) {
-        (&self.objective, &self.constraint)
+        self.acquisition.processes()
     }
 
     /// Finds the batch that is worth most together with the `pending` points: as many candidates as `x` has rows (at
@@ -123,16 +134,9 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
         mut settle: impl FnMut(&mut Acquisition<N, D, S, Q>, &mut [f64]),
         rng: &mut R,
     ) -> Result<usize, GpError> {
-        let d = self.objective.dimensions();
+        let d = self.processes().0.dimensions();
         let (improvement, samples) = (sampling.improvement, usize::from(sampling.samples));
-        self.acquisition.begin(
-            &self.objective,
-            &self.constraint,
-            improvement,
-            samples,
-            rng,
-            &mut self.scratch,
-        )?;
+        self.acquisition.begin(improvement, samples, rng, &mut self.scratch)?;
         for point in pending {
             self.acquisition.add_pending(&point[..d], rng);
         }
@@ -147,7 +151,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
             let variables = group.len() * d;
             let (lower, upper, flat) =
                 (lowest.head(variables), highest.head(variables), flat.head_mut(variables));
-            let (scratch, values) = (&mut self.search, self.scratch.first.as_flattened_mut());
+            let (scratch, values) = (&mut self.search, self.scratch.matrix.as_flattened_mut());
             maximise(&mut self.acquisition, sampling.search, lower, upper, flat, rng, scratch, values);
             settle(&mut self.acquisition, flat);
             for (point, found) in group.iter_mut().zip(flat.chunks_exact(d.max(1))) {
@@ -155,6 +159,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
                 self.acquisition.add_pending(found, rng);
             }
         }
+        self.acquisition.processes_mut()?;
         Ok(self.acquisition.evaluations())
     }
 }

@@ -44,12 +44,11 @@ pub struct Fit {
 /// Rows of `D` numbers with room for the `D + 3` hyper-parameters of a fit.
 const ROWS: usize = 4;
 
-/// Temporary memory of a fit: two `N` by `N` matrices, `D` by `N` inputs and some vectors. Make it once, as a `static` or
-/// in a box.
+/// Temporary memory of a fit: an `N` by `N` matrix, `D` by `N` inputs and some vectors. Make it once, as a `static` or in a
+/// box.
 #[derive(Clone, Debug)]
 pub struct GpScratch<const N: usize, const D: usize> {
-    pub(crate) first: [[f64; N]; N],
-    pub(crate) second: [[f64; N]; N],
+    pub(crate) matrix: [[f64; N]; N],
     scaled: [[f64; N]; D],
     targets: [f64; N],
     noise: [f64; N],
@@ -70,8 +69,7 @@ impl<const N: usize, const D: usize> GpScratch<N, D> {
     pub const fn new() -> Self {
         const { assert!(D > 0, "a process has inputs") };
         Self {
-            first: [[0.0; N]; N],
-            second: [[0.0; N]; N],
+            matrix: [[0.0; N]; N],
             scaled: [[0.0; N]; D],
             targets: [0.0; N],
             noise: [0.0; N],
@@ -112,8 +110,9 @@ impl<const N: usize, const D: usize> Gp<N, D> {
             prior: Some(options.prior),
         };
         let mut work = Work {
-            covariance: scratch.first.as_flattened_mut(),
-            slopes: scratch.second.as_flattened_mut(),
+            covariance: scratch.matrix.as_flattened_mut(),
+            // The factor is of no use until the search has ended.
+            slopes: self.factor.as_flattened_mut(),
             scaled: scratch.scaled.as_flattened_mut(),
             residuals: &mut scratch.residuals,
             alpha: &mut scratch.alpha,
@@ -169,7 +168,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// Log marginal likelihood of the observations at the present hyper-parameters, plus the log prior if one is
     /// given, and the gradient in (log length scales, log output scale, mean, log noise), which is written to the
-    /// first `dimensions + 3` places of `gradient`. The outcomes are taken as they are.
+    /// first `dimensions + 3` places of `gradient`. The outcomes are taken as they are. `slopes` is temporary memory.
     ///
     /// # Errors
     /// [`GpError::Empty`], [`GpError::NotPositiveDefinite`], or [`GpError::Length`] for a short `gradient`.
@@ -179,6 +178,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         noise: Noise,
         gradient: &mut [f64],
         scratch: &mut GpScratch<N, D>,
+        slopes: &mut [[f64; N]; N],
     ) -> Result<f64, GpError> {
         let (n, d) = (self.len(), self.dimensions());
         if n == 0 {
@@ -203,8 +203,8 @@ impl<const N: usize, const D: usize> Gp<N, D> {
             prior,
         };
         let mut work = Work {
-            covariance: scratch.first.as_flattened_mut(),
-            slopes: scratch.second.as_flattened_mut(),
+            covariance: scratch.matrix.as_flattened_mut(),
+            slopes: slopes.as_flattened_mut(),
             scaled: scratch.scaled.as_flattened_mut(),
             residuals: &mut scratch.residuals,
             alpha: &mut scratch.alpha,

@@ -59,8 +59,9 @@ pub struct Gp<const N: usize, const D: usize> {
     targets: [f64; N],
     noise: [f64; N],
     hyperparameters: Hyperparameters<D>,
-    /// Upper triangle: `U` with `Uᵀ U` = kernel matrix + noise + jitter.
-    factor: [[f64; N]; N],
+    /// Upper triangle: `U` with `Uᵀ U` = kernel matrix + noise + jitter. Lent as temporary memory to what makes it anew
+    /// with [`Gp::factorise`].
+    pub(crate) factor: [[f64; N]; N],
     /// (kernel matrix + noise)⁻¹ (targets - mean).
     alpha: [f64; N],
     jitter: f64,
@@ -334,10 +335,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// operations.
     pub fn inverse(&self, inverse: &mut [[f64; N]; N]) {
         self.copy_factor(inverse);
-        let (inverse, n) = (inverse.as_flattened_mut(), self.len());
-        cholesky::invert_factor(inverse, n, N);
-        cholesky::inverse_from_factor(inverse, n, N);
-        cholesky::symmetrise(inverse, n, N);
+        invert(inverse, self.len());
+    }
+
+    /// [`Gp::inverse`] in the place of the factor, until [`Gp::factorise`].
+    pub(crate) fn lend_inverse(&mut self) -> &mut [[f64; N]; N] {
+        let n = self.len();
+        invert(&mut self.factor, n);
+        &mut self.factor
     }
 
     /// For every observation, the predictive distribution (noise included) that all others give for it, in closed
@@ -345,12 +350,12 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// operations.
     pub fn leave_one_out(&self, out: &mut [Normal], scratch: &mut GpScratch<N, D>) {
         let n = self.len();
-        self.copy_factor(&mut scratch.first);
-        cholesky::invert_factor(scratch.first.as_flattened_mut(), n, N);
+        self.copy_factor(&mut scratch.matrix);
+        cholesky::invert_factor(scratch.matrix.as_flattened_mut(), n, N);
         // The diagonal of the inverse: the squared length of every column of V.
         let diagonal = &mut scratch.weights[..n];
         diagonal.fill(0.0);
-        for (k, v) in scratch.first.iter().enumerate().take(n) {
+        for (k, v) in scratch.matrix.iter().enumerate().take(n) {
             for (sum, v) in diagonal.iter_mut().zip(&v[..=k]) {
                 *sum += v * v;
             }
@@ -375,7 +380,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     }
 
     /// Factors the covariance of all observations, with as little jitter as it takes.
-    fn factorise(&mut self) -> Result<(), GpError> {
+    pub(crate) fn factorise(&mut self) -> Result<(), GpError> {
         let n = self.len();
         if n == 0 {
             return Err(GpError::Empty);
@@ -410,6 +415,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         cholesky::solve_forward(self.factor.as_flattened(), n, N, &mut self.alpha[..n]);
         cholesky::solve_backward(self.factor.as_flattened(), n, N, &mut self.alpha[..n]);
     }
+}
+
+/// Turns the factor of an `n` by `n` matrix into the inverse of that, both triangles.
+fn invert<const N: usize>(factor: &mut [[f64; N]; N], n: usize) {
+    let factor = factor.as_flattened_mut();
+    cholesky::invert_factor(factor, n, N);
+    cholesky::inverse_from_factor(factor, n, N);
+    cholesky::symmetrise(factor, n, N);
 }
 
 /// Why a Gaussian process cannot be fitted or asked.

@@ -158,7 +158,9 @@ fn marginal_likelihood_and_gradient_match_autograd() {
             let noise = if eval["noise"] == "fixed" { Noise::Known } else { Noise::Inferred };
             let prior = eval["gamma_priors"].as_bool().unwrap().then_some(Prior::Gamma);
             let mut gradient = vec![0.0; d + 3];
-            let value = gp.log_marginal_likelihood(prior, noise, &mut gradient, &mut scratch).unwrap();
+            let value = gp
+                .log_marginal_likelihood(prior, noise, &mut gradient, &mut scratch, &mut [[0.0; N]; N])
+                .unwrap();
             let expected = number(&eval["value"]);
             assert_close(value, expected, 1e-9 * expected.abs(), "log marginal likelihood");
             for (found, expected) in gradient.iter().zip(numbers(&eval["grad"])) {
@@ -184,8 +186,8 @@ fn gradient_with_the_dimension_scaled_prior() {
             noise: theta[4].exp(),
         })
         .unwrap();
-        gp.log_marginal_likelihood(Some(Prior::DimensionScaled), Noise::Inferred, gradient, &mut scratch)
-            .unwrap()
+        let (prior, mut slopes) = (Some(Prior::DimensionScaled), [[0.0; N]; N]);
+        gp.log_marginal_likelihood(prior, Noise::Inferred, gradient, &mut scratch, &mut slopes).unwrap()
     };
     let theta = [-0.4, 0.3, 0.0, 0.1, -2.0];
     let mut gradient = [0.0; 5];
@@ -246,12 +248,11 @@ fn acquisition_values_and_gradients_match_botorch() {
     for case in cases(&golden("acquisition.json")) {
         let x = rows(&case["X"]);
         let (n, d, samples) = (x.len(), x[0].len(), case["S"].as_u64().unwrap() as usize);
-        let [objective, constraint] = [0, 1].map(|m| {
-            let model = &case["models"][m];
-            let mut gp = process(&x, &numbers(&model["y"]), &numbers(&case["noise_var"]));
+        for (gp, model) in acquisition.processes_mut().unwrap().into_iter().zip([0, 1]) {
+            let model = &case["models"][model];
+            *gp = *process(&x, &numbers(&model["y"]), &numbers(&case["noise_var"]));
             gp.set_hyperparameters(hyperparameters(model)).unwrap();
-            gp
-        });
+        }
         let base_samples = ["base_samples_objective", "base_samples_constraint"].map(|key| rows(&case[key]));
         let baseline: Vec<usize> = (0..n).collect();
         for eval in case["evals"].as_array().unwrap() {
@@ -268,17 +269,7 @@ fn acquisition_values_and_gradients_match_botorch() {
                 }
                 calls += 1;
             };
-            acquisition
-                .condition(
-                    &objective,
-                    &constraint,
-                    improvement,
-                    samples,
-                    &baseline,
-                    &mut normals,
-                    &mut scratch,
-                )
-                .unwrap();
+            acquisition.condition(improvement, samples, &baseline, &mut normals, &mut scratch).unwrap();
             for (found, expected) in acquisition.best().iter().zip(numbers(&case["best_f_per_sample"])) {
                 assert_close(*found, expected, 1e-6, "best of a path");
             }

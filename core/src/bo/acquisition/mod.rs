@@ -8,9 +8,8 @@ mod paths;
 pub use improvement::Improvement;
 
 use crate::gp::{Gp, GpError, GpScratch};
-use crate::math::vector::axpy;
-use crate::math::{cholesky, float, normal};
-use crate::part::{self, At, Part};
+use crate::math::{float, normal};
+use crate::part::{self, Part};
 use crate::random;
 use crate::sobol;
 use heapless::Vec;
@@ -22,8 +21,10 @@ pub const MAX_JOINT: usize = 4;
 
 /// Joint draws that decide which baseline points can matter.
 const PRUNING_DRAWS: usize = 128;
+/// They need not be exact: their root is that of the fourth attempt, 1e-6 of the noise on its diagonal, at once.
+const PRUNING_ATTEMPT: i32 = 4;
 
-/// The acquisition function of one step: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8), `Q`
+/// The acquisition function of two processes: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8), `Q`
 /// candidates at once (at most [`MAX_JOINT`]).
 #[derive(Clone, Debug)]
 pub struct Acquisition<const N: usize, const D: usize, const S: usize, const Q: usize = MAX_JOINT> {
@@ -58,6 +59,24 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
         }
     }
 
+    /// The processes, of -ln cost and of ln(latency / limit): to be given observations and fitted. The paths through them
+    /// need their memory, so that they are factored anew here after [`Acquisition::begin`], which must be called again then.
+    /// At most n³ operations.
+    ///
+    /// # Errors
+    /// [`GpError::NotPositiveDefinite`] when that fails.
+    pub fn processes_mut(&mut self) -> Result<[&mut Gp<N, D>; 2], GpError> {
+        let (objective, constraint) = (&mut self.objective, &mut self.constraint);
+        objective.release()?;
+        constraint.release()?;
+        Ok([&mut objective.process, &mut constraint.process])
+    }
+
+    /// The processes, as long as no paths have their memory.
+    pub(super) const fn processes(&self) -> (&Gp<N, D>, &Gp<N, D>) {
+        (&self.objective.process, &self.constraint.process)
+    }
+
     /// Prepares the acquisition function: prunes the baseline to the points that are the best feasible one in some
     /// joint posterior draw, draws the paths (`samples` is rounded up to a multiple of 8, at most `S`) and conditions
     /// them. Both processes must hold the same inputs.
@@ -66,21 +85,20 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
     /// [`GpError`] when a process is empty or its covariance cannot be factored.
     pub fn begin<R: Rng + ?Sized>(
         &mut self,
-        objective: &Gp<N, D>,
-        constraint: &Gp<N, D>,
         improvement: Improvement,
         samples: usize,
         rng: &mut R,
         scratch: &mut GpScratch<N, D>,
     ) -> Result<(), GpError> {
-        let baseline = self.prune(objective, constraint, rng, scratch)?;
+        self.take()?;
+        let baseline = self.prune(rng);
         self.drawn = 0;
         let mut drawn = 0;
         let mut normals = |_: usize, out: &mut [f64]| {
             quasi_normals(drawn, rng, out);
             drawn += 1;
         };
-        self.condition(objective, constraint, improvement, samples, &baseline, &mut normals, scratch)?;
+        self.draw(improvement, samples, &baseline, &mut normals, scratch);
         self.drawn = drawn;
         Ok(())
     }
@@ -93,37 +111,57 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
     /// [`GpError`].
     pub fn condition(
         &mut self,
-        objective: &Gp<N, D>,
-        constraint: &Gp<N, D>,
         improvement: Improvement,
         samples: usize,
         baseline: &[usize],
         normals: &mut dyn FnMut(usize, &mut [f64]),
         scratch: &mut GpScratch<N, D>,
     ) -> Result<(), GpError> {
-        let n = objective.len();
-        if n == 0 {
-            return Err(GpError::Empty);
-        }
-        if constraint.len() != n {
-            return Err(GpError::Length { expected: n, found: constraint.len() });
-        }
+        let n = self.objective.process.len();
         if baseline.len() > n || baseline.iter().any(|&b| b >= n) {
             return Err(GpError::Length {
                 expected: n,
                 found: baseline.iter().fold(baseline.len(), |a, &b| a.max(b)),
             });
         }
+        self.take()?;
+        self.draw(improvement, samples, baseline, normals, scratch);
+        Ok(())
+    }
+
+    /// Takes the matrices of both processes for their paths.
+    fn take(&mut self) -> Result<(), GpError> {
+        let [objective, constraint] = self.processes_mut()?;
+        let (expected, found) = (objective.len(), constraint.len());
+        if expected == 0 {
+            return Err(GpError::Empty);
+        }
+        if expected != found {
+            return Err(GpError::Length { expected, found });
+        }
+        self.objective.take();
+        self.constraint.take();
+        Ok(())
+    }
+
+    fn draw(
+        &mut self,
+        improvement: Improvement,
+        samples: usize,
+        baseline: &[usize],
+        normals: &mut dyn FnMut(usize, &mut [f64]),
+        scratch: &mut GpScratch<N, D>,
+    ) {
         self.improvement = improvement;
         self.samples = samples.clamp(1, S).next_multiple_of(8);
-        self.dimensions = objective.dimensions();
+        self.dimensions = self.objective.process.dimensions();
         self.evaluations = 0;
-        let GpScratch { first, second, .. } = scratch;
-        for (gp, paths) in [(objective, &mut self.objective), (constraint, &mut self.constraint)] {
-            paths.draw(gp, baseline, self.samples, &mut *normals, first, second);
+        for paths in [&mut self.objective, &mut self.constraint] {
+            paths.draw(baseline, self.samples, &mut *normals, &mut scratch.matrix);
         }
         // A path without a feasible baseline point improves on a value that any point reaches, so that feasibility
         // decides (as BoTorch does; its issue 3009 is about an objective that does not fall below that value).
+        let objective = &self.objective.process;
         let hyper = objective.hyperparameters();
         let least = objective.targets().iter().fold(hyper.mean, |a, &b| a.min(b));
         let unreachable = least - 6.0 * float::sqrt(hyper.outputscale);
@@ -134,7 +172,6 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
         }
         self.objective.transpose();
         self.constraint.transpose();
-        Ok(())
     }
 
     /// Takes in a point that is being measured, or has just been chosen: its unknown values join the baseline of
@@ -209,60 +246,21 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
 
     /// The observations that are the best feasible one (or the nearest to feasible, where none is) in some of
     /// [`PRUNING_DRAWS`] joint posterior draws.
-    fn prune<R: Rng + ?Sized>(
-        &mut self,
-        objective: &Gp<N, D>,
-        constraint: &Gp<N, D>,
-        rng: &mut R,
-        scratch: &mut GpScratch<N, D>,
-    ) -> Result<Vec<usize, N>, GpError> {
-        let n = objective.len();
-        // Roots of the posterior covariances at the observations: N - N K⁻¹ N, with N the noise.
-        for (gp, inverse) in [(objective, &mut scratch.first), (constraint, &mut scratch.second)] {
-            if gp.is_empty() || gp.len() != n {
-                return Err(GpError::Empty);
-            }
-            gp.inverse(inverse);
-            let noise =
-                |i: usize| (gp.noise().at(i) + gp.jitter()).max(1e-9 * gp.hyperparameters().outputscale);
-            for i in 0..n {
-                for j in i..n {
-                    inverse[i][j] *= -noise(i) * noise(j);
-                }
-                inverse[i][i] += noise(i) * (1.0 + 1e-6);
-            }
-            if cholesky::factor(inverse.as_flattened_mut(), n, N).is_err() {
-                // Not even that: independent draws are a fair guess of which points are close to the best.
-                for i in 0..n {
-                    inverse[i].fill(0.0);
-                    inverse[i][i] = float::sqrt(noise(i));
-                }
-            }
-        }
+    fn prune<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Vec<usize, N> {
+        let n = self.objective.process.len();
+        let all: Vec<usize, N> = part::list(0..n);
+        self.objective.root(&all, PRUNING_ATTEMPT);
+        self.constraint.root(&all, PRUNING_ATTEMPT);
         let mut chosen = [false; N];
         for _ in 0..PRUNING_DRAWS.div_ceil(S) {
             let width = S.min(PRUNING_DRAWS);
-            for (gp, root, draws) in [
-                (objective, &scratch.first, self.objective.at_baseline()),
-                (constraint, &scratch.second, self.constraint.at_baseline()),
-            ] {
-                for row in draws.head_mut(n) {
+            for paths in [&mut self.objective, &mut self.constraint] {
+                for row in paths.at_baseline().head_mut(n) {
                     for z in &mut row[..width] {
                         *z = normal::quantile_approximate(random::uniform(rng));
                     }
                 }
-                for i in (0..n).rev() {
-                    let Some((row, before)) = draws.head_mut(i + 1).split_last_mut() else { break };
-                    let row = &mut row[..width];
-                    let noise = gp.noise().at(i) + gp.jitter();
-                    let mean = gp.targets().at(i) - noise * gp.alpha().at(i);
-                    for z in row.iter_mut() {
-                        *z = mean + root[i][i] * *z;
-                    }
-                    for (z, root) in before.iter().zip(root) {
-                        axpy(row, root[i], &z[..width]);
-                    }
-                }
+                paths.values(&all, width);
             }
             let (values, limits) = (self.objective.at_baseline(), self.constraint.at_baseline());
             for s in 0..width {
@@ -282,7 +280,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
                 }
             }
         }
-        Ok(part::list((0..n).zip(chosen).filter_map(|(i, chosen)| chosen.then_some(i))))
+        part::list((0..n).zip(chosen).filter_map(|(i, chosen)| chosen.then_some(i)))
     }
 }
 

@@ -14,8 +14,8 @@
 //! a rank-one update with the row `(e - P k(x)) / sd(x)`.
 
 use super::MAX_JOINT;
-use crate::gp::Gp;
 use crate::gp::kernel::{add_square_distances, matern52, matern52_with_slope};
+use crate::gp::{Gp, GpError};
 use crate::math::vector::{axpy, dot, rows_times_matrix};
 use crate::math::{cholesky, float};
 use crate::part::{self, At, Part};
@@ -32,8 +32,13 @@ pub(super) struct Paths<const N: usize, const D: usize, const S: usize, const Q:
     inverse_lengthscales: [f64; D],
     /// Anchors divided by the length scales, dimension-major.
     scaled: [[f64; N]; D],
-    /// P.
-    precision: [[f64; N]; N],
+    /// From [`Paths::take`] to [`Paths::release`] the process has no factor: its matrix is P then. Before that, while paths
+    /// are drawn, `K⁻¹` below its diagonal, and on and above it the root of the baseline.
+    pub(super) process: Gp<N, D>,
+    /// Noise variances of the training points.
+    noise: [f64; N],
+    /// Diagonal of `K⁻¹`.
+    diagonal: [f64; N],
     /// w, one row per anchor.
     weights: [[f64; S]; N],
     /// w, one row per path. Before that, while paths are drawn, their values at the baseline: `S` for each of its points.
@@ -78,31 +83,21 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
             mean: 0.0,
             inverse_lengthscales: [0.0; D],
             scaled: [[0.0; N]; D],
-            precision: [[0.0; N]; N],
+            process: Gp::new(),
+            noise: [0.0; N],
+            diagonal: [0.0; N],
             weights: [[0.0; S]; N],
             transposed: [[0.0; N]; S],
             candidate_normals: [[0.0; S]; Q],
         }
     }
 
-    /// Draws `samples` paths of `gp` at the training points `baseline` and conditions on them. `normals(b)` fills the base
-    /// samples of baseline point b, and of candidate j for b = baseline.len() + j. `root` and `rows` are temporary
-    /// memory. The paths can be evaluated after [`Paths::transpose`]; until then [`Paths::at_baseline`] tells their
-    /// values at the baseline.
-    pub(super) fn draw(
-        &mut self,
-        gp: &Gp<N, D>,
-        baseline: &[usize],
-        samples: usize,
-        mut normals: impl FnMut(usize, &mut [f64]),
-        root: &mut [[f64; N]; N],
-        rows: &mut [[f64; N]; N],
-    ) {
-        let hyper = gp.hyperparameters();
-        (self.anchors, self.dimensions, self.samples) = (gp.len(), gp.dimensions(), samples);
-        (self.outputscale, self.mean) = (hyper.outputscale, hyper.mean);
-        let (n, _, samples) = self.sizes();
-        let scales = self.inverse_lengthscales.iter_mut().zip(&hyper.lengthscales);
+    /// Takes the process's matrix for the precision matrix: it holds `K⁻¹` now. [`Paths::release`] gives it back.
+    pub(super) fn take(&mut self) {
+        let gp = &mut self.process;
+        (self.anchors, self.dimensions) = (gp.len(), gp.dimensions());
+        (self.outputscale, self.mean) = (gp.hyperparameters().outputscale, gp.hyperparameters().mean);
+        let scales = self.inverse_lengthscales.iter_mut().zip(&gp.hyperparameters().lengthscales);
         for (u, (scaled, (inverse_lengthscale, lengthscale))) in
             self.scaled.iter_mut().zip(scales).enumerate()
         {
@@ -111,45 +106,105 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
                 *scaled = x / lengthscale;
             }
         }
-        // The posterior covariance of the baseline, N - N K⁻¹ N with N the noise, and its root. Noise-free points
-        // get a trace of noise: their values are known, which is no reason to fail.
-        let noise = |b: usize| (gp.noise().at(b) + gp.jitter()).max(1e-9 * hyper.outputscale);
-        // P starts as K⁻¹.
-        let inverse = &mut self.precision;
-        gp.inverse(inverse);
-        let inverse_row = |b: usize| inverse.get(b).map_or(&[][..], |row| &row[..n]);
-        let baseline = baseline.head(N);
-        let count = baseline.len();
-        for attempt in 0..8 {
-            for (row, (root, &b)) in root.iter_mut().zip(baseline).enumerate() {
-                for (x, &c) in root.iter_mut().zip(baseline).skip(row) {
-                    *x = -noise(b) * inverse_row(b).at(c) * noise(c);
+        // Noise-free points get a trace of noise: their values are known, which is no reason to fail.
+        for (to, noise) in self.noise.iter_mut().zip(gp.noise()) {
+            *to = (noise + gp.jitter()).max(1e-9 * self.outputscale);
+        }
+        let inverse = gp.lend_inverse();
+        for (i, (diagonal, row)) in self.diagonal.iter_mut().zip(inverse).enumerate() {
+            *diagonal = row[i];
+        }
+    }
+
+    /// Gives the matrix back to the process, factored anew; the paths are gone.
+    pub(super) fn release(&mut self) -> Result<(), GpError> {
+        if self.anchors == 0 {
+            return Ok(());
+        }
+        self.anchors = 0;
+        self.process.factorise()
+    }
+
+    /// Between [`Paths::take`] and [`Paths::draw`]: writes the root of the posterior covariance of the process at the
+    /// training points `at`, `N - N K⁻¹ N` with N the noise, over the upper triangle; what stood there stands below it too.
+    /// The diagonal is raised by 10^-(10 - `attempt`) of the noise, ten times as much at each further attempt, but not for
+    /// attempt 0; the roots of the noise alone, should nothing help.
+    pub(super) fn root(&mut self, at: &[usize], attempt: i32) {
+        let matrix = self.process.factor.as_flattened_mut();
+        let noise = |b: usize| self.noise.at(b);
+        let places = || at.iter().take(N).enumerate();
+        for attempt in attempt..8 {
+            for (row, &b) in places() {
+                for (column, &c) in places().skip(row) {
+                    let x = -noise(b) * inverse::<N>(matrix, &self.diagonal, b, c) * noise(c);
+                    part::row_mut(matrix, N, row, column..column + 1).fill(x);
                 }
-                root[row] += noise(b);
-                if attempt > 0 {
-                    root[row] += noise(b) * float::pow(10.0, attempt as f64 - 10.0);
+                let ridge = if attempt > 0 { float::pow(10.0, f64::from(attempt) - 10.0) } else { 0.0 };
+                for x in part::row_mut(matrix, N, row, row..row + 1) {
+                    *x += noise(b);
+                    *x += noise(b) * ridge;
                 }
             }
-            if cholesky::factor(root.as_flattened_mut(), count, N).is_ok() {
-                break;
-            }
-            if attempt == 7 {
-                for row in 0..count {
-                    root[row].fill(0.0);
-                    root[row][row] = float::sqrt(noise(baseline[row]));
-                }
+            if cholesky::factor(matrix, at.len().min(N), N).is_ok() {
+                return;
             }
         }
+        for (row, &b) in places() {
+            let row = part::row_mut(matrix, N, row, row..at.len().min(N));
+            row.fill(0.0);
+            if let Some(diagonal) = row.first_mut() {
+                *diagonal = float::sqrt(noise(b));
+            }
+        }
+    }
 
-        let at_baseline = self.transposed.as_flattened_mut().as_chunks_mut::<S>().0;
+    /// Turns base samples at the training points `at`, whose root [`Paths::root`] has made, into values: mean + L z, in the
+    /// first `width` columns of [`Paths::at_baseline`].
+    pub(super) fn values(&mut self, at: &[usize], width: usize) {
+        let Self { process: gp, noise, transposed, .. } = self;
+        let (rows, width) = (transposed.as_flattened_mut().as_chunks_mut::<S>().0, width.min(S));
+        // From the last one up, because z is overwritten.
+        for row in (0..at.len().min(N)).rev() {
+            let Some((values, before)) = rows.head_mut(row + 1).split_last_mut() else { break };
+            let (values, b) = (&mut values[..width], at[row]);
+            let mean = gp.targets().at(b) - noise.at(b) * gp.alpha().at(b);
+            let diagonal = gp.factor[row][row];
+            for value in values.iter_mut() {
+                *value = mean + diagonal * *value;
+            }
+            for (z, root) in before.iter().zip(&gp.factor) {
+                axpy(values, root[row], &z[..width]);
+            }
+        }
+    }
+
+    /// Draws `samples` paths at the training points `baseline` and conditions on them, after [`Paths::take`].
+    /// `normals(b)` fills the base samples of baseline point b, and of candidate j for b = baseline.len() + j. `rows` is
+    /// temporary memory. The paths can be evaluated after [`Paths::transpose`]; until then [`Paths::at_baseline`] tells
+    /// their values at the baseline.
+    pub(super) fn draw(
+        &mut self,
+        baseline: &[usize],
+        samples: usize,
+        mut normals: impl FnMut(usize, &mut [f64]),
+        rows: &mut [[f64; N]; N],
+    ) {
+        self.samples = samples;
+        let (n, _, samples) = self.sizes();
+        let baseline = baseline.head(N);
+        let count = baseline.len();
+        self.root(baseline, 0);
+        let Self { process: gp, noise, diagonal, transposed, weights, .. } = self;
+        let root = &gp.factor;
+        let at_baseline = transposed.as_flattened_mut().as_chunks_mut::<S>().0;
         for ((row, &b), z) in baseline.iter().enumerate().zip(at_baseline.iter_mut()) {
             // Row of M: forward substitution, one baseline point after the other.
             let (before, m) = rows.split_at_mut(row);
             let m = &mut m[0][..n];
-            for (m, inverse) in m.iter_mut().zip(inverse_row(b)) {
-                *m = noise(b) * inverse;
+            for (i, m) in m.iter_mut().enumerate() {
+                *m = noise.at(b) * inverse::<N>(root.as_flattened(), diagonal, b, i);
             }
-            for (previous, root) in before.iter().zip(root.iter()) {
+            for (previous, root) in before.iter().zip(root) {
                 axpy(m, -root[row], &previous[..n]);
             }
             let scale = 1.0 / root[row][row];
@@ -160,27 +215,25 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
             normals(row, &mut z[..samples]);
         }
         // w starts as alpha, and P is K⁻¹ so far.
-        for (i, (weights, precision)) in self.weights.iter_mut().zip(&mut self.precision).take(n).enumerate()
-        {
+        for (i, weights) in weights.iter_mut().take(n).enumerate() {
             weights[..samples].fill(gp.alpha().at(i));
-            precision[n..].fill(0.0);
             for (m, z) in rows.iter().zip(at_baseline.iter()).take(count) {
                 axpy(&mut weights[..samples], m.at(i), &z[..samples]);
-                axpy(&mut precision[..n], m.at(i), &m[..n]);
             }
         }
-        // Values at the baseline: mean + L z, from the last one up because z is overwritten.
-        for row in (0..count).rev() {
-            let (before, values) = at_baseline.split_at_mut(row);
-            let values = &mut values[0][..samples];
-            let b = baseline[row];
-            let mean = gp.targets().at(b) - noise(b) * gp.alpha().at(b);
-            let diagonal = root[row][row];
-            for value in values.iter_mut() {
-                *value = mean + diagonal * *value;
+        self.values(baseline, samples);
+        // The root has served: its place takes the upper triangle of K⁻¹ again.
+        let precision = &mut self.process.factor;
+        for i in 0..n {
+            precision[i][i] = self.diagonal[i];
+            for j in i + 1..n {
+                precision[i][j] = precision[j][i];
             }
-            for (z, root) in before.iter().zip(root.iter()) {
-                axpy(values, root[row], &z[..samples]);
+        }
+        for (i, precision) in precision.iter_mut().take(n).enumerate() {
+            precision[n..].fill(0.0);
+            for m in rows.iter().take(count) {
+                axpy(&mut precision[..n], m.at(i), &m[..n]);
             }
         }
         for (j, z) in self.candidate_normals.iter_mut().enumerate() {
@@ -219,11 +272,12 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
         for m in &mut m[..=n] {
             *m *= -inverse_deviation;
         }
-        self.precision[n].fill(0.0);
+        let precision = &mut self.process.factor;
+        precision[n].fill(0.0);
         self.weights[n] = [0.0; S];
         for i in 0..=n {
             axpy(&mut self.weights[i][..samples], m[i], &self.candidate_normals[0][..samples]);
-            axpy(&mut self.precision[i][..=n], m[i], &m[..=n]);
+            axpy(&mut precision[i][..=n], m[i], &m[..=n]);
         }
         self.anchors = n + 1;
         fresh(&mut self.candidate_normals[0][..samples]);
@@ -260,7 +314,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
                 (*k, *h) = (self.outputscale * value, self.outputscale * slope);
             }
         }
-        product(q, &out.kernel, n, &self.precision, n, &mut out.projected);
+        product(q, &out.kernel, n, &self.process.factor, n, &mut out.projected);
         product(q, &out.kernel, n, &self.weights, samples, &mut out.values);
 
         let mut covariance = [[0.0; Q]; Q];
@@ -332,6 +386,12 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
         let pairs = part::row(x, d, j, 0..d).iter().zip(part::row(x, d, l, 0..d));
         pairs.zip(&self.inverse_lengthscales).map(|((a, b), scale)| (a - b) * scale * ((a - b) * scale)).sum()
     }
+}
+
+/// Entry (i, j) of the symmetric matrix that stands below the diagonal of `matrix` and on `diagonal`.
+#[inline(always)]
+fn inverse<const N: usize>(matrix: &[f64], diagonal: &[f64; N], i: usize, j: usize) -> f64 {
+    if i == j { diagonal.at(i) } else { part::row(matrix, N, i.max(j), 0..N).at(i.min(j)) }
 }
 
 /// The first `length` columns of `q` rows times `matrix`, into the first `columns` columns of `out`: the candidates
