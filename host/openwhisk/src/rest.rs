@@ -5,11 +5,12 @@
 //! container useless ([`Client::put_limits`]); a blocking call that lasts longer than a minute answers with an id only
 //! ([`Client::invoke`]).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::credentials::Credentials;
@@ -17,7 +18,7 @@ use crate::error::{Cause, RestError};
 use crate::http::{Body, Http, Reply, Request};
 use crate::records::{Action, Limits, NamespaceLimits, Record, System};
 
-/// The most rows a list of activations has.
+/// The most rows a list has.
 pub const PAGE: usize = 200;
 
 /// How to reach a server.
@@ -120,6 +121,30 @@ impl Client {
     /// An action (`[package/]action`), with its code or without; nothing when there is none.
     pub async fn action(&self, name: &str, code: bool) -> Result<Option<Action>, RestError> {
         self.get(&path("actions", name), &[("code", code.to_string())]).await?.json_if_found()
+    }
+
+    /// The names (`[package/]action`) of all actions of the namespace. One that is made or deleted meanwhile may be missing.
+    pub async fn action_names(&self) -> Result<BTreeSet<String>, RestError> {
+        #[derive(Deserialize)]
+        struct Row {
+            namespace: String,
+            name: String,
+        }
+        let (mut names, mut read) = (BTreeSet::new(), 0);
+        loop {
+            let query = [("limit", PAGE.to_string()), ("skip", read.to_string())];
+            let rows: Vec<Row> = self.get(&["actions"], &query).await?.json()?;
+            read += rows.len();
+            let (is_last, known) = (rows.len() < PAGE, names.len());
+            names.extend(rows.into_iter().map(|Row { namespace, name }| match namespace.split_once('/') {
+                Some((_, package)) => format!("{package}/{name}"),
+                None => name,
+            }));
+            // A proxy that passes no query on answers the same page again and again.
+            if is_last || names.len() == known {
+                return Ok(names);
+            }
+        }
     }
 
     /// Changes limits of an existing action. What `limits` leaves out keeps its value.

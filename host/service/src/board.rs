@@ -159,6 +159,8 @@ pub struct Workflow {
     pub expected: Option<[f64; 2]>,
     /// Why it is stuck, if it is.
     pub error: Option<String>,
+    /// Why clones of its actions could not be deleted the last time; it is tried again.
+    pub clones_left: Option<String>,
 }
 
 impl Board {

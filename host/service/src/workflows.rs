@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::config::Workflow as Registered;
 use crate::source::{Duty, SharedStatus};
 use crate::store::Store;
-use crate::tune::{Change, Guard, Patient, Problem, Promise, RolledBack, Verdict};
+use crate::tune::{Change, Finished, Guard, Patient, Problem, Promise, RolledBack, Verdict};
 use crate::write;
 
 /// Whether this instance acts is looked at this often.
@@ -61,6 +61,12 @@ enum Phase {
     Over(String),
     /// It is being taken back, for this reason.
     TakingBack(Change, String),
+}
+
+/// Where to go on.
+enum Begun {
+    Phase(Phase),
+    Found(Finished),
 }
 
 impl Tuning {
@@ -113,11 +119,34 @@ impl Tuning {
         }
     }
 
-    /// Until it is over, or cannot go on; why is shown.
+    /// Until it is over, or cannot go on, and no clone is left; what is in the way is shown.
     async fn run(&self) {
         let (qos_s, budget) = (self.problem.qos_s, self.problem.settings.trials);
         self.show(|shown| *shown = Shown { qos_s, budget, ..Shown::default() });
-        if let Err(error) = self.phases().await {
+        let begun = self.begin().await;
+        // From here on nothing runs on clones, and nothing waits for them to go.
+        tokio::join!(self.go_on(begun), self.remove_clones());
+    }
+
+    /// The phase it was in, or else what a search finds.
+    async fn begin(&self) -> Result<Begun, String> {
+        match self.stored().await {
+            Some(Stored { of, phase }) if of == self.of() => return Ok(Begun::Phase(phase)),
+            Some(Stored { phase, .. }) => self.abandon(phase).await?,
+            None => {}
+        }
+        Ok(Begun::Found(self.search().await?))
+    }
+
+    async fn go_on(&self, begun: Result<Begun, String>) {
+        let phases = async {
+            let phase = match begun? {
+                Begun::Phase(phase) => phase,
+                Begun::Found(finished) => self.decide(&finished).await?,
+            };
+            self.phases(phase).await
+        };
+        if let Err(error) = phases.await {
             tracing::error!(workflow = self.name(), "{error}");
             self.show(|shown| {
                 shown.state = "stopped".into();
@@ -126,15 +155,7 @@ impl Tuning {
         }
     }
 
-    async fn phases(&self) -> Result<(), String> {
-        let mut phase = match self.stored().await {
-            Some(Stored { of, phase }) if of == self.of() => phase,
-            Some(Stored { phase, .. }) => {
-                self.abandon(phase).await?;
-                self.search().await?
-            }
-            None => self.search().await?,
-        };
+    async fn phases(&self, mut phase: Phase) -> Result<(), String> {
         loop {
             self.keep(&phase).await?;
             phase = match phase {

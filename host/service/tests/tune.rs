@@ -9,7 +9,7 @@ use aquatope_openwhisk::records::{Limits, Record};
 use aquatope_openwhisk::rest::{Client, Selection, Transport};
 use aquatope_service::tune::{
     ActionChange, Change, Finished, Guard, Keep, Pace, Patient, Problem, Promise, Resources, Settings,
-    TrialState, TuneError, Verdict, WARM_UP, is_clone, tune,
+    TrialState, TuneError, Verdict, WARM_UP, remove_clones, tune,
 };
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Config, Model};
@@ -119,7 +119,9 @@ async fn until(condition: impl Fn() -> bool) {
 
 async fn tuned(platform: &Patient, problem: &Arc<Problem>) -> Result<Finished, TuneError> {
     let keep: Arc<dyn Keep> = Arc::new(Memory::default());
-    tune(platform, problem, None, &keep, |_| {}).await
+    let finished = tune(platform, problem, None, &keep, |_| {}).await;
+    remove_clones(&platform.client, &problem.name).await.unwrap();
+    finished
 }
 
 /// Cost and latency without noise when the functions have so many MB.
@@ -213,8 +215,7 @@ async fn a_search_that_is_killed_goes_on_as_it_would_have() {
     standin.stop();
     let keep: Arc<dyn Keep> = Arc::new(Memory::default());
     let ended = tune(&platform, &problem, saved.last().cloned(), &keep, |_| {}).await.unwrap();
-    // But clones cannot be removed from a platform that is not there.
-    assert_eq!(ended, Finished { clones_left: true, ..whole });
+    assert_eq!(ended, whole);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -244,7 +245,7 @@ async fn a_run_that_is_dropped_anywhere_loses_no_finished_trial() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_is_not_taken_for_a_failed_trial_and_no_clone_stays_behind() {
+async fn a_refusal_is_not_taken_for_a_failed_trial() {
     let problem = problem(Settings { trials: 6, samples: 1, profile: 0, ..Settings::default() });
     let (_standin, platform) = start(config(models())).await;
     let whole = tuned(&platform, &problem).await.unwrap();
@@ -271,19 +272,31 @@ async fn a_refusal_is_not_taken_for_a_failed_trial_and_no_clone_stays_behind() {
         let resumed = tune(&platform, &problem, saved, &as_keep, |_| {}).await.unwrap();
         assert_eq!(resumed, whole);
     }
-    // The clean-up is refused: the next start makes up for it.
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clones_of_a_workflow_are_deleted_whatever_functions_it_had() {
     let (standin, platform) = start(config(models())).await;
-    let keep = Arc::new(Memory::default());
-    let as_keep: Arc<dyn Keep> = keep.clone();
-    let refused = vec![refuse("DELETE", "img/left__aquatope_album", 403)];
+    let client = &platform.client;
+    let action = client.action("img/left", true).await.unwrap().unwrap();
+    // More than a list has on one page.
+    let old = (0..250).map(|number| format!("old/{number:03}__aquatope_album"));
+    let others = ["split__aquatope_albums", "split__aquatope_", "split__aquatope_an__aquatope_album"];
+    for name in old.chain(others.map(str::to_owned)) {
+        client.put_action(&name, &action, false).await.unwrap();
+    }
+    let count = async || client.action_names().await.unwrap().len();
+    assert_eq!(count().await, FUNCTIONS.len() + 1 + 250 + others.len());
+    let refused = vec![Refused { method: "DELETE", path: "old/100__aquatope_album".into(), status: 403 }];
     standin.set_faults(Faults { refused, ..Faults::default() });
-    let error = tune(&platform, &problem, None, &as_keep, |_| {}).await.unwrap_err();
-    assert!(matches!(error, TuneError::Rest(_)), "{error}");
-    assert_eq!(clones(&platform).await, ["img/left__aquatope_album"], "the others are deleted all the same");
+    let error = remove_clones(client, "album").await.unwrap_err().to_string();
+    assert!(error.contains("old/100__aquatope_album") && error.contains("403"), "{error}");
+    assert_eq!(count().await, FUNCTIONS.len() + 1 + 1 + others.len(), "the others are deleted all the same");
     standin.set_faults(Faults::default());
-    let saved = keep.0.lock().unwrap().last().cloned();
-    assert_eq!(tune(&platform, &problem, saved, &as_keep, |_| {}).await.unwrap(), whole);
-    assert!(clones(&platform).await.is_empty());
+    remove_clones(client, "album").await.unwrap();
+    let left = client.action_names().await.unwrap();
+    let expected = FUNCTIONS.into_iter().chain(others).chain(["album"]);
+    assert_eq!(left, expected.map(str::to_owned).collect());
 }
 
 /// The clones there are.
@@ -474,11 +487,6 @@ async fn a_platform_that_keeps_no_cores_is_found_out_and_its_changes_are_taken_b
 }
 
 #[test]
-fn clones_are_known_by_their_names() {
-    assert!(is_clone("guest/img/left__aquatope_album") && !is_clone("guest/img/left"));
-}
-
-#[test]
 fn problems_that_cannot_be_measured_are_refused() {
     let wrong = |change: fn(&mut serde_json::Value), settings: Settings, input: serde_json::Value| {
         let mut text = workflow();
@@ -487,7 +495,7 @@ fn problems_that_cannot_be_measured_are_refused() {
         Problem::new(&file, input, settings).unwrap_err().to_string()
     };
     let text = wrong(|_| {}, Settings { samples: 0, ..Settings::default() }, json!({}));
-    assert_eq!(text, "workflow album: samples: is 0; take 1 to 100 samples a trial");
+    assert_eq!(text, "workflow album: samples: is 0; set a whole number from 1 to 100");
     let text = wrong(|_| {}, Settings::default(), json!([1]));
     assert_eq!(text, "workflow album: input: is not a JSON object; actions take objects");
     let text = wrong(|file| file["space"]["mem_mb"]["step"] = json!(0.5), Settings::default(), json!({}));

@@ -107,6 +107,11 @@ impl Asked {
                 let record = shared.lock().platform.run(id).map(Run::record);
                 Ok(ok(&record.ok_or_else(missing)?))
             }
+            (&Method::GET, ["actions"]) => {
+                let rows = shared.lock().platform.actions();
+                let (skip, limit) = (self.number("skip")?.unwrap_or(0), self.limit("actions")?);
+                Ok(ok(&rows.into_iter().skip(skip).take(limit).collect::<Value>()))
+            }
             (&Method::GET, ["actions", name @ ..]) => {
                 let code = self.parameter("code") != Some("false");
                 Ok(ok(&shared.lock().platform.action(&name.join("/"), code).ok_or_else(missing)?))
@@ -158,22 +163,12 @@ impl Asked {
     }
 
     fn list(&self, shared: &Shared) -> Answer {
-        let limit = match self.number::<usize>("limit")?.unwrap_or(30) {
-            0 => 200,
-            limit if limit <= 200 => limit,
-            limit => {
-                return Err(Refusal::new(
-                    400,
-                    format!("The value '{limit}' is not in the range of 0 to 200 for activations."),
-                ));
-            }
-        };
         let range = Range {
             since_ms: self.number("since")?.unwrap_or(i64::MIN),
             upto_ms: self.number("upto")?.unwrap_or(i64::MAX),
             name: self.parameter("name"),
             skip: self.number("skip")?.unwrap_or(0),
-            limit,
+            limit: self.limit("activations")?,
         };
         let mut standin = shared.lock();
         let full = self.parameter("docs") == Some("true");
@@ -185,6 +180,18 @@ impl Asked {
         } else {
             json!(rows)
         }))
+    }
+
+    /// How many rows of `collection` are asked for.
+    fn limit(&self, collection: &str) -> Result<usize, Refusal> {
+        match self.number::<usize>("limit")?.unwrap_or(30) {
+            0 => Ok(200),
+            limit if limit <= 200 => Ok(limit),
+            limit => Err(Refusal::new(
+                400,
+                format!("The value '{limit}' is not in the range of 0 to 200 for {collection}."),
+            )),
+        }
     }
 
     fn post_runtimes(&self, shared: &Shared) -> Answer {

@@ -57,29 +57,20 @@ struct Stage {
 }
 
 impl<'p> Bench<'p> {
-    /// The clones that there are, if there are any.
-    pub(super) fn new(platform: &Patient, problem: &'p Problem) -> Self {
-        let clones = problem.workflow.functions.iter().map(|f| (clone_name(&f.name, &problem.name), None));
-        let turns = Turns::new(platform.pace.invocation);
-        Self { platform: platform.clone(), problem, clones: clones.collect(), turns }
-    }
-
     /// Clones every action of the workflow.
     ///
     /// # Errors
     /// An action that is missing or a sequence, a platform without a limit that is to be searched, or calls the platform
-    /// refuses; no clone is left then, as far as the platform allows it.
+    /// refuses.
     pub(super) async fn prepare(platform: &Patient, problem: &'p Problem) -> Result<Self, TuneError> {
         let mut actions = Vec::new();
         for function in &problem.workflow.functions {
             actions.push(production(platform, problem, &function.name, true).await?);
         }
-        let bench = Self::new(platform, problem);
-        if let Err(error) = bench.clone_actions(&actions).await {
-            // What went wrong first says more.
-            let _ = bench.remove().await;
-            return Err(error);
-        }
+        let clones = problem.workflow.functions.iter().map(|f| (clone_name(&f.name, &problem.name), None));
+        let turns = Turns::new(platform.pace.invocation);
+        let bench = Self { platform: platform.clone(), problem, clones: clones.collect(), turns };
+        bench.clone_actions(&actions).await?;
         Ok(bench)
     }
 
@@ -218,28 +209,6 @@ impl<'p> Bench<'p> {
         // Every function of an acyclic graph was started.
         Ok(Ok(stages.into_iter().flatten().collect()))
     }
-
-    /// Deletes the clones, all of them that can be.
-    ///
-    /// # Errors
-    /// The first call the platform refused.
-    pub(super) async fn remove(&self) -> Result<(), RestError> {
-        let mut refused = None;
-        for (clone, _) in &self.clones {
-            let deleted = self.platform.call(|| self.platform.client.delete_action(clone)).await;
-            refused = refused.or(deleted.err());
-        }
-        refused.map_or(Ok(()), Err)
-    }
-
-    /// As [`Self::remove`], but does not wait for a platform that is down.
-    pub(super) async fn remove_now(&self) -> Result<(), RestError> {
-        let mut refused = None;
-        for (clone, _) in &self.clones {
-            refused = refused.or(self.platform.client.delete_action(clone).await.err());
-        }
-        refused.map_or(Ok(()), Err)
-    }
 }
 
 /// Who may invoke when: the namespace's rate limit is its users'.
@@ -331,16 +300,34 @@ pub fn is_clone(action: &str) -> bool {
     action.contains(MARK)
 }
 
-/// `<action>__aquatope_<workflow>`, in the characters names of actions may have.
+/// Whether it is one made for trials of `workflow`.
+pub(super) fn is_clone_of(action: &str, workflow: &str) -> bool {
+    action.split_once(MARK).is_some_and(|(_, of)| of == in_name(workflow))
+}
+
 fn clone_name(action: &str, workflow: &str) -> String {
+    format!("{action}{MARK}{}", in_name(workflow))
+}
+
+/// In the characters that names of actions may have.
+fn in_name(workflow: &str) -> String {
     let allowed =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@') { c } else { '-' };
-    format!("{action}{MARK}{}", workflow.chars().map(allowed).collect::<String>())
+    workflow.chars().map(allowed).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clones_are_told_apart_by_workflow() {
+        let clone = clone_name("img/left", "my album");
+        assert_eq!(clone, "img/left__aquatope_my-album");
+        assert!(is_clone(&clone) && is_clone_of(&clone, "my album"));
+        assert!(!["album", "my album 2", "my"].iter().any(|other| is_clone_of(&clone, other)));
+        assert!(!is_clone("img/left") && !is_clone_of("my-album", "my album"));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn invocations_keep_their_distance() {

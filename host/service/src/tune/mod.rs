@@ -29,7 +29,7 @@ pub use change::{ActionChange, Change, RolledBack};
 pub use error::TuneError;
 pub use patient::{Pace, Patient};
 pub use problem::{Problem, Resources, Settings};
-pub(crate) use run::memory_bounds;
 pub use run::{Keep, remove_clones, tune};
+pub(crate) use run::{clones, memory_bounds};
 pub use search::{Finished, Progress, Recommended, TrialReport, TrialState};
 pub use watch::{Guard, Promise, Verdict, WARM_UP, Watch};

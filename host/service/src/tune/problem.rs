@@ -1,5 +1,7 @@
 //! What is to be tuned, as the platform can be configured.
 
+use std::ops::RangeInclusive;
+
 use aquatope_core::bo::space::Axis;
 use aquatope_openwhisk::fnv::fnv1a_128;
 use aquatope_openwhisk::records::Limits;
@@ -27,6 +29,13 @@ pub struct Settings {
     pub seed: u64,
     /// Whether the platform keeps and obeys `limits.cpu`; upstream does not.
     pub cpu_limits: bool,
+}
+
+impl Settings {
+    /// What `samples` may be.
+    pub const SAMPLES: RangeInclusive<usize> = 1..=100;
+    /// What `trials` may be.
+    pub const TRIALS: RangeInclusive<usize> = 1..=MAX_TRIALS;
 }
 
 impl Default for Settings {
@@ -100,11 +109,12 @@ impl Problem {
     fn check(&self) -> Result<()> {
         let wrong = |place: &str, what: String, mend: &str| Err(fault(&self.name, place, what, mend));
         let Settings { samples, trials, profile, confidence, .. } = self.settings;
-        if samples == 0 || samples > 100 {
-            return wrong("samples", format!("is {samples}"), "take 1 to 100 samples a trial");
-        }
-        if trials == 0 || trials > MAX_TRIALS {
-            return wrong("trials", format!("is {trials}"), &format!("make 1 to {MAX_TRIALS} trials"));
+        let numbers = [("samples", samples, Settings::SAMPLES), ("trials", trials, Settings::TRIALS)];
+        for (place, number, range) in numbers {
+            if !range.contains(&number) {
+                let mend = format!("set a whole number from {} to {}", range.start(), range.end());
+                return wrong(place, format!("is {number}"), &mend);
+            }
         }
         if profile > MAX_TRIALS {
             return wrong("profile", format!("is {profile}"), &format!("measure at most {MAX_TRIALS} times"));

@@ -7,7 +7,7 @@ use aquatope_openwhisk::rest::Client;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::bench::{Bench, Obstacle, production};
+use super::bench::{Bench, Obstacle, is_clone_of, production};
 use super::error::TuneError;
 use super::patient::Patient;
 use super::problem::{Problem, Resources};
@@ -24,8 +24,8 @@ pub trait Keep: Send + Sync + 'static {
 
 /// Tunes a workflow on clones of its actions; production is only read. `saved` is what was kept last, if anything: the
 /// search goes on from there, with the trial that was not finished, unless it is of another problem or not readable. A trial is kept
-/// before it is run and its outcome before the next one is chosen. `see` is told after every step. The clones are deleted at
-/// the end and after an error; they stay when this is dropped before, and the next run takes them over or deletes them.
+/// before it is run and its outcome before the next one is chosen. `see` is told after every step. The clones stay: the next
+/// run takes them over, and [`remove_clones`] deletes them.
 ///
 /// # Errors
 /// [`TuneError`]. Troubles that pass are waited out, however long they last. After a call the platform refuses
@@ -45,14 +45,7 @@ pub async fn tune(
         None => None,
     };
     let search = match restored {
-        Some(mut search) if search.is_done() => {
-            let clones_left = match Bench::new(platform, problem).remove_now().await {
-                Err(error) if error.is_transient() => true,
-                removed => removed.map(|()| false)?,
-            };
-            let finished = apart(move || search.finish()).await?;
-            return Ok(Finished { clones_left, ..finished });
-        }
+        Some(mut search) if search.is_done() => return apart(move || search.finish()).await,
         Some(search) => search,
         None => {
             let today = today(platform, problem).await?;
@@ -62,20 +55,28 @@ pub async fn tune(
     };
     check_platform(platform, problem).await?;
     let mut bench = Bench::prepare(platform, problem).await?;
-    let finished = finish(search, &mut bench, platform, keep, &mut see).await;
-    let removed = bench.remove().await;
-    // What ended the search says more than what the clean-up met.
-    let finished = finished?;
-    removed?;
-    Ok(finished)
+    finish(search, &mut bench, platform, keep, &mut see).await
 }
 
-/// Deletes the clones that [`tune`] left behind ([`Finished::clones_left`]), once the platform answers.
+/// Deletes the clones that searches of `workflow` left in the namespace, of all functions it ever had: all that can be.
 ///
 /// # Errors
-/// The first call the platform refused.
-pub async fn remove_clones(platform: &Patient, problem: &Arc<Problem>) -> Result<(), RestError> {
-    Bench::new(platform, problem).remove().await
+/// The first call that failed.
+pub async fn remove_clones(client: &Client, workflow: &str) -> Result<(), RestError> {
+    let mut failed = None;
+    for clone in clones(client, workflow).await? {
+        failed = failed.or(client.delete_action(&clone).await.err());
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The clones that searches of `workflow` left in the namespace.
+///
+/// # Errors
+/// The actions are not to be had.
+pub(crate) async fn clones(client: &Client, workflow: &str) -> Result<Vec<String>, RestError> {
+    let actions = client.action_names().await?;
+    Ok(actions.into_iter().filter(|action| is_clone_of(action, workflow)).collect())
 }
 
 /// Steps until the trials are used up.

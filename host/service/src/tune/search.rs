@@ -119,8 +119,6 @@ pub struct Finished {
     pub trials: Vec<TrialReport>,
     /// The configuration to use.
     pub recommended: Recommended,
-    /// Whether clones of actions may be left on the platform, which was down when they were to be deleted.
-    pub clones_left: bool,
 }
 
 impl Finished {
@@ -322,7 +320,6 @@ impl Search {
             believed: if measured > 0.0 { Some(self.believed_of_today()?) } else { None },
             trials,
             recommended: self.recommended()?,
-            clones_left: false,
         })
     }
 
@@ -483,7 +480,6 @@ mod tests {
                 feasible: 1.0,
                 qualified: true,
             },
-            clones_left: false,
         };
         let improves = |finished: Finished| finished.is_improvement(&problem(""));
         // Beliefs are compared with beliefs: the mean of the noisy runs, 10, does not count.

@@ -3,34 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::time::sleep;
+
 use super::kept::Kept;
 use super::{Phase, Tuning};
-use crate::tune::{Change, Finished, Keep, Progress, TuneError, remove_clones, tune};
+use crate::tune::{Change, Finished, Keep, Pace, Progress, TuneError, remove_clones, tune};
 
 impl Tuning {
-    /// Search, and wait for the approval if there is something to approve of. What the platform refuses is tried again.
-    pub(super) async fn search(&self) -> Result<Phase, String> {
-        let finished = self.searched().await?;
-        self.recovered();
-        self.found(&finished);
-        let (phase, ()) = tokio::join!(self.decide(&finished), self.clean_up(finished.clones_left));
-        phase
-    }
-
-    /// Deletes clones that could not be deleted because the platform was down, when it is back.
-    async fn clean_up(&self, needed: bool) {
-        if needed && let Err(error) = remove_clones(&self.platform, &self.problem).await {
-            tracing::warn!(workflow = self.name(), %error, "clones of actions are left behind");
-        }
-    }
-
-    /// Whether to apply what was found.
-    async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
+    /// Whether to apply what was found; waits for the approval if there is something to approve of.
+    pub(super) async fn decide(&self, finished: &Finished) -> Result<Phase, String> {
+        self.found(finished);
         if !finished.is_improvement(&self.problem) {
-            let over = "nothing better than today's configuration was found";
-            // Deleting clones may have to wait for the platform.
-            self.state(over);
-            return Ok(Phase::Over(over.into()));
+            return Ok(Phase::Over("nothing better than today's configuration was found".into()));
         }
         if !self.registered.apply {
             let approved = self.approval.wait();
@@ -54,7 +38,30 @@ impl Tuning {
         Ok(Phase::Applying(change))
     }
 
-    async fn searched(&self) -> Result<Finished, String> {
+    /// Deletes the clones of this search and of earlier ones, until none is left.
+    pub(super) async fn remove_clones(&self) {
+        let Pace { retry, longest_retry, .. } = self.platform.pace;
+        let mut wait = retry;
+        while !self.try_to_remove_clones().await {
+            sleep(wait).await;
+            wait = (wait * 2).min(longest_retry);
+        }
+    }
+
+    /// Deletes the clones that can be; false when some may be left, and shows why.
+    async fn try_to_remove_clones(&self) -> bool {
+        let removed = remove_clones(&self.platform.client, &self.problem.name).await;
+        if let Err(error) = &removed {
+            tracing::warn!(workflow = self.name(), %error, "clones of actions may be left");
+        }
+        let failed = removed.err().map(|error| error.to_string());
+        let none_left = failed.is_none();
+        self.show(|shown| shown.clones_left = failed);
+        none_left
+    }
+
+    /// What the search found. What the platform refuses is tried again.
+    pub(super) async fn search(&self) -> Result<Finished, String> {
         let keep: Arc<dyn Keep> = Arc::new(Kept { store: Arc::clone(&self.store), key: self.key("search") });
         let progressed = AtomicBool::new(false);
         let see = |progress: &Progress| {
@@ -72,7 +79,7 @@ impl Tuning {
         };
         let mut wait = self.platform.pace.retry;
         loop {
-            self.state("searching");
+            self.show(|shown| (shown.state, shown.clones_left) = ("searching".into(), None));
             let saved = match self.get("search").await {
                 Ok(saved) => saved,
                 Err(error) => {
@@ -81,12 +88,16 @@ impl Tuning {
                 }
             };
             match tune(&self.platform, &self.problem, saved, &keep, see).await {
-                Ok(finished) => return Ok(finished),
+                Ok(finished) => {
+                    self.recovered();
+                    return Ok(finished);
+                }
                 Err(error) if may_pass(&error) => {
                     if progressed.swap(false, Ordering::Relaxed) {
                         wait = self.platform.pace.retry;
                     }
-                    self.trouble(&error, &mut wait).await;
+                    // It may be long until it goes on.
+                    tokio::join!(self.trouble(&error, &mut wait), self.try_to_remove_clones());
                 }
                 Err(error) => return Err(error.to_string()),
             }

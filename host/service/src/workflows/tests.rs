@@ -289,23 +289,32 @@ async fn a_task_that_panics_is_shown_and_begun_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clones_that_were_left_behind_go_when_the_platform_is_back() {
+async fn clones_that_are_left_behind_keep_nothing_waiting_and_go_as_soon_as_they_can() {
     let both = Both::start(3.0).await;
-    let waiting = |shown: Shown| shown.state == "waiting for approval";
-    both.until(waiting).await;
     let clone = "a__aquatope_pair";
-    let exists = || both.standin.with(|platform| platform.action(clone, false).is_some());
-    assert!(!exists());
+    let exists = |name: &str| both.standin.with(|platform| platform.action(name, false).is_some());
+    both.standin.set_faults(refuse("DELETE", clone, 403));
+    let waiting = |shown: &Shown| shown.state == "waiting for approval";
+    let left = |shown: &Shown| shown.clones_left.as_ref().is_some_and(|error| error.contains(clone));
+    both.until(|shown| waiting(&shown) && left(&shown)).await;
+    assert!(exists(clone) && !exists("b__aquatope_pair"));
+    // After a restart, though the platform is down now, what was found is shown.
+    both.standin.set_faults(Faults { down: true, ..Faults::default() });
+    both.until(|shown| waiting(&shown) && shown.clones_left.is_some()).await;
+    both.standin.set_faults(Faults::default());
+    both.until(|shown| waiting(&shown) && !exists(clone)).await;
+
+    // It is over, and a function is no longer in the workflow.
     let client = &both.tuning.platform.client;
     let action = client.action("a", true).await.unwrap().unwrap();
-    client.put_action(clone, &action, true).await.unwrap();
-    both.standin.set_faults(Faults { down: true, ..Faults::default() });
-    // What was found is shown all the same.
-    both.tuning.show(|shown| *shown = Shown::default());
-    both.until(waiting).await;
-    assert!(exists());
+    client.put_action("old__aquatope_pair", &action, true).await.unwrap();
+    both.tuning.keep(&Phase::Over("as it was".into())).await.unwrap();
+    both.standin.set_faults(refuse("GET", "actions", 403));
+    both.until(|shown| shown.state == "as it was" && shown.clones_left.is_some()).await;
     both.standin.set_faults(Faults::default());
-    both.until(|_| !exists()).await;
+    both.tuning.run().await;
+    assert!(!exists("old__aquatope_pair"));
+    assert_eq!((both.shown().state.as_str(), both.shown().clones_left), ("as it was", None));
 }
 
 #[tokio::test]

@@ -110,6 +110,21 @@ impl Registry {
         self.actions.get(path)
     }
 
+    /// What a list shows: no parameters, and of the code only whether it is binary.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        let mut actions: Vec<&Action> = self.actions.values().collect();
+        actions.sort_by_key(|action| std::cmp::Reverse(action.updated_ms));
+        let row = |action: &Action| {
+            let mut row = action.document(false);
+            row["exec"] = json!({ "binary": action.exec["binary"] == true });
+            if let Some(fields) = row.as_object_mut() {
+                fields.remove("parameters");
+            }
+            row
+        };
+        actions.into_iter().map(row).collect()
+    }
+
     pub(crate) fn remove(&mut self, path: &str) -> Option<Action> {
         self.actions.remove(path)
     }

@@ -251,6 +251,11 @@ impl Platform {
         Some(self.registry.get(&self.path(name))?.document(code))
     }
 
+    /// What a list shows of all actions, those changed last first.
+    pub(crate) fn actions(&self) -> Vec<Value> {
+        self.registry.rows()
+    }
+
     /// Creates or changes `[package/]action`, as the body of a PUT says; gives its document.
     ///
     /// # Errors
