@@ -59,7 +59,7 @@ pub(super) fn print_config(_: Print) -> Result<()> {
 
 pub(super) fn serve(arguments: Serve) -> Result<()> {
     let (config, secrets) = arguments.place.read()?;
-    log(&config)?;
+    log(&config);
     runtime()?.block_on(async {
         // Before anything else, so that no signal is missed.
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -109,14 +109,11 @@ fn failed(error: std::io::Error) -> Error {
     Error::Failed(error.to_string())
 }
 
-fn log(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log.filter)
-        .map_err(|error| Error::input("log.filter", error.to_string(), "use error, warn, info or debug"))?;
+fn log(config: &Config) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(&config.log.filter))
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // The only error is a logger that is there already.
     let _ = if config.log.json { builder.json().try_init() } else { builder.with_target(false).try_init() };
-    Ok(())
 }

@@ -1,6 +1,7 @@
-//! What no single key shows: bounds, and keys that need or exclude each other.
+//! What a type and bounds do not show: the form of texts, and keys that need or exclude each other.
 
 use aquatope_workflow::fault::Fault;
+use tracing_subscriber::EnvFilter;
 
 use super::source::Source;
 use super::{ActuatorKind, Config, Security};
@@ -13,14 +14,18 @@ const OPENWHISK_GROUPS: [&str; 7] =
 /// The mechanisms of `kafka.sasl_mechanism`.
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
+/// The words of `log.filter`.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 /// The first thing that is wrong with `config`, placed by `source`.
 pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), Fault> {
     let check = Check { config, source };
-    check.numbers()?;
+    check.windows()?;
     check.addresses()?;
     check.kafka()?;
     check.cluster()?;
     check.actuator()?;
+    check.log()?;
     check.workflows()
 }
 
@@ -34,44 +39,12 @@ impl Check<'_> {
         Err(fault(&self.source.place(key, 0), what.into(), mend))
     }
 
-    fn numbers(&self) -> Result<(), Fault> {
-        let config = self.config;
-        let numbers = [
-            ("windows.lateness_s", config.windows.lateness_s, 0.0, 60.0),
-            ("windows.final_after_s", config.windows.final_after_s, 0.0, 7200.0),
-            ("windows.event_delay_s", config.windows.event_delay_s, 0.0, 60.0),
-            ("openwhisk.timeout_s", config.openwhisk.timeout_s, 0.1, 600.0),
-            ("pool.stale_after_s", config.pool.stale_after_s, 0.0, 86_400.0),
-            ("actuator.min_interval_s", config.actuator.min_interval_s, 0.0, 86_400.0),
-            ("train.first_after_h", config.train.first_after_h, 0.0, 8760.0),
-            ("train.every_h", config.train.every_h, 0.1, 8760.0),
-            ("actuator.idle_container_min", config.actuator.idle_container_min, 0.0, 1440.0),
-            // Brokers refuse less than six by default.
-            ("cluster.session_timeout_s", config.cluster.session_timeout_s, 6.0, 300.0),
-            ("cluster.shards", f64::from(config.cluster.shards), 1.0, 256.0),
-            ("state.history_days", f64::from(config.state.history_days), 1.0, 3650.0),
-        ];
-        for (key, value, least, most) in numbers {
-            if !(least..=most).contains(&value) {
-                return self.wrong(key, format!("is {value}"), &format!("set {least} to {most}"));
-            }
-        }
-        let prices = [
-            ("pool.cold_start_cost", Some(config.pool.cold_start_cost)),
-            ("pool.first_cold_start_cost", config.pool.first_cold_start_cost),
-        ];
-        for (key, price) in prices {
-            if let Some(price) = price.filter(|price| !(price.is_finite() && *price >= 0.0)) {
-                return self.wrong(key, format!("is {price}"), "set a price of at least 0");
-            }
-        }
-        if let Some(mb) = config.pool.capacity_mb.filter(|mb| !(mb.is_finite() && *mb > 0.0)) {
-            return self.wrong("pool.capacity_mb", format!("is {mb}"), "set megabytes above 0, or remove it");
-        }
-        if config.windows.final_after_s < config.windows.lateness_s {
+    fn windows(&self) -> Result<(), Fault> {
+        let windows = &self.config.windows;
+        if windows.final_after_s < windows.lateness_s {
             return self.wrong(
                 "windows.final_after_s",
-                format!("is {}, less than windows.lateness_s", config.windows.final_after_s),
+                format!("is {}, less than windows.lateness_s", windows.final_after_s),
                 "set it to the longest run and wait together, such as 360",
             );
         }
@@ -120,7 +93,7 @@ impl Check<'_> {
         }
         let sasl = matches!(kafka.security, Security::SaslPlaintext | Security::SaslSsl);
         if sasl && !MECHANISMS.contains(&kafka.sasl_mechanism.as_str()) {
-            let mend = format!("set one of {}", MECHANISMS.map(|name| format!("{name:?}")).join(", "));
+            let mend = format!("set one of {}", listed(MECHANISMS));
             return self.wrong("kafka.sasl_mechanism", format!("is {:?}", kafka.sasl_mechanism), &mend);
         }
         Ok(())
@@ -167,18 +140,29 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn workflows(&self) -> Result<(), Fault> {
-        for (index, workflow) in self.config.workflow.iter().enumerate() {
-            if workflow.tune && self.config.openwhisk.url.is_empty() {
-                return self.wrong("openwhisk.url", "missing", "set it: workflow.tune = true needs it");
-            }
-            if workflow.per_minute == 0 {
-                let place = self.source.place("workflow.per_minute", index);
-                return Err(fault(&place, "is 0", "set at least 1"));
-            }
+    fn log(&self) -> Result<(), Fault> {
+        let filter = &self.config.log.filter;
+        // Any other word would be taken for the only module to be heard of.
+        let known = |directive: &str| directive.contains('=') || LEVELS.contains(&directive);
+        if EnvFilter::try_new(filter).is_err() || !filter.split(',').all(known) {
+            let mend =
+                format!("set one of {}, or a filter as \"warn,aquatope_service=debug\"", listed(LEVELS));
+            return self.wrong("log.filter", format!("is {filter:?}"), &mend);
         }
         Ok(())
     }
+
+    fn workflows(&self) -> Result<(), Fault> {
+        let is_tuned = self.config.workflow.iter().any(|workflow| workflow.tune);
+        if is_tuned && self.config.openwhisk.url.is_empty() {
+            return self.wrong("openwhisk.url", "missing", "set it: workflow.tune = true needs it");
+        }
+        Ok(())
+    }
+}
+
+fn listed<const N: usize>(words: [&str; N]) -> String {
+    words.map(|word| format!("{word:?}")).join(", ")
 }
 
 /// Whether `group` is one that OpenWhisk's components consume in: a bare name, or one followed by an instance.

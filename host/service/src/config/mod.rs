@@ -4,6 +4,7 @@
 //! default (`default.toml`, printed by `aquatope config`) except where the service has to reach something of the
 //! operator's.
 
+mod bounds;
 mod check;
 mod read;
 mod secrets;

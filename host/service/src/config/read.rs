@@ -50,17 +50,20 @@ pub fn read_all(
     let mut table: Table = text.parse().map_err(|error| file.syntax(&error))?;
     toml::from_str::<Config>(&text).map_err(|error| match unknown_key(&at, &error) {
         Some(_) => file.syntax(&error),
-        None => file.value(&table, &error),
+        None => file.wrong_value(&table).unwrap_or_else(|| file.syntax(&error)),
     })?;
     let source = Source { overrides: &overrides, ..file };
     for (name, value) in &overrides {
         set(&mut table, name, value)?;
-        table
-            .clone()
-            .try_into::<Config>()
-            .map_err(|error| unknown_key(name, &error).unwrap_or_else(|| source.value(&table, &error)))?;
+        let read = table.clone().try_into::<Config>();
+        if let Some(fault) = read.err().and_then(|error| unknown_key(name, &error)) {
+            return Err(fault);
+        }
     }
-    let config: Config = table.clone().try_into().map_err(|error| source.value(&table, &error))?;
+    if let Some(fault) = source.wrong_value(&table) {
+        return Err(fault);
+    }
+    let config: Config = table.try_into().map_err(|error| source.syntax(&error))?;
     check(&config, &source)?;
     let (secrets, faults) = secrets.with_files(&config);
     Ok((config, secrets, faults))

@@ -88,7 +88,7 @@ pub(crate) fn files(config: &Config) -> [(&'static str, Option<&Path>); 6] {
 fn from_file(key: &str, path: &Path) -> Result<Secret, Fault> {
     let at = format!("{key} = {}", path.display());
     let text = std::fs::read_to_string(path)
-        .map_err(|error| fault(&at, error, "make the file readable for the service"))?;
+        .map_err(|error| fault(&at, error, "put the secret there, in a file the service may read"))?;
     match text.trim() {
         "" => Err(fault(&at, "the file is empty", "put the secret into it, in one line")),
         secret => Ok(Secret::new(secret)),

@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue, Error};
 use toml::{Spanned, Table, Value};
 
 use super::Config;
+use super::bounds::bounds;
 use crate::platform::fault;
 
 /// What the configuration was read from.
@@ -58,47 +59,43 @@ impl Source<'_> {
         })
     }
 
-    /// The value in `table` that made serde fail with `error`.
-    pub(super) fn value(&self, table: &Table, error: &Error) -> Fault {
+    /// The first value in `table` that its key does not take.
+    pub(super) fn wrong_value(&self, table: &Table) -> Option<Fault> {
         for (section, found) in table {
-            match found {
-                Value::Table(keys) if section != "workflow" => {
-                    for (key, given) in keys {
-                        if try_one(section, key, given.clone()).is_err() {
-                            return self.wrong(section, key, 0, given);
-                        }
-                    }
-                }
-                Value::Array(tables) if section == "workflow" => {
-                    for (index, one) in tables.iter().enumerate() {
-                        let keys = one.as_table().into_iter().flatten();
-                        for (key, given) in keys {
-                            if try_one(section, key, given.clone()).is_err() {
-                                return self.wrong(section, key, index, given);
-                            }
-                        }
-                        if one.get("file").is_none() {
-                            let place = self.place("workflow.file", index);
-                            return fault(&place, "missing", "name the workflow file of every [[workflow]]");
-                        }
-                    }
-                }
-                given if section == "workflow" => {
-                    let what = format!("is {}", shown(given));
-                    return fault(&self.place(section, 0), what, "write it as [[workflow]]");
+            let several = section == "workflow";
+            let tables: Vec<&Table> = match found {
+                Value::Table(keys) if !several => vec![keys],
+                Value::Array(tables) if several && tables.iter().all(Value::is_table) => {
+                    tables.iter().filter_map(Value::as_table).collect()
                 }
                 given => {
-                    let mend = format!("write it as a section, [{section}], with its keys below");
-                    return fault(&self.place(section, 0), format!("is {}", shown(given)), mend);
+                    let mend = match several {
+                        true => "write it as [[workflow]]".to_owned(),
+                        false => format!("write it as a section, [{section}], with its keys below"),
+                    };
+                    return Some(fault(&self.place(section, 0), format!("is {}", shown(given)), mend));
+                }
+            };
+            for (index, keys) in tables.into_iter().enumerate() {
+                for (key, given) in keys {
+                    let tried = try_one(section, key, given.clone());
+                    if tried.is_ok() && is_within(section, key, given) {
+                        continue;
+                    }
+                    let place = self.place(&format!("{section}.{key}"), index);
+                    let unknown = tried.err().and_then(|error| unknown_key(&place, &error));
+                    return Some(unknown.unwrap_or_else(|| {
+                        let (what, mend) = (shown(given), allowed(section, key));
+                        fault(&place, format!("is {what}"), format!("set {mend}"))
+                    }));
+                }
+                if several && !keys.contains_key("file") {
+                    let place = self.place("workflow.file", index);
+                    return Some(fault(&place, "missing", "name the workflow file of every [[workflow]]"));
                 }
             }
         }
-        self.syntax(error)
-    }
-
-    fn wrong(&self, section: &str, key: &str, index: usize, given: &Value) -> Fault {
-        let place = self.place(&format!("{section}.{key}"), index);
-        fault(&place, format!("is {}", shown(given)), format!("set {}", allowed(section, key)))
+        None
     }
 }
 
@@ -117,19 +114,12 @@ pub(super) fn unknown_key(at: &str, error: &Error) -> Option<Fault> {
 /// What the key takes, found out by trying.
 fn allowed(section: &str, key: &str) -> String {
     let takes = |value: Value| try_one(section, key, value).is_ok();
+    if let Some((least, most)) = bounds(section, key) {
+        let kind = if takes(Value::Float(0.5)) { "a number" } else { "a whole number" };
+        return format!("{kind} from {least} to {most}");
+    }
     if takes(Value::Boolean(true)) {
         return "true or false".into();
-    }
-    if takes(Value::Float(0.5)) {
-        return "a number".into();
-    }
-    if takes(Value::Integer(1)) {
-        let most = [u32::MAX, i32::MAX.unsigned_abs(), u32::from(u16::MAX)].map(i64::from);
-        let most = most.into_iter().filter(|&most| !takes(Value::Integer(most + 1))).min();
-        return match most {
-            Some(most) => format!("a whole number from 0 to {most}"),
-            None => "a whole number of at least 0".into(),
-        };
     }
     if takes(Value::Array(vec![Value::String("text".into())])) {
         return "a list of texts, as [\"one\", \"two\"]".into();
@@ -148,7 +138,16 @@ fn allowed(section: &str, key: &str) -> String {
     }
 }
 
-/// Whether `key` of `section` takes `value`.
+/// Whether `value` lies within the bounds of `key`, where it has any.
+fn is_within(section: &str, key: &str, value: &Value) -> bool {
+    let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+    match (bounds(section, key), number) {
+        (Some((least, most)), Some(number)) => (least..=most).contains(&number),
+        _ => true,
+    }
+}
+
+/// Whether `key` of `section` takes values of the type of `value`.
 fn try_one(section: &str, key: &str, value: Value) -> Result<(), Error> {
     let mut keys = Table::new();
     let several = section == "workflow";

@@ -1,9 +1,11 @@
 //! What an operator may write, and what is said of the rest.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use aquatope_workflow::fault::Fault;
 
+use super::bounds::{NUMBERS, bounds};
 use super::*;
 
 fn read_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, Fault> {
@@ -50,23 +52,66 @@ fn the_printed_default_is_the_default_uncommented_or_not() {
 
 #[test]
 fn every_key_is_printed() {
-    // Serde names all keys of a section when there is one that it does not know.
-    let mut keys = 0;
-    for line in
-        DEFAULT.lines().map(|line| line.trim_start_matches("#: ")).filter(|line| line.starts_with('['))
-    {
-        let heading = line.split("  ").next().unwrap();
+    let keys = keys();
+    for (heading, key) in &keys {
+        let is_printed = ["# ", "#: "]
+            .iter()
+            .any(|mark| DEFAULT.lines().any(|line| line.starts_with(&format!("{mark}{key} = "))));
+        assert!(is_printed, "{heading} {key}");
+    }
+    assert!(keys.len() > 55, "{}", keys.len());
+}
+
+/// Every key, with the heading of its section.
+fn keys() -> Vec<(&'static str, String)> {
+    let lines = DEFAULT.lines().map(|line| line.trim_start_matches("#: "));
+    let headings = lines.filter(|line| line.starts_with('[')).map(|line| line.split("  ").next().unwrap());
+    let of_section = |heading| {
+        // Serde names all keys of a section when there is one that it does not know.
         let error = toml::from_str::<Config>(&format!("{heading}\nnothing = 1\n")).unwrap_err();
         let (_, known) = error.message().split_once(", expected ").unwrap();
-        for key in known.split('`').skip(1).step_by(2) {
-            let is_printed = ["# ", "#: "]
-                .iter()
-                .any(|mark| DEFAULT.lines().any(|line| line.starts_with(&format!("{mark}{key} = "))));
-            assert!(is_printed, "{heading} {key}");
-            keys += 1;
+        let known: Vec<String> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        known.into_iter().map(move |key| (heading, key))
+    };
+    headings.flat_map(of_section).collect()
+}
+
+#[test]
+fn a_number_of_a_wrong_type_and_one_out_of_bounds_are_told_the_same_range() {
+    let mut numbers = BTreeSet::new();
+    for (heading, key) in keys() {
+        let file = if heading == "[[workflow]]" { "file = \"a\"\n" } else { "" };
+        let text = |value: &str| format!("{heading}\n{file}{key} = {value}\n");
+        // Serde says what it would have taken.
+        let taken = toml::from_str::<Config>(&text("true")).map_err(|error| error.message().to_owned());
+        if !taken.is_err_and(|error| {
+            error.contains("expected f64") || error.contains("expected u") || error.contains("expected i")
+        }) {
+            continue;
         }
+        let section = heading.trim_matches(['[', ']']);
+        let (least, most) = bounds(section, &key).unwrap_or_else(|| panic!("{section}.{key} has no bounds"));
+        let kind = if toml::from_str::<Config>(&text("2.5")).is_ok() { "a number" } else { "a whole number" };
+        let range = format!("set {kind} from {least} to {most}");
+        for value in [
+            "true".into(),
+            "\"7\"".into(),
+            format!("{}", least - 1.0),
+            format!("{}", most * 2.0),
+            "nan".into(),
+        ] {
+            let fault = read_text(&text(&value), &[]).unwrap_err();
+            assert!(fault.at.ends_with(&format!("{section}.{key}")), "{fault}");
+            assert_eq!(fault.mend, range, "{key} = {value}");
+        }
+        for value in [least, most] {
+            // What needs other keys too is of no matter here.
+            let told = read_text(&text(&format!("{value}")), &[]).err().map(|fault| fault.mend);
+            assert_ne!(told.as_ref(), Some(&range), "{key} = {value}");
+        }
+        numbers.insert(format!("{section}.{key}"));
     }
-    assert!(keys > 55, "{keys}");
+    assert_eq!(numbers, NUMBERS.iter().map(|&(key, _)| key.to_owned()).collect(), "bounds of no key");
 }
 
 #[test]
@@ -83,13 +128,18 @@ fn a_misspelt_key_is_named_with_the_nearest_one() {
 }
 
 /// The file, and what is said of it after the folder's name.
-const WRONG: [(&str, &str); 23] = [
+const WRONG: [(&str, &str); 24] = [
+    (
+        "[log]\nfilter = \"inof\"",
+        "2:10: log.filter: is \"inof\"; set one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", \
+         or a filter as \"warn,aquatope_service=debug\"",
+    ),
     ("[pool]\nmost = \"many\"", "2:8: pool.most: is \"many\"; set a whole number from 0 to 4294967295"),
     ("[pool]\nmost = -1", "2:8: pool.most: is -1; set a whole number from 0 to 4294967295"),
     ("[pool]\npatience = 70000", "2:12: pool.patience: is 70000; set a whole number from 0 to 65535"),
     ("[pool]\nmost = 1.5", "2:8: pool.most: is 1.5; set a whole number from 0 to 4294967295"),
-    ("[pool]\ncapacity_mb = true", "2:15: pool.capacity_mb: is true; set a number"),
-    ("[windows]\n\nlateness_s = \"2 s\"", "3:14: windows.lateness_s: is \"2 s\"; set a number"),
+    ("[pool]\ncapacity_mb = true", "2:15: pool.capacity_mb: is true; set a number from 1 to 1000000000000"),
+    ("[windows]\n\nlateness_s = \"2 s\"", "3:14: windows.lateness_s: is \"2 s\"; set a number from 0 to 60"),
     ("[train]\nenabled = \"yes\"", "2:11: train.enabled: is \"yes\"; set true or false"),
     (
         "[pool]\nfunctions = \"guest/*\"",
@@ -122,9 +172,9 @@ const WRONG: [(&str, &str); 23] = [
     ),
     (
         "[[workflow]]\nfile = \"a\"\n[[workflow]]\nfile = \"b\"\ntrials = \"all\"",
-        "5:10: workflow.trials: is \"all\"; set a whole number of at least 0",
+        "5:10: workflow.trials: is \"all\"; set a whole number from 1 to 128",
     ),
-    ("[state]\nhistory_days = 0", "2:16: state.history_days: is 0; set 1 to 3650"),
+    ("[state]\nhistory_days = 0", "2:16: state.history_days: is 0; set a whole number from 1 to 3650"),
     (
         "[openwhisk]\nurl = \"openwhisk.example\"",
         "2:7: openwhisk.url: has \"openwhisk.example\"; begin it with https:// or http://",
@@ -150,6 +200,9 @@ fn wrong_values_are_told_with_their_place_and_what_is_allowed() {
             "{text}"
         );
     }
+    // A key that there is not, behind a value that is wrong.
+    let told = read_text("[pool]\nmost = true\n[kafka]\nbroker = 1\n", &[]).unwrap_err();
+    assert!(told.what == "unknown key `broker`" && told.mend.contains("`brokers`"), "{told}");
     let fault = read_text("[pool\n", &[]).unwrap_err();
     assert!(fault.at.contains(":1:"), "{}", fault.at);
 }
@@ -159,7 +212,7 @@ fn wrong_variables_are_told_by_their_names() {
     for (name, value, expected) in [
         ("AQUATOPE_POOL_MOST", "many", "is \"many\"; set a whole number from 0 to 4294967295"),
         ("AQUATOPE_KAFKA_START", "first", "is \"first\"; set one of \"earliest\", \"latest\""),
-        ("AQUATOPE_STATE_HISTORY_DAYS", "0", "is 0; set 1 to 3650"),
+        ("AQUATOPE_STATE_HISTORY_DAYS", "0", "is 0; set a whole number from 1 to 3650"),
         (
             "AQUATOPE_WORKFLOW_FILE",
             "a.json",
@@ -210,6 +263,10 @@ fn keys_that_do_not_fit_together_are_refused() {
         ("[train]\nevery_h = -1.0", "train.every_h"),
         ("[[workflow]]\nfile = \"w.json\"\nper_minute = 0", "workflow.per_minute"),
         ("[train]\nevery_h = 0", "train.every_h"),
+        ("[actuator]\ninvokers = 0", "actuator.invokers"),
+        ("[pool]\nstep = 0", "pool.step"),
+        ("[[workflow]]\nfile = \"w.json\"\nsamples = 101", "workflow.samples"),
+        ("[[workflow]]\nfile = \"w.json\"\ntrials = 0", "workflow.trials"),
         ("[openwhisk]\ntimeout_s = 0.0", "openwhisk.timeout_s"),
         ("[kafka]\ngroup = \"\"", "kafka.group"),
         ("[train]\nfirst_after_h = nan", "train.first_after_h"),
@@ -220,6 +277,7 @@ fn keys_that_do_not_fit_together_are_refused() {
         assert!(!fault.mend.is_empty());
     }
     assert!(read_text("[kafka]\ngroup = \"healthy-observer\"", &[]).is_ok());
+    assert!(read_text("[log]\nfilter = \"warn,aquatope_service=debug\"", &[]).is_ok());
     assert!(read_text("[kafka]\nbrokers = \"[::1]:9092, kafka,\"", &[]).is_ok());
     assert_eq!(read_text("[kafka]\ngroup = \"\"", &[]).unwrap_err().what, "empty");
 }
