@@ -95,7 +95,8 @@ impl fmt::Display for RestError {
 }
 
 impl Cause {
-    fn explain(&self) -> (String, &'static str) {
+    /// What went wrong, and how to mend it.
+    pub fn explain(&self) -> (String, &'static str) {
         let says = |status: u16, message: &str| format!("refused with {status}: {message}");
         match self {
             Self::Setup { what, mend } => (what.clone(), mend),

@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 
 use super::plans;
 use crate::config::{Cluster, Kafka};
@@ -55,49 +56,68 @@ pub enum TopicError {
     },
 }
 
-/// Make the topics that are missing, and [`check`] them.
+/// Make the topics that are missing, and look at all as [`check`] does.
 ///
 /// # Errors
 /// One cannot be made, or is not as it has to be.
 pub fn prepare(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), TopicError> {
     for (topic, partitions) in topics(cluster) {
-        match check_one(kafka, password, &topic, partitions) {
+        let checked = match check(kafka, password, &topic, partitions) {
             Err(TopicError::Missing(_)) => {
                 create(kafka, password, &topic, partitions)?;
-                check_one(kafka, password, &topic, partitions)?;
+                check(kafka, password, &topic, partitions)?
             }
             checked => checked?,
+        };
+        if checked == Checked::SettingsHidden {
+            tracing::warn!(topic, "the brokers do not show its settings: {}", must_have());
         }
     }
     Ok(())
 }
 
-/// Whether the topics are as they have to be. Nothing is changed.
-///
-/// # Errors
-/// What it is that is not.
-pub fn check(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), TopicError> {
-    topics(cluster)
-        .into_iter()
-        .try_for_each(|(topic, partitions)| check_one(kafka, password, &topic, partitions))
+/// What could be seen of a topic that is as it has to be, as far as could be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// All.
+    Well,
+    /// Its partitions; access rules hide its settings.
+    SettingsHidden,
 }
 
-fn topics(cluster: &Cluster) -> [(String, i32); 2] {
+/// In words, the settings that a topic must have.
+pub(crate) fn must_have() -> String {
+    SETTINGS.map(|(key, expected)| format!("{key} must be {expected}")).join(", ") + " or more"
+}
+
+/// The last one is the least value.
+const SETTINGS: [(&str, &str); 2] = [("cleanup.policy", "compact"), ("max.message.bytes", RECORD_BYTES)];
+
+/// The topics of a cluster, and how many partitions each must have.
+pub(crate) fn topics(cluster: &Cluster) -> [(String, i32); 2] {
     [(cluster.topic.clone(), cluster.shards), (plans::topic(cluster), 1)]
 }
 
-fn check_one(
+/// Whether a topic is as it has to be. Nothing is changed.
+///
+/// # Errors
+/// What it is that is not.
+pub fn check(
     kafka: &Kafka,
     password: Option<&Secret>,
     topic: &str,
     partitions: i32,
-) -> Result<(), TopicError> {
+) -> Result<Checked, TopicError> {
     let failed = |error: &dyn std::fmt::Display| TopicError::Unavailable(topic.to_owned(), error.to_string());
     let client = client_config(kafka, password);
     let consumer: BaseConsumer<Log> =
         client.create_with_context(Log::default()).map_err(|error| failed(&error))?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let known = metadata.topics().iter().find(|known| known.name() == topic);
+    let error = known.and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
+    if let Some(error @ RDKafkaErrorCode::TopicAuthorizationFailed) = error {
+        return Err(failed(&error));
+    }
     let found = known.filter(|known| known.error().is_none()).map_or(0, |known| known.partitions().len());
     if found == 0 {
         return Err(TopicError::Missing(topic.to_owned()));
@@ -109,10 +129,16 @@ fn check_one(
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let described = wait(admin(kafka, password)?.describe_configs([&specifier], &options));
     let described = described.map_err(|error| failed(&error))?;
-    for (key, expected) in [("cleanup.policy", "compact"), ("max.message.bytes", RECORD_BYTES)] {
-        let described = described.first().and_then(|described| described.as_ref().ok());
-        let Some(found) = described.and_then(|described| described.get(key)?.value.clone()) else {
-            // Access rules may hide it.
+    let described = described.first().and_then(|described| described.as_ref().ok());
+    settings(topic, |key| described?.get(key)?.value.clone())
+}
+
+/// What there is to say of a topic with the settings `found`; access rules may hide them.
+fn settings(topic: &str, found: impl Fn(&str) -> Option<String>) -> Result<Checked, TopicError> {
+    let mut checked = Checked::Well;
+    for (key, expected) in SETTINGS {
+        let Some(found) = found(key) else {
+            checked = Checked::SettingsHidden;
             continue;
         };
         let well = match (found.parse::<u64>(), expected.parse::<u64>()) {
@@ -123,7 +149,7 @@ fn check_one(
             return Err(TopicError::Setting { topic: topic.to_owned(), key, found, expected });
         }
     }
-    Ok(())
+    Ok(checked)
 }
 
 fn create(kafka: &Kafka, password: Option<&Secret>, name: &str, partitions: i32) -> Result<(), TopicError> {
@@ -157,4 +183,31 @@ fn admin(kafka: &Kafka, password: Option<&Secret>) -> Result<AdminClient<Default
 fn wait<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("the system has room for a runtime of one thread").block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_hidden_are_not_taken_for_good_ones() {
+        let with = |policy: Option<&str>, bytes: Option<&str>| {
+            let found = |key: &str| if key == "cleanup.policy" { policy } else { bytes };
+            settings("t", |key| found(key).map(str::to_owned))
+        };
+        let enough = Some(RECORD_BYTES);
+        assert_eq!(with(Some("compact"), enough), Ok(Checked::Well));
+        assert_eq!(with(None, None), Ok(Checked::SettingsHidden));
+        assert_eq!(with(None, enough), Ok(Checked::SettingsHidden));
+        assert_eq!(with(Some("compact"), None), Ok(Checked::SettingsHidden));
+        for (wrong, named) in [
+            (with(Some("delete"), None), "cleanup.policy = delete"),
+            (with(Some("compact,delete"), enough), "cleanup.policy = compact,delete"),
+            (with(None, Some("1048588")), "max.message.bytes = 1048588"),
+        ] {
+            let error = wrong.unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        assert_eq!(must_have(), "cleanup.policy must be compact, max.message.bytes must be 8388608 or more");
+    }
 }

@@ -11,7 +11,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Report;
 use crate::cluster::log;
-use crate::cluster::topic::{self, TopicError};
+use crate::cluster::topic::{self, Checked, TopicError};
 use crate::config::{Config, Secrets};
 use crate::source::kafka::client_config;
 
@@ -49,7 +49,8 @@ impl Report {
                 .collect();
             let mend = if similar.is_empty() {
                 "user events are off by default: set whisk.user-events.enabled = true \
-                 (CONFIG_whisk_userEvents_enabled) for controllers and invokers, and restart them"
+                 (CONFIG_whisk_userEvents_enabled) for controllers and invokers, and restart them; \
+                 if they are on, set kafka.topic, or let the principal of kafka.username Describe and Read it"
                     .to_owned()
             } else {
                 format!("did you mean {}? Set kafka.topic", similar.join(", "))
@@ -104,18 +105,9 @@ impl Report {
     /// The group is not joined, which would move shards.
     pub(super) fn cluster(&mut self, config: &Config, secrets: &Secrets) {
         let (kafka, cluster, password) = (&config.kafka, &config.cluster, secrets.kafka.as_ref());
-        let shards = cluster.shards;
-        match topic::check(kafka, password, cluster) {
-            Ok(()) => {
-                self.well(format!("cluster: {:?} has {shards} partitions and is compacted", cluster.topic));
-            }
-            Err(TopicError::Missing(topic)) => {
-                self.well(format!("cluster: {topic:?} will be made at the start, if the brokers allow it"));
-            }
-            Err(error @ TopicError::Unavailable(..)) => {
-                self.broken(format!("cluster: {error}"), "allow DESCRIBE, READ and WRITE on it");
-            }
-            Err(error) => self.broken(format!("cluster: {error}"), "see above"),
+        for (topic, partitions) in topic::topics(cluster) {
+            let checked = topic::check(kafka, password, &topic, partitions);
+            self.cluster_topic(&kafka.brokers, &topic, partitions, checked);
         }
         match log::try_transactions(kafka, password, cluster) {
             Ok(()) => self.well(format!("cluster: transactions of \"{}-*\" are allowed", cluster.topic)),
@@ -123,6 +115,49 @@ impl Report {
                 format!("cluster: transactions are refused: {error}"),
                 format!("allow WRITE and DESCRIBE on transactional ids with the prefix {:?}", cluster.topic),
             ),
+        }
+    }
+
+    pub(super) fn cluster_topic(
+        &mut self,
+        brokers: &str,
+        topic: &str,
+        partitions: i32,
+        checked: Result<Checked, TopicError>,
+    ) {
+        let configs = |action: &str| {
+            format!(
+                "kafka-configs --bootstrap-server {brokers} --entity-type topics --entity-name {topic} {action}"
+            )
+        };
+        match checked {
+            Ok(Checked::Well) => {
+                self.well(format!("cluster: {topic:?} has {partitions} partitions and is compacted"));
+            }
+            Ok(Checked::SettingsHidden) => self.doubtful(
+                format!(
+                    "cluster: {topic:?} has {partitions} partitions; whether it is compacted could not be checked: \
+                     the brokers do not show us its settings"
+                ),
+                format!(
+                    "allow DESCRIBE_CONFIGS on it and ask again, or look with `{}`: {}",
+                    configs("--describe --all"),
+                    topic::must_have()
+                ),
+            ),
+            Err(TopicError::Missing(_)) => {
+                self.well(format!("cluster: {topic:?} will be made at the start, if the brokers allow it"));
+            }
+            Err(error) => {
+                let mend = match &error {
+                    TopicError::Setting { key, expected, .. } => {
+                        configs(&format!("--alter --add-config {key}={expected}"))
+                    }
+                    TopicError::Shards { .. } => "correct cluster.shards or cluster.topic".to_owned(),
+                    _ => "allow DESCRIBE, READ and WRITE on it".to_owned(),
+                };
+                self.broken(format!("cluster: {error}"), mend);
+            }
         }
     }
 }

@@ -10,6 +10,8 @@ mod secrets;
 mod tests;
 mod workflows;
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use aquatope_openwhisk::error::{Cause, RestError};
@@ -57,6 +59,7 @@ enum Engine {
 pub async fn examine(config: &Config, secrets: &Secrets, faults: Vec<Fault>, clock: Clock) -> Vec<Finding> {
     let mut report = Report::default();
     report.state(config);
+    report.listen(config.http.listen);
     report.secrets(config, secrets, faults);
     let recent = report.rest(config, secrets, clock).await;
     let kafka = {
@@ -114,14 +117,18 @@ impl Report {
     }
 
     fn call(&mut self, error: &RestError) {
+        let (what, mend) = error.cause.explain();
         let mend = match error.cause {
             Cause::Unauthorized => "check AQUATOPE_OPENWHISK_AUTH (`wsk property get --auth` prints it)",
+            Cause::Forbidden(_) => {
+                "set workflow.namespace to the key's own, which `wsk namespace list` prints, or take the key of a subject with this right"
+            }
             Cause::Unreachable(_) | Cause::TimedOut => {
                 "check openwhisk.url, and that this machine may reach it"
             }
-            _ => "see above",
+            _ => mend,
         };
-        self.broken(format!("OpenWhisk: {error}"), mend);
+        self.broken(format!("OpenWhisk: {}: {what}", error.at), mend);
     }
 
     fn state(&mut self, config: &Config) {
@@ -137,6 +144,20 @@ impl Report {
             Err(error) => self.broken(
                 format!("state: {}: {error}", directory.display()),
                 "set state.directory to a folder the service may write to",
+            ),
+        }
+    }
+
+    fn listen(&mut self, address: SocketAddr) {
+        match TcpListener::bind(address) {
+            Ok(_) => self.well(format!("http: {address} is free")),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => self.doubtful(
+                format!("http: {address} is in use"),
+                "if it is not this service that runs already, choose another http.listen",
+            ),
+            Err(error) => self.broken(
+                format!("http: {address}: {error}"),
+                "set http.listen to an address of this machine, and a port the service may use",
             ),
         }
     }

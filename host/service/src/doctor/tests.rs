@@ -12,6 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::cluster::topic::{Checked, TopicError};
 use crate::config::read_all;
 
 fn words(report: Report) -> Vec<(Level, String)> {
@@ -81,7 +82,6 @@ async fn workflows_are_held_against_the_platform() {
         (&with("qos_s", json!("fast")), tuned.clone(), true, Level::Broken, "qos_s: is \"fast\""),
         (&good, format!("{tuned}input = '[1]'\n"), true, Level::Broken, "actions take objects"),
         (&good, format!("{tuned}input = 'size=3'\n"), true, Level::Broken, "write a JSON object"),
-        (&good, format!("{tuned}trials = 0\n"), true, Level::Broken, "trials: is 0"),
         (
             &with("qos_s", json!(0.5)),
             tuned.clone(),
@@ -90,7 +90,14 @@ async fn workflows_are_held_against_the_platform() {
             "no more than the 0.5 s that lie between",
         ),
         (&with("qos_s", json!(500.0)), tuned.clone(), true, Level::Doubtful, "end every run after 120.5 s"),
-        (&good, format!("{tuned}namespace = \"other\"\n"), true, Level::Broken, ""),
+        (
+            &good,
+            format!("{tuned}namespace = \"other\"\n"),
+            true,
+            Level::Broken,
+            "refused with 403: The supplied authentication is not authorized to access this resource. -> \
+             set workflow.namespace to the key's own",
+        ),
         (
             &with("functions", json!([{"name": "a"}, {"name": "c"}])),
             tuned.clone(),
@@ -140,6 +147,11 @@ async fn workflows_are_held_against_the_platform() {
         let worst = said.iter().max_by_key(|(level, _)| *level).unwrap();
         assert!(worst.0 == level && worst.1.contains(expected), "{keys} {workflow}: {said:?}");
     }
+    write(&path, &good);
+    let clone = json!({"exec": {"kind": "python:3", "code": ""}});
+    standin.with(|platform| platform.put_action("a__aquatope_pair", &clone, false)).unwrap();
+    let left = said(&folder, &standin, &file, true).await;
+    assert!(left[0].0 == Level::Doubtful && left[0].1.contains("clones: a__aquatope_pair -> "), "{left:?}");
     // Runs of two stages take four seconds and more.
     write(&path, &with("qos_s", json!(2.0)));
     standin
@@ -157,6 +169,61 @@ async fn workflows_are_held_against_the_platform() {
     while !slow(&said(&folder, &standin, &tuned, true).await) {
         assert!(began.elapsed() < Duration::from_secs(100), "it never came");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_or_of_another_machine_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let said = |address: SocketAddr| {
+        let mut report = Report::default();
+        report.listen(address);
+        words(report).remove(0)
+    };
+    let (level, words) = said(taken.local_addr().unwrap());
+    assert!(level == Level::Doubtful && words.contains("choose another http.listen"), "{words}");
+    // An address for documentation.
+    let (level, words) = said("192.0.2.1:9180".parse().unwrap());
+    assert!(level == Level::Broken && words.contains("an address of this machine"), "{words}");
+    assert_eq!(said("127.0.0.1:0".parse().unwrap()).0, Level::Well);
+}
+
+#[test]
+fn a_topic_is_called_compacted_only_when_that_was_seen() {
+    let error = |key, found: &str, expected| {
+        Err(TopicError::Setting { topic: "t".into(), key, found: found.into(), expected })
+    };
+    for (checked, level, expected) in [
+        (Ok(Checked::Well), Level::Well, "cluster: \"t\" has 8 partitions and is compacted -> "),
+        (
+            Ok(Checked::SettingsHidden),
+            Level::Doubtful,
+            "cluster: \"t\" has 8 partitions; whether it is compacted could not be checked: the brokers do not show us its \
+             settings -> allow DESCRIBE_CONFIGS on it and ask again, or look with `kafka-configs --bootstrap-server k:1 \
+             --entity-type topics --entity-name t --describe --all`: cleanup.policy must be compact, max.message.bytes must \
+             be 8388608 or more",
+        ),
+        (
+            error("cleanup.policy", "delete", "compact"),
+            Level::Broken,
+            "--entity-name t --alter --add-config cleanup.policy=compact",
+        ),
+        (
+            Err(TopicError::Shards { topic: "t".into(), found: 3, expected: 8 }),
+            Level::Broken,
+            "set cluster.shards to 3",
+        ),
+        (Err(TopicError::Missing("t".into())), Level::Well, "will be made at the start"),
+        (
+            Err(TopicError::Unavailable("t".into(), "denied".into())),
+            Level::Broken,
+            "denied -> allow DESCRIBE, READ and WRITE on it",
+        ),
+    ] {
+        let mut report = Report::default();
+        report.cluster_topic("k:1", "t", 8, checked);
+        let said = words(report);
+        assert!(said.len() == 1 && said[0].0 == level && said[0].1.contains(expected), "{said:?}");
     }
 }
 

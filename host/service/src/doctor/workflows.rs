@@ -7,7 +7,7 @@ use super::Report;
 use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform;
-use crate::tune::memory_bounds;
+use crate::tune::{clones, memory_bounds};
 use crate::workflows::{problem, read_file};
 
 /// Runs within so long tell how fast a workflow is today, ms.
@@ -139,6 +139,20 @@ impl Report {
         if registered.tune {
             self.memory(registered, client).await;
             self.runs(file, client, clock, called).await;
+        } else {
+            self.clones(file, client, called).await;
+        }
+    }
+
+    /// Whether a search that was given up left clones, which no instance deletes any more.
+    async fn clones(&mut self, file: &WorkflowFile, client: &Client, called: &str) {
+        match clones(client, &file.name).await {
+            Err(error) => self.call(&error),
+            Ok(clones) if clones.is_empty() => {}
+            Ok(clones) => self.doubtful(
+                format!("{called}: a search left clones: {}", clones.join(", ")),
+                "`wsk action delete` them, or set tune = true: a search deletes them at its end",
+            ),
         }
     }
 
