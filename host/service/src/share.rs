@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aquatope_core::time::Minute;
 use tokio::sync::watch;
 
 use crate::actuate::Wants;
@@ -121,11 +122,12 @@ impl Share {
         self.settle(&mut held);
     }
 
-    /// How a workflow that is tuned with `shard` was doing when the shard was planned last, and the instance that had it.
-    pub(crate) fn told_of(&self, shard: u32, workflow: &str) -> Option<(Workflow, String)> {
+    /// How a workflow that is tuned with `shard` was doing when the shard was planned last, the instance that had it, and the
+    /// minute of that plan.
+    pub(crate) fn told_of(&self, shard: u32, workflow: &str) -> Option<(Workflow, String, Minute)> {
         let held = self.held();
-        let told = &held.heard.get(&shard)?.last;
-        Some((told.workflows.get(workflow)?.clone(), told.by.clone()))
+        let Told { by, wants, workflows, .. } = &held.heard.get(&shard)?.last;
+        Some((workflows.get(workflow)?.clone(), by.clone(), Minute(wants.minute)))
     }
 
     /// Time has passed.

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, since_s};
 use crate::board::{Function, Shown, Workflow};
 use crate::read;
 use crate::store::{StoreError, Unreadable};
@@ -144,8 +144,18 @@ struct Tuned {
     workflow: Workflow,
     /// Whether this instance tunes it.
     here: bool,
-    /// The instance that does, if it is another one and has told.
-    tuned_by: Option<String>,
+    /// Who told of it, if that is another one.
+    told: Option<Told>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    /// The instance that tuned it then.
+    by: String,
+    /// The minute it was planning, since the epoch.
+    minute: u32,
+    /// How long ago that began, s: an instance tells every minute while it lives.
+    age_s: f64,
 }
 
 /// `GET /api/workflows`: all that are tuned, by name. What others tune is as they told it with their last plan.
@@ -153,14 +163,16 @@ pub(super) async fn workflows(State(shared): State<Shared>) -> Json<Value> {
     let ours = read(&shared.board).workflows.clone();
     let mut all: BTreeMap<String, Tuned> = BTreeMap::new();
     for (name, shard) in shared.elsewhere.iter().flat_map(|elsewhere| elsewhere.workflows()) {
-        let (workflow, tuned_by) = match shared.share.told_of(shard, name) {
-            Some((workflow, by)) => (workflow, Some(by)),
+        let (workflow, told) = match shared.share.told_of(shard, name) {
+            Some((workflow, by, minute)) => {
+                let age_s = since_s(minute.start(), shared.clock.now());
+                (workflow, Some(Told { by, minute: minute.0, age_s }))
+            }
             None => (Workflow { state: "nobody has told of it yet".into(), ..Workflow::default() }, None),
         };
-        all.insert(name.to_owned(), Tuned { workflow, here: false, tuned_by });
+        all.insert(name.to_owned(), Tuned { workflow, here: false, told });
     }
-    let ours =
-        ours.into_iter().map(|(name, workflow)| (name, Tuned { workflow, here: true, tuned_by: None }));
+    let ours = ours.into_iter().map(|(name, workflow)| (name, Tuned { workflow, here: true, told: None }));
     all.extend(ours);
     Json(json!(all))
 }

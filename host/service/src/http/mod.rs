@@ -193,9 +193,48 @@ pub async fn bind(listen: std::net::SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use axum::extract::State;
+    use serde_json::json;
+
     use super::*;
-    use crate::board::Planned;
+    use crate::actuate::Wants;
+    use crate::board::{Planned, Workflow};
+    use crate::cluster::shard_of;
+    use crate::cluster::told::Told;
+    use crate::config::{Config, Secrets};
     use crate::source::ClusterStatus;
+
+    #[tokio::test]
+    async fn what_others_tune_is_shown_with_its_age() {
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        let planned = Minute(29_000_000);
+        NOW.store(planned.start().0 + 600_000, Ordering::Relaxed);
+        let config = Config::default();
+        let workflows = ["pair".to_owned(), "album".to_owned()];
+        let elsewhere = Elsewhere::new(&config, &Secrets::default(), workflows.to_vec());
+        let (share, _wanted) = Share::new(None);
+        let (by, wants) = ("host1".to_owned(), Wants { minute: planned.0, ..Wants::default() });
+        let workflow = Workflow { state: "searching".into(), ..Workflow::default() };
+        let workflows = [("pair".to_owned(), workflow)].into();
+        let shard = shard_of("pair", config.cluster.shards).unsigned_abs();
+        share.hear(shard, Told { by, wants, workflows, ..Told::default() });
+        let shared = Shared {
+            board: Arc::default(),
+            ingest: SharedStatus::default(),
+            share,
+            scraped: Arc::default(),
+            elsewhere: Some(Arc::new(elsewhere)),
+            token: None,
+            clock: Clock::stepped(&NOW),
+        };
+        let shown = api::workflows(State(shared)).await.0;
+        let pair = &shown["pair"];
+        assert_eq!((&pair["state"], &pair["here"]), (&json!("searching"), &json!(false)));
+        assert_eq!(pair["told"], json!({"by": "host1", "minute": planned.0, "age_s": 600.0}));
+        assert_eq!((&shown["album"]["here"], &shown["album"]["told"]), (&json!(false), &json!(null)));
+    }
 
     #[test]
     fn threads_that_hang_are_seen() {

@@ -403,9 +403,9 @@ pub(crate) fn a_search_outlives_its_instance() {
     let told = |all: &All| {
         let Some((tuner, _)) = all.tuner("pair").filter(|_| ready(all)) else { return false };
         let shown = &all.statuses[1 - tuner]["workflows"]["pair"];
-        let tuned_by = shown["tuned_by"].as_str().unwrap_or_default();
+        let by = shown["told"]["by"].as_str().unwrap_or_default();
         let address = all.statuses[tuner]["address"].as_str().unwrap();
-        shown["state"] == "waiting for approval" && shown["trials"] == TRIALS && tuned_by.ends_with(address)
+        shown["state"] == "waiting for approval" && shown["trials"] == TRIALS && by.ends_with(address)
     };
     let all = many.wait("two share the shards, and both show the workflow", told);
     let (tuner, _) = all.tuner("pair").unwrap();
