@@ -62,8 +62,10 @@ impl Shards {
     /// The only one, whose state is in a file.
     pub(super) fn only(&self) -> Result<Opened, Fault> {
         let path = self.config.state.directory.join(STORE);
-        let store = Store::open(&path, self.days())
-            .map_err(|error| fault(&path.display().to_string(), error, "see what is said above"))?;
+        let store = Store::open(&path, self.days()).map_err(|error| {
+            let (what, mend) = error.explain();
+            fault(&path.display().to_string(), what, mend)
+        })?;
         self.assemble(Shard::ALL, store)
     }
 

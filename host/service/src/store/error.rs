@@ -1,7 +1,7 @@
 //! What can be wrong with the state file, and how to mend it.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use super::LogError;
 
@@ -10,23 +10,16 @@ use super::LogError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The disk, or the quota, is full.
-    #[error("{}: no space left; free some: what is not stored yet is kept in memory and tried again", path.display())]
     Full {
         /// The file.
         path: PathBuf,
     },
     /// Another process has it open.
-    #[error("{}: in use by another process; stop it, or give this one its own state directory", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
     /// Its contents make no sense.
-    #[error(
-        "{}: damaged, or not a state file of Aquatope ({what}); restore a copy, or move it away: the service then starts \
-         without history and reads what Kafka still has",
-        path.display()
-    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -34,7 +27,6 @@ pub enum StoreError {
         what: String,
     },
     /// It was written by another program or version.
-    #[error("{}: written as `{format}`, which this version does not read; move it away or use the other version", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -42,10 +34,8 @@ pub enum StoreError {
         format: String,
     },
     /// The log it is a copy of failed.
-    #[error("state topic: {0}")]
     Log(LogError),
     /// The system failed to read or write it.
-    #[error("{}: {source}; check the disk and the permissions of the state directory", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -54,7 +44,46 @@ pub enum StoreError {
     },
 }
 
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, mend) = self.explain();
+        match self {
+            Self::Full { path }
+            | Self::InUse { path }
+            | Self::Damaged { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::Io { path, .. } => write!(f, "{}: {what}; {mend}", path.display()),
+            Self::Log(error) => write!(f, "state topic: {error}"),
+        }
+    }
+}
+
 impl StoreError {
+    /// What is wrong, and how to mend it.
+    pub(crate) fn explain(&self) -> (String, &'static str) {
+        match self {
+            Self::Full { .. } => (
+                "no space left".to_owned(),
+                "free some: what is not stored yet is kept in memory and tried again",
+            ),
+            Self::InUse { .. } => {
+                ("in use by another process".to_owned(), "stop it, or give this one its own state.directory")
+            }
+            Self::Damaged { what, .. } => (
+                format!("damaged, or not a state file of Aquatope ({what})"),
+                "restore a copy, or move it away: the service then starts without history and reads what Kafka still has",
+            ),
+            Self::Foreign { format, .. } => (
+                format!("written as `{format}`, which this version does not read"),
+                "move it away or use the other version",
+            ),
+            Self::Log(error) => (error.to_string(), "look at the state topic and its brokers"),
+            Self::Io { source, .. } => {
+                (source.to_string(), "check the disk and the permissions of state.directory")
+            }
+        }
+    }
+
     /// Whether another instance has taken the state over.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Log(LogError::Lost))
