@@ -14,6 +14,8 @@
 //! `core::panicking` in the disassembly.
 #![no_std]
 #![no_main]
+// A list that is not kept is no proof.
+#![deny(dead_code)]
 
 mod bo;
 mod errors;

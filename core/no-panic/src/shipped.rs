@@ -29,6 +29,7 @@ pub fn keep() {
         BlackBoxStudy::posterior: fn(_, _, _, _) -> _,
         BlackBoxStudy::snapshot: fn(_, _) -> _,
         BlackBoxStudy::restore: fn(_) -> _,
+        BlackBoxStudy::resume: fn(_, _) -> _,
         Model::new::<32>: fn(_, _, _, _, _) -> _,
         Model::learn_baseline::<32>: fn(_, _, _, _) -> _,
         StructuredStudy::ask::<SplitMix64>: fn(_, _, _, &mut Scratch) -> _,

@@ -18,14 +18,34 @@ fn every_operation_is_proven_not_to_panic() {
     }
     assert!(public.len() > 250, "only {} operations: how they are found is wrong", public.len());
     let excepted: BTreeSet<_> = EXCEPTIONS.iter().map(|(name, _)| (*name).to_string()).collect();
-    let proven: BTreeSet<_> =
-        sources(&core.join("no-panic/src")).iter().flat_map(|file| listed(file)).collect();
+    let lists = sources(&core.join("no-panic/src"));
+    lists.iter().for_each(|file| check_kept(file));
+    let proven: BTreeSet<_> = lists.iter().flat_map(|file| listed(file)).collect();
     let public: BTreeSet<_> = public.into_keys().collect();
     let known = &proven | &excepted;
     let missing: Vec<_> = public.difference(&known).collect();
     assert!(missing.is_empty(), "not in a list of core/no-panic: {missing:?}");
     let gone: Vec<_> = known.difference(&public).collect();
     assert!(gone.is_empty(), "in a list of core/no-panic, and not public in the core: {gone:?}");
+}
+
+/// A list counts where it is compiled and called; that of both number types with both. (What is compiled and not called does
+/// not build.)
+fn check_kept(file: &Path) {
+    let text = |file: &Path| fs::read_to_string(file).expect("a source file");
+    let (main, name) = (text(&file.with_file_name("main.rs")), file.file_stem().expect("a name"));
+    let name = name.to_str().expect("ASCII");
+    let has = |text: &str, line: &str| text.lines().any(|found| found.trim_start() == line);
+    if name != "main" {
+        let kept = [format!("mod {name};"), format!("{name}::keep();")];
+        assert!(kept.iter().all(|line| has(&main, line)), "main.rs lacks one of {kept:?}");
+    }
+    let list = text(file);
+    let generic = list.lines().filter_map(|line| line.strip_prefix("fn ")?.split_once("<R: Real>"));
+    for (function, _) in generic {
+        let kept = ["f32", "f64"].map(|real| format!("{function}::<{real}>();"));
+        assert!(kept.iter().all(|line| has(&list, line)), "{name}.rs lacks one of {kept:?}");
+    }
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
