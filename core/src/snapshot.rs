@@ -6,6 +6,7 @@
 //!
 //! Anything foreign, cut short, altered, or of another version is an error value.
 
+use crate::bo::snapshot::TaskPart;
 use crate::checksum::crc32;
 use core::fmt;
 use serde::Serialize;
@@ -93,8 +94,8 @@ pub enum SnapshotError {
     Checksum,
     /// The body does not decode, or holds what cannot be: written with other capacities, or altered.
     Body,
-    /// It is of another task: another search space, objective or workflow than the one that is to go on.
-    OtherTask,
+    /// It is of another task than the study that is to go on: this part differs, and perhaps others.
+    OtherTask(TaskPart),
 }
 
 impl fmt::Display for SnapshotError {
@@ -113,12 +114,14 @@ impl fmt::Display for SnapshotError {
             }
             Self::Checksum => write!(f, "the snapshot's checksum does not match; use an older copy"),
             Self::Body => {
-                write!(f, "the snapshot does not decode; was it written by a build with larger capacities?")
+                write!(f, "the snapshot does not decode; was it written by a build with other capacities?")
             }
-            Self::OtherTask => write!(
-                f,
-                "the snapshot is of another search space, objective or workflow; begin a new study, or give it the old ones"
-            ),
+            Self::OtherTask(part) => {
+                write!(
+                    f,
+                    "the snapshot is of a study with another {part}; begin a new study, or give it the old one"
+                )
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`BlackBox`]: the paper's model. Cost and latency are functions of all axes together, nothing else is known.
 
 use super::MAX_BATCH;
+use super::acquisition::maximise::MAX_RAW;
 use super::acquisition::{Acquisition, Improvement, MAX_JOINT};
 use super::cheapest::{Judge, Safety};
 use super::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
@@ -31,19 +32,25 @@ pub struct BlackBoxConfig {
 /// Two independent processes over the encoded axes, for ln cost and ln latency; constrained noisy expected
 /// improvement chooses the batches, and the posterior over all configurations the recommendation and one proposal in
 /// three. `D` is the capacity in axes, `N`, `S` and `Q` those of the scratch: complete and pending trials, paths, and
-/// candidates that are moved together.
+/// candidates that are moved together. `S` and `Q` change what is drawn, so a snapshot goes on only where they are the same.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlackBox<const D: usize, const N: usize, const S: usize, const Q: usize = MAX_JOINT> {
     config: BlackBoxConfig,
     /// Hyper-parameters of the last proposal, where the next fit starts.
     warm: Option<[Hyperparameters<D>; 2]>,
+    /// [`Self::CAPACITIES`] of the build that made it.
+    capacities: [u16; 3],
 }
 
 impl<const D: usize, const N: usize, const S: usize, const Q: usize> BlackBox<D, N, S, Q> {
+    /// What answers depend on besides the configuration: `S` and `Q`, because numbers are drawn in blocks of `S` and for each
+    /// of `Q` candidates, and how many raw samples there is room for.
+    const CAPACITIES: [u16; 3] = [S as u16, Q as u16, if N * N < MAX_RAW { N * N } else { MAX_RAW } as u16];
+
     /// A model without a past.
     pub const fn new(config: BlackBoxConfig) -> Self {
-        Self { config, warm: None }
+        Self { config, warm: None, capacities: Self::CAPACITIES }
     }
 
     /// The configuration.
@@ -155,7 +162,8 @@ impl<const D: usize, const N: usize, const S: usize, const Q: usize, const F: us
     }
 
     fn is_consistent(&self, space: &SearchSpace<D>) -> bool {
-        self.warm.iter().flatten().all(|warm| warm.lengthscales.len() == space.dimensions())
+        self.capacities == Self::CAPACITIES
+            && self.warm.iter().flatten().all(|warm| warm.lengthscales.len() == space.dimensions())
     }
 
     fn needed(&self) -> usize {

@@ -7,6 +7,8 @@
 use super::MAX_BATCH;
 use super::model::{Evidence, Model, ModelError, Objective, Posterior, Proposal, Recommendation};
 use super::profile::{Baseline, Profile};
+#[cfg(feature = "serde")]
+use super::snapshot::TaskPart;
 use super::space::{Point, SearchSpace};
 use super::trial::{Expectation, Outcome, Trial, TrialId, TrialState};
 use crate::anomaly::Verdict;
@@ -353,10 +355,16 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         Point(part::list(axes.map(|(j, axis)| axis.decode(sobol::scrambled(j, &mut rng).uniform(index)))))
     }
 
-    /// Whether `other` is a study of the same space, objective and design with a model for the same task.
+    /// The first part of the task that is another one in `other`.
     #[cfg(feature = "serde")]
-    pub(super) fn has_task_of(&self, other: &Self) -> bool {
-        self.space == other.space && self.config == other.config && self.model.has_task_of(&other.model)
+    pub(super) fn other_part(&self, other: &Self) -> Option<TaskPart> {
+        let parts = [
+            (TaskPart::Space, self.space == other.space),
+            (TaskPart::Objective, self.config.objective == other.config.objective),
+            (TaskPart::Design, self.config == other.config),
+            (TaskPart::Model, self.model.has_task_of(&other.model)),
+        ];
+        parts.into_iter().find_map(|(part, same)| (!same).then_some(part))
     }
 
     /// Whether a decoded study can be one: what the constructors check, once more.

@@ -528,6 +528,7 @@ fn a_restored_study_asks_what_the_first_would_have() {
 #[cfg(feature = "serde")]
 #[test]
 fn a_snapshot_of_another_workflow_is_refused() {
+    use crate::bo::snapshot::TaskPart;
     use crate::snapshot::SnapshotError;
 
     let mut world = World::new(0.1, 0.1, false);
@@ -558,11 +559,11 @@ fn a_snapshot_of_another_workflow_is_refused() {
     ] {
         let world = World { model, ..World::new(0.1, 0.1, false) };
         let (mut other, before) = (world.study(9), world.study(9));
-        assert_eq!(other.resume(bytes), Err(SnapshotError::OtherTask));
+        assert_eq!(other.resume(bytes), Err(SnapshotError::OtherTask(TaskPart::Model)));
         assert_eq!(other, before);
     }
     let mut other_seed = world.study(10);
-    assert_eq!(other_seed.resume(bytes), Err(SnapshotError::OtherTask));
+    assert_eq!(other_seed.resume(bytes), Err(SnapshotError::OtherTask(TaskPart::Design)));
 }
 
 /// A model whose axes are not those of the space, as altered bytes could make one.

@@ -4,11 +4,14 @@ use aquatope_core::bo::acquisition::maximise::Search;
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::model::{Objective, Posterior};
 use aquatope_core::bo::profile::Profile;
+use aquatope_core::bo::snapshot::TaskPart;
 use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{PosteriorError, Study, StudyConfig};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::bo::trial::{Outcome, TrialId};
+use aquatope_core::gp::{Noise, Prior};
 use aquatope_core::random::{SplitMix64, standard_normal, uniform};
+use aquatope_core::snapshot::SnapshotError;
 use heapless::Vec;
 
 const D: usize = 4;
@@ -297,6 +300,53 @@ fn a_study_converges_again_after_a_change_of_behaviour() {
         latency * slowdown <= 1.01 * limit && cost <= 1.1 * optimum,
         "{cost} {latency}, optimum {optimum}"
     );
+}
+
+/// A snapshot goes on only in a study of the same task, with the paths and joint candidates that its answers depend on;
+/// room for more trials changes nothing.
+#[test]
+fn a_snapshot_of_another_task_is_refused() {
+    let usual = config(Improvement::LogNei, true);
+    let mut buffer = vec![0; 64 * 1024];
+    let bytes = study(1.0, usual).snapshot(&mut buffer).unwrap();
+    let part = |mut other: Box<Paper>| other.resume(bytes).err();
+    let other_part = |part| Some(SnapshotError::OtherTask(part));
+    assert_eq!(part(study(1.0, usual)), None);
+    assert_eq!(part(study(1.1, usual)), other_part(TaskPart::Objective));
+    let mut harder = usual;
+    harder.sampling.search.raw += 1;
+    assert_eq!(part(study(1.0, harder)), other_part(TaskPart::Model));
+    let made = study(1.0, usual);
+    let with = |space, config| Box::new(Study::new(space, config, made.model().clone()).unwrap());
+    let more_quasi_random = StudyConfig { initial: 9, ..*made.config() };
+    assert_eq!(part(with(space(), more_quasi_random)), other_part(TaskPart::Design));
+    let one_axis = SearchSpace::new(&[Axis::fixed(2.0).unwrap()]).unwrap();
+    assert_eq!(part(with(one_axis, *made.config())), other_part(TaskPart::Space));
+
+    assert!(Study::<BlackBox<D, 64, S>, D, 64, 2>::restore(bytes).is_ok());
+    assert_eq!(Study::<BlackBox<D, N, S, 1>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
+    assert_eq!(Study::<BlackBox<D, N, 8>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
+    assert_eq!(Study::<BlackBox<D, 16, S>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
+}
+
+/// There is room for as many raw samples as the square of the trials.
+#[test]
+fn raw_samples_end_at_the_square_of_the_trials() {
+    let found = |raw| {
+        let mut surrogates: Box<Surrogates<8, 2, 8>> = Box::default();
+        surrogates.reset(2).unwrap();
+        for (x, cost) in [([0.1, 0.2], 1.0), ([0.9, 0.4], 2.0), ([0.5, 0.8], 1.5)] {
+            surrogates.push(&x, cost, 0.5 * cost, 0.01, 0.01).unwrap();
+        }
+        surrogates.fit(Prior::default(), Noise::Known, [None; 2]).unwrap();
+        let (mut x, mut rng) = ([[0.0; 2]], SplitMix64(1));
+        let search = Search { raw, restarts: 1, evaluations: 2 };
+        let sampling = Sampling { search, samples: 8, ..Sampling::default() };
+        let made = surrogates.search(&sampling, &[], &[0.0; 2], &[1.0; 2], &mut x, |_, _| (), &mut rng);
+        (x, made.unwrap())
+    };
+    assert_eq!(found(512), found(64));
+    assert!(found(64).1 > found(32).1, "the others are drawn");
 }
 
 /// Capacity for real studies, as stated in the documentation of the types.

@@ -3,6 +3,7 @@
 use crate::input::{Operations, read};
 use crate::study::{Measured, Operation, Setup, drive, point_at};
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
+use aquatope_core::bo::snapshot::TaskPart;
 use aquatope_core::bo::space::{Point, SearchSpace};
 use aquatope_core::bo::study::Study;
 use aquatope_core::bo::surrogates::Surrogates;
@@ -81,7 +82,7 @@ fn refuses_another_task(app: &App, study: &Study<Structured, D, N, F>) {
         let mut other: Study<Structured, D, N, F> =
             Study::new(app.space.clone(), *study.config(), model).expect("as before");
         let same = prices == app.prices && first == second;
-        let expected = if same { Ok(()) } else { Err(SnapshotError::OtherTask) };
+        let expected = if same { Ok(()) } else { Err(SnapshotError::OtherTask(TaskPart::Model)) };
         assert_eq!(other.resume(bytes), expected);
     }
 }

@@ -22,7 +22,7 @@ pub const MAX_RESTARTS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Search {
-    /// Raw samples, at most [`MAX_RAW`] and as many as the square of the scratch's `N`.
+    /// Raw samples: what is beyond [`MAX_RAW`] or the square of the scratch's `N` (256 for 16 trials) is not drawn.
     pub raw: u16,
     /// Restarts, at most [`MAX_RESTARTS`].
     pub restarts: u16,
