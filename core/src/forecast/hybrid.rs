@@ -8,6 +8,7 @@
 //!   features, a target relative to the *oldest* value, and an interval from the variance of the passes alone.
 
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use rand_core::Rng;
 
@@ -170,7 +171,7 @@ impl<'w> HybridModel<'w> {
     ///
     /// # Errors
     /// [`WeightsError::Kind`] for another model's file, [`WeightsError::Shape`] when sizes or values do not fit,
-    /// [`WeightsError::OutOfRange`] for an impossible dropout rate or gain.
+    /// [`WeightsError::OutOfRange`] for an impossible dropout rate, calibration or gain.
     pub fn new(weights: &Weights<'w>) -> Result<Self, WeightsError> {
         weights.expect(ModelKind::Hybrid, weights.header().window)?;
         let shape = HybridShape::from_header(weights.header())?;
@@ -187,11 +188,19 @@ impl<'w> HybridModel<'w> {
             first: rate(3)?,
             second: rate(4)?,
         };
+        let number = |index: usize, range: RangeInclusive<f32>| {
+            let number = settings.get(index).copied().filter(|number| range.contains(number));
+            number.ok_or(WeightsError::OutOfRange { index })
+        };
+        let calibration =
+            Calibration { noise: number(5, Calibration::NOISE)?, doubt: number(6, Calibration::DOUBT)? };
         let mut scale = |columns: usize| {
-            let scale = Scale { offset: layers.take(columns)?, gain: layers.take(columns)? };
-            match scale.gain.iter().position(|&gain| gain <= 0.0) {
-                Some(index) => Err(WeightsError::OutOfRange { index }),
-                None => Ok(scale),
+            let offset = layers.take(columns)?;
+            let first = layers.taken();
+            let gain = layers.take(columns)?;
+            match gain.iter().position(|&gain| gain <= 0.0) {
+                Some(at) => Err(WeightsError::OutOfRange { index: first + at }),
+                None => Ok(Scale { offset, gain }),
             }
         };
         let (sequence, external) = (scale(SEQUENCE)?, scale(shape.recipe.externals())?);
@@ -208,8 +217,6 @@ impl<'w> HybridModel<'w> {
         let predictor =
             Predictor::new(latents, weight, bias, second, third, Nonlinearity::Relu).map_err(misfit)?;
         layers.finish()?;
-        let positive = |index: usize| settings.get(index).map_or(1.0, |number| number.max(0.0));
-        let calibration = Calibration { noise: positive(5), doubt: positive(6) };
         Ok(Self { shape, rates, calibration, sequence, external, encoder, predictor })
     }
 

@@ -100,12 +100,25 @@ fn wrong_sizes_and_rates_are_refused() {
     assert!(matches!(refused(&wide.header(), &values), WeightsError::Shape { .. }));
     let timeless = HybridShape { window: 0, ..SHAPE };
     assert!(matches!(refused(&timeless.header(), &values), WeightsError::Shape { .. }));
-    let mut certain = values.clone();
-    certain[2] = 1.0;
-    assert_eq!(refused(&SHAPE.header(), &certain), WeightsError::OutOfRange { index: 2 });
-    let mut flat = values;
-    flat[7 + SEQUENCE] = 0.0;
-    assert_eq!(refused(&SHAPE.header(), &flat), WeightsError::OutOfRange { index: 0 });
+    // A rate, the noise and the doubt of the calibration, gains of both inputs.
+    let external_gain = 7 + 2 * SEQUENCE + Recipe::Repaired.externals();
+    let impossible: [(usize, &[f32]); 5] = [
+        (2, &[1.0, -0.1]),
+        (5, &[0.0, -1.0, 1e-3, 11.0, f32::MAX]),
+        (6, &[-0.5, 101.0, f32::MAX]),
+        (7 + SEQUENCE, &[0.0, -1.0]),
+        (external_gain + 3, &[0.0, -1.0]),
+    ];
+    for (index, numbers) in impossible {
+        for &number in numbers {
+            let mut values = values.clone();
+            values[index] = number;
+            assert_eq!(refused(&SHAPE.header(), &values), WeightsError::OutOfRange { index }, "{number}");
+        }
+    }
+    let mut sure = values;
+    sure[6] = 0.0;
+    assert_eq!(model(&words(&SHAPE.header(), &sure)).unwrap().calibration().doubt, 0.0);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Monte-Carlo dropout (Gal and Ghahramani 2016): repeated stochastic passes to one predictive distribution.
 
+use core::ops::RangeInclusive;
+
 use super::encoder::EncoderMasks;
 use super::predictor::PredictorMasks;
 use super::{LEVELS, MEDIAN};
@@ -127,6 +129,12 @@ pub struct Calibration {
 impl Calibration {
     /// The noise as trained, and the doubt as the passes show it.
     pub const NONE: Self = Self { noise: 1.0, doubt: 1.0 };
+
+    /// What [`Self::noise`] may be. A distribution ten times as wide or as narrow as it was learnt is a damaged file.
+    pub const NOISE: RangeInclusive<f32> = 0.1..=10.0;
+
+    /// What [`Self::doubt`] may be: none at all up to ten times the deviation of the passes.
+    pub const DOUBT: RangeInclusive<f32> = 0.0..=100.0;
 }
 
 /// A standard deviation from the central 90 % of a distribution, as if it were normal.

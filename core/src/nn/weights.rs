@@ -106,13 +106,13 @@ impl<'w> Weights<'w> {
     /// # Errors
     /// The first check that fails, see [`WeightsError`].
     pub fn parse(bytes: &'w [u8]) -> Result<Self, WeightsError> {
+        if !bytes.starts_with(&MAGIC) {
+            return Err(WeightsError::Foreign);
+        }
         let Some((head, body)) = bytes.split_at_checked(HEADER_BYTES) else {
             return Err(WeightsError::Length { expected: HEADER_BYTES, found: bytes.len() });
         };
         let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        if head[..4] != MAGIC {
-            return Err(WeightsError::Foreign);
-        }
         if number(4) != VERSION {
             return Err(WeightsError::Version { found: number(4) });
         }
@@ -174,11 +174,16 @@ impl<'w> Layers<'w> {
     /// [`WeightsError::Shape`] when fewer are left.
     pub fn take(&mut self, count: usize) -> Result<&'w [f32], WeightsError> {
         let Some((taken, rest)) = self.rest.split_at_checked(count) else {
-            let used = self.total - self.rest.len();
-            return Err(WeightsError::Shape { expected: used.saturating_add(count), found: self.total });
+            let expected = self.taken().saturating_add(count);
+            return Err(WeightsError::Shape { expected, found: self.total });
         };
         self.rest = rest;
         Ok(taken)
+    }
+
+    /// How many values have been taken: the index of the next one.
+    pub const fn taken(&self) -> usize {
+        self.total - self.rest.len()
     }
 
     /// The next linear layer: weight `[inputs][outputs]`, then bias.
@@ -200,7 +205,7 @@ impl<'w> Layers<'w> {
         if self.rest.is_empty() {
             Ok(())
         } else {
-            Err(WeightsError::Shape { expected: self.total - self.rest.len(), found: self.total })
+            Err(WeightsError::Shape { expected: self.taken(), found: self.total })
         }
     }
 }
@@ -360,10 +365,13 @@ mod tests {
         let words = file(&[1.0, 2.0]);
         let bytes: &[u8] = bytemuck::cast_slice(&words);
         for cut in 0..bytes.len() {
-            assert!(
-                matches!(Weights::parse(&bytes[..cut]), Err(WeightsError::Length { .. })),
-                "cut at {cut}"
-            );
+            let refused = Weights::parse(&bytes[..cut]).unwrap_err();
+            let expected = if cut < MAGIC.len() {
+                refused == WeightsError::Foreign
+            } else {
+                matches!(refused, WeightsError::Length { .. })
+            };
+            assert!(expected, "cut at {cut}: {refused}");
         }
         for at in 0..bytes.len() {
             let mut damaged = words.clone();

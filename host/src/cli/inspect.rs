@@ -62,8 +62,9 @@ struct Training {
 /// A file that cannot be read or is not a whole, sound model.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let path = &arguments.file;
-    let (words, origin) = read(path)?;
-    let mut description = describe(&words).map_err(|error| refused(path, error))?;
+    let (words, length, origin) = read(path)?;
+    let bytes = &bytemuck::cast_slice(&words)[..length];
+    let mut description = describe(bytes).map_err(|error| refused(path, error))?;
     description.trained = origin.map(Training::of);
     if arguments.json {
         let json = serde_json::to_string_pretty(&description).map_err(|e| Error::Failed(e.to_string()))?;
@@ -115,23 +116,20 @@ impl Training {
     }
 }
 
-/// The bytes of `path` at an address the weights can be viewed at, and what they were trained on, if it says so.
-fn read(path: &Path) -> Result<(Vec<u32>, Option<Origin>)> {
+/// The weight file in `path` at an address it can be viewed at, its bytes, and what it was trained on, if that is said.
+fn read(path: &Path) -> Result<(Vec<u32>, usize, Option<Origin>)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e, "check the path and its permissions"))?;
     if bytes.starts_with(&model_file::MAGIC) {
         let ModelFile { model, origin } = ModelFile::read(path)?;
-        return Ok((model.weights, Some(origin)));
+        let length = model.weight_file().len();
+        return Ok((model.weights, length, Some(origin)));
     }
-    if bytes.len() % 4 != 0 {
-        let expected = bytes.len().next_multiple_of(4);
-        return Err(refused(path, WeightsError::Length { expected, found: bytes.len() }));
-    }
-    let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-    Ok((words.collect(), None))
+    let mut words = vec![0u32; bytes.len().div_ceil(4)];
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(&bytes);
+    Ok((words, bytes.len(), None))
 }
 
-fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
-    let bytes: &[u8] = bytemuck::cast_slice(words);
+fn describe(bytes: &[u8]) -> std::result::Result<Description, WeightsError> {
     let weights = Weights::parse(bytes)?;
     let header = weights.header();
     let mut calibration = None;
@@ -193,6 +191,10 @@ fn describe(words: &[u32]) -> std::result::Result<Description, WeightsError> {
 
 /// The error of a file that is no sound model; what mends it is in the second half of the reason.
 fn refused(path: &Path, error: WeightsError) -> Error {
+    if error == WeightsError::Foreign {
+        let mend = "give a file written by `aquatope train`";
+        return Error::input(path.display().to_string(), "not a model file", mend);
+    }
     let reason = error.to_string();
     let (what, mend) = reason.split_once("; ").unwrap_or((&reason, "train the model again"));
     Error::input(path.display().to_string(), what, mend)
