@@ -213,6 +213,26 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
             &["functions.csv:2 column 4 (parent): `7` is no function"],
         ),
         (
+            "ring",
+            vec![
+                ("series.csv", header.into()),
+                (
+                    "functions.csv",
+                    format!(
+                        "{functions}0,a,-1,3,2,256,1\n1,b,-1,0,2,256,1\n2,c,-1,1,2,256,1\n3,d,-1,2,2,256,1\n"
+                    ),
+                ),
+            ],
+            "",
+            &["functions.csv:5 column 4 (parent): `2` makes the function follow itself"],
+        ),
+        (
+            "ring of one",
+            vec![("series.csv", header.into()), ("functions.csv", format!("{functions}0,a,-1,0,2,256,1\n"))],
+            "",
+            &["functions.csv:2 column 4 (parent): `0` makes the function follow itself"],
+        ),
+        (
             "no memory",
             vec![("series.csv", header.into()), ("functions.csv", format!("{functions}0,a,-1,-1,2,0,1\n"))],
             "",

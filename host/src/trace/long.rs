@@ -92,6 +92,7 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
         table.columns(["func", "name", "workflow", "parent", "cold_s", "mem_mb", "dur_mean_s"])?;
     let concurrency = table.column("concurrency");
     let mut functions: Vec<Function> = Vec::new();
+    let mut origins: Vec<usize> = Vec::new();
     let mut furthest_parent = None;
     while let Some(row) = table.next_row()? {
         if row.count(func)? as usize != functions.len() {
@@ -99,9 +100,12 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
             return Err(row.fault(func, &what, "number the functions 0, 1, 2, ... in order, each once"));
         }
         let parent_index = row.optional_id(parent)?.map(|id| id as usize);
-        if parent_index == Some(functions.len()) {
-            return Err(row.fault(parent, "is the function itself", "name another function, or -1"));
+        let origin = parent_index.map(|parent| origin(&mut origins, parent));
+        if origin == Some(functions.len()) {
+            let what = "makes the function follow itself";
+            return Err(row.fault(parent, what, "name another function, or -1"));
         }
+        origins.push(origin.unwrap_or(functions.len()));
         if parent_index > furthest_parent.as_ref().map(|&(index, _)| index) {
             furthest_parent =
                 parent_index.map(|index| (index, row.fault(parent, "is no function", "name a row, or -1")));
@@ -121,6 +125,20 @@ fn read_functions(path: &Path) -> Result<Vec<Function>> {
         Some((index, error)) if index >= functions.len() => Err(error),
         _ => Ok(functions),
     }
+}
+
+/// The first of the functions that `function` follows, as far as `origins` of functions are known.
+fn origin(origins: &mut [usize], mut function: usize) -> usize {
+    while let Some(&before) = origins.get(function)
+        && before != function
+    {
+        // Each step halves the way of the next one: a chain of a million functions is read in no time.
+        if let Some(&earlier) = origins.get(before) {
+            origins[function] = earlier;
+        }
+        function = before;
+    }
+    function
 }
 
 fn read_series(path: &Path, declared: bool, trace: &mut Trace) -> Result<()> {
