@@ -9,6 +9,7 @@ pub mod files;
 pub mod forecast;
 pub mod generate;
 pub mod live;
+pub mod progress;
 pub mod replay;
 pub mod report;
 pub mod sim;

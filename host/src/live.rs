@@ -25,7 +25,7 @@ use aquatope_standin::{Arrival, Standin};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::replay::progress::Progress;
+use crate::progress::Progress;
 use crate::report::grouped;
 use crate::table::aligned;
 use crate::trace::Trace;
@@ -65,31 +65,37 @@ pub struct Side {
     pub held_gb_h: f64,
 }
 
-impl fmt::Display for Live {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<Vec<String>> = self
-            .sides
-            .iter()
-            .map(|side| {
-                let share = side.cold_starts as f64 / side.invocations.max(1) as f64;
-                vec![
-                    side.name.to_owned(),
-                    format!("{:.2} %", 100.0 * share),
-                    format!("{:.2}", side.held_gb_h),
-                ]
-            })
-            .collect();
+impl Live {
+    /// The columns of [`Self::rows`].
+    pub const COLUMNS: [&'static str; 3] = ["idle containers", "cold starts", "GB h"];
+
+    /// A row a platform.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let row = |side: &Side| {
+            let share = side.cold_starts as f64 / side.invocations.max(1) as f64;
+            vec![side.name.to_owned(), format!("{:.2} %", 100.0 * share), format!("{:.2}", side.held_gb_h)]
+        };
+        self.sides.iter().map(row).collect()
+    }
+
+    /// What was run, in a sentence.
+    pub fn setting(&self) -> String {
         let invocations = self.sides.first().map_or(0, |side| side.invocations);
-        write!(
-            f,
-            "\nThe service itself: {} minutes of it, {} times as fast, on three simulated platforms behind HTTP.\n{}\n\
-             {} functions, {} invocations; memory of all containers, idle ones too.\n",
+        format!(
+            "{} minutes of the load, {} functions and {} invocations, {} times as fast, on three simulated platforms \
+             behind HTTP; memory of all containers, idle ones too.",
             self.minutes,
-            self.speed,
-            aligned(&["idle containers", "cold starts", "GB h"], &rows),
             self.functions,
             grouped(invocations),
+            self.speed,
         )
+    }
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = aligned(&Self::COLUMNS, &self.rows());
+        write!(f, "\nThe service itself: {}\n{table}\n", self.setting())
     }
 }
 
@@ -120,7 +126,7 @@ pub fn run(trace: &Trace, from: usize, model: &Trained, progress: &Progress) -> 
         let ticks = async {
             loop {
                 tokio::time::sleep(Duration::from_secs_f64(60.0 / SPEED)).await;
-                bar.inc(1);
+                bar.step();
             }
         };
         tokio::select! {
@@ -128,7 +134,7 @@ pub fn run(trace: &Trace, from: usize, model: &Trained, progress: &Progress) -> 
             never = ticks => never,
         }
     });
-    bar.finish_and_clear();
+    drop(bar);
     let (first, second, third) = sides?;
     let sides = vec![first, second, third];
     Ok(Live { minutes: MINUTES, speed: SPEED, functions: trace.functions.len(), sides })

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use aquatope::generate;
 use aquatope::live;
-use aquatope::replay::progress::Progress;
+use aquatope::progress::Progress;
 use aquatope::train::light::{self, Options, Outcome, Series};
 
 const DAY: usize = 1440;

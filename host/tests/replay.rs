@@ -122,8 +122,8 @@ fn bad_requests_end_with_code_2_and_one_line() {
         (&["--split", "300,300"], "the validation part, from minute 300 to before 300, is empty"),
         (&["--split", "300,700"], "the test part, from minute 700 to before 600, is empty"),
         (&["--train-days", "3"], "--train-days 3: the test part"),
-        (&["--cold-cost", "0"], "--cold-cost: is not a positive number, or too large"),
-        (&["--cold-cost", "-1"], "--cold-cost: is not a positive number, or too large"),
+        (&["--cold-cost", "0"], "--cold-cost: is 0; give a price in GB-minutes of idle memory, above 0"),
+        (&["--cold-cost", "-1"], "--cold-cost: is -1; give a price in GB-minutes of idle memory, above 0"),
         (&["--report", blocked], "give a folder that can be written"),
     ];
     for (arguments, expected) in cases {
@@ -202,8 +202,6 @@ fn models_that_do_not_fit_are_refused_with_one_line() {
     let put =
         |file: &str, bytes: &[u8]| fs::write(models.join(file), bytes).expect("a writable temporary folder");
     refused("hybrid", "give a file written by `aquatope train`");
-    // Before anything else has run.
-    refused("keep-alive,hybrid", "give a file written by `aquatope train`");
     let said = replay(&folder.0, &["--policy", "keep-alive,aquatope", "--models", out]).stderr;
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("has no hybrid.aqlm") && said.contains("chooses without the hybrid"), "{said}");
@@ -211,6 +209,8 @@ fn models_that_do_not_fit_are_refused_with_one_line() {
     refused("hybrid", "train the model again");
     put("light.aqlm", &whole[..whole.len() - 9]);
     refused("light", "train the model again");
+    // Neither fits. All models are looked at, the light one first, before the first policy is built, which needs the other.
+    refused("hybrid,light", "light.aqlm");
     put("light.aqlm", b"minute,func,cnt,act\n0,0,1,1\n");
     refused("aquatope", "not a model file");
     put("light.aqlm", &whole);
@@ -377,24 +377,22 @@ mod inspect {
         flipped[100] ^= 1;
         let mut version = whole.clone();
         version[4] = 99;
-        let cases: [(&str, &[u8]); 6] = [
-            ("empty", b""),
-            (
-                "foreign",
-                b"minute,func,cnt,act\n0,0,1,1\nand so on until it is longer than a header of a model!",
-            ),
-            ("truncated", &whole[..whole.len() - 4]),
-            ("torn", &whole[..whole.len() - 3]),
-            ("flipped", &flipped),
-            ("version", &version),
+        let cases: [(&str, &[u8], &str); 6] = [
+            ("empty", b"", "not a model file; give"),
+            ("foreign", b"minute,func,cnt,act\n0,0,1,1\n", "not a model file; give"),
+            ("truncated", &whole[..whole.len() - 4], "bytes where"),
+            ("torn", &whole[..whole.len() - 3], "bytes where"),
+            ("flipped", &flipped, "checksum"),
+            ("version", &version, "of version 99"),
         ];
-        for (case, bytes) in cases {
+        for (case, bytes, expected) in cases {
             let path = folder.0.join(case);
             fs::write(&path, bytes).expect("a writable temporary folder");
             let output = aquatope(&["inspect", path.to_str().expect("a UTF-8 path")]);
             let line = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{case}: {line}");
-            assert!(line.contains(case) && line.trim_end().lines().count() == 1, "{case}: {line}");
+            assert!(line.contains(case) && line.contains(expected), "{case}: {line}");
+            assert_eq!(line.trim_end().lines().count(), 1, "{case}: {line}");
         }
     }
 }

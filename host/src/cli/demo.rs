@@ -8,8 +8,8 @@ use super::replay::{self, Output};
 use crate::error::Result;
 use crate::generate;
 use crate::live;
+use crate::progress::Progress;
 use crate::replay::policies::PolicyName;
-use crate::replay::progress::Progress;
 use crate::trace::Split;
 
 /// Show what forecasting buys: replay a generated 14-day load of 30 functions and write a report; then run part of it on
@@ -40,15 +40,12 @@ const BUSY: usize = 13 * DAY + 10 * 60;
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let output = Output { report: Some(arguments.report), json: arguments.json };
     output.prepare()?;
-    let progress = Progress::on_terminal();
+    let progress = Progress::visible();
     let bar = progress.bar(1, format!("generating {DAYS} days of load"), "trace");
     let trace = generate::trace(arguments.seed, DAYS);
-    bar.finish_and_clear();
+    drop(bar);
     let split = Split { train_end: 10 * DAY, valid_end: 11 * DAY, end: DAYS * DAY };
-    // On this load the selection takes the light model nearly everywhere, at the price of all its candidates.
-    let left_out = [PolicyName::Aqualite, PolicyName::Aquatope];
-    let policies = PolicyName::ALL.into_iter().filter(|name| !left_out.contains(name)).collect();
-    let options = replay::options(policies, replay::DEFAULT_COLD_COST, arguments.seed);
+    let options = replay::options(PolicyName::ALL.into(), replay::DEFAULT_COLD_COST, arguments.seed);
     let comparison = crate::replay::run(&trace, split, &options, &progress)?;
     output.write(&comparison, &trace, || {
         let model = comparison.light.as_ref()?;

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::error::Result;
 use crate::forecast::models::Models;
 use crate::forecast::{Forecaster, stream};
-use crate::replay::progress::Progress;
+use crate::progress::Progress;
 use crate::trace::{Split, Trace};
 
 /// Forecast minute by minute for a program that sends what happened.

@@ -9,8 +9,8 @@ use super::print;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::live::Live;
+use crate::progress::Progress;
 use crate::replay::policies::PolicyName;
-use crate::replay::progress::Progress;
 use crate::replay::report::{COLUMNS, cells};
 use crate::replay::{self, Comparison, Options};
 use crate::report::grouped;
@@ -73,8 +73,12 @@ const MOST_COLD_COST: f64 = 10_080.0;
 /// Whatever is wrong with the trace, the split or the report folder.
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     if !(arguments.cold_cost > 0.0 && arguments.cold_cost <= MOST_COLD_COST) {
-        let mend = format!("give a price such as 20, at most {MOST_COLD_COST}");
-        return Err(Error::input("--cold-cost", "is not a positive number, or too large", mend));
+        let what = format!("is {}", arguments.cold_cost);
+        let mend = format!(
+            "give a price in GB-minutes of idle memory, above 0 and at most {MOST_COLD_COST} ({DEFAULT_COLD_COST} if you \
+             say nothing)"
+        );
+        return Err(Error::input("--cold-cost", what, mend));
     }
     let output = Output { report: arguments.report, json: arguments.json };
     output.prepare()?;
@@ -99,7 +103,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         models: arguments.models,
         ..options(arguments.policy, arguments.cold_cost, arguments.seed)
     };
-    let comparison = replay::run(&trace, split, &options, &Progress::on_terminal())?;
+    let comparison = replay::run(&trace, split, &options, &Progress::visible())?;
     output.write(&comparison, &trace, || None)
 }
 
@@ -133,24 +137,36 @@ impl Output {
         let failed =
             |error| Error::Failed(format!("the comparison is complete, but not the service's part: {error}"));
         let report = self.report.as_ref().map(|folder| folder.join("report.html"));
-        if let Some(path) = &report {
-            files::write(path, comparison.report(trace).as_bytes())?;
+        let write = |live: Option<&Live>| {
+            report
+                .as_ref()
+                .map_or(Ok(()), |path| files::write(path, comparison.report(trace, live).as_bytes()))
+        };
+        // Now, as the service may fail, and once more with what it did.
+        write(None)?;
+        if !self.json {
+            let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
+            let place =
+                report.as_ref().map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
+            print(&format!(
+                "{}\n{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.\n{place}{}\n",
+                aligned(&COLUMNS, &rows),
+                comparison.trace.functions,
+                grouped(comparison.trace.invocations),
+                comparison.finding()
+            ))?;
+        }
+        let live = live().transpose();
+        if let Ok(Some(live)) = &live {
+            write(Some(live))?;
         }
         if self.json {
-            let live = live().transpose();
             print(&json(comparison, &live)?)?;
-            return live.map(drop).map_err(failed);
         }
-        let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
-        let report = report.map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
-        print(&format!(
-            "{}\n{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.\n{report}{}\n",
-            aligned(&COLUMNS, &rows),
-            comparison.trace.functions,
-            grouped(comparison.trace.invocations),
-            comparison.finding()
-        ))?;
-        live().transpose().map_err(failed)?.map_or(Ok(()), |live| print(&live.to_string()))
+        match live.map_err(failed)? {
+            Some(live) if !self.json => print(&live.to_string()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::print;
 use crate::error::{Error, Result, note};
 use crate::files;
 use crate::forecast::models::{self, HYBRID, LIGHT};
-use crate::replay::progress::Progress;
+use crate::progress::Progress;
 use crate::trace::{self, ReadOptions, Trace, Unit};
 use crate::train::light::{Series, Trained};
 use crate::train::model_file::{CheckpointFile, ModelFile, Origin};
@@ -114,15 +114,14 @@ impl Run<'_> {
         let options = light::Options { seed: self.seed, ..Default::default() };
         let path = self.out.join("light.checkpoint");
         let file = CheckpointFile { path: &path, options, series: &self.series, end: train_end };
-        let bar = Progress::on_terminal().bar(0, "light model: training".into(), "rounds");
+        let bar = Progress::visible().bar(0, "light model: training".into(), "rounds");
         let mut keeper = Keeper::new(&file, self.stop);
         let resume = file.load()?;
         let watch = |state: &_| keeper.watch(state);
         let outcome = light::train(&self.series, train_end, &options, resume, watch, |progress| {
-            bar.set_length(progress.rounds as u64);
-            bar.set_position(progress.round as u64);
+            bar.at(progress.round, progress.rounds);
         });
-        bar.finish_and_clear();
+        drop(bar);
         match outcome.map_err(|why| models::refused(LIGHT, why))? {
             light::Outcome::Finished(model) => {
                 self.finish(models::LIGHT_FILE, model, train_end, train_end)?;
@@ -142,16 +141,15 @@ impl Run<'_> {
             series: &self.series,
             end: parts.valid_end,
         };
-        let bar = Progress::on_terminal().bar(0, "hybrid model: training".into(), "rounds");
+        let bar = Progress::visible().bar(0, "hybrid model: training".into(), "rounds");
         let mut keeper = Keeper::new(&file, self.stop);
         let resume = file.load()?;
         let watch = |state: &_| keeper.watch(state);
         let outcome = hybrid::train(&self.series, parts, &options, resume, watch, |progress| {
-            bar.set_message(format!("hybrid model: phase {} of {}", progress.phase, hybrid::PHASES));
-            bar.set_length(progress.rounds as u64);
-            bar.set_position(progress.round as u64);
+            bar.rename(format!("hybrid model: phase {} of {}", progress.phase, hybrid::PHASES));
+            bar.at(progress.round, progress.rounds);
         });
-        bar.finish_and_clear();
+        drop(bar);
         match outcome.map_err(|why| models::refused(HYBRID, why))? {
             hybrid::Outcome::Finished(model) => {
                 self.finish(models::HYBRID_FILE, model, parts.train_end, parts.valid_end)?;

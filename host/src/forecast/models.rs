@@ -13,7 +13,7 @@ use super::selection::Selection;
 use super::short_history::ShortHistory;
 use crate::baselines::Classical;
 use crate::error::{Error, Result};
-use crate::replay::progress::Progress;
+use crate::progress::Progress;
 use crate::trace::{Split, Trace};
 use crate::train::hybrid::Parts;
 use crate::train::light::{Series, Trained};
@@ -192,10 +192,9 @@ impl<'a> Models<'a> {
         let bar = self.progress.bar(0, "light: training".into(), "rounds");
         let watch = |_: &_| ControlFlow::Continue(());
         let outcome = light::train(&series, self.split.train_end, &options, None, watch, |progress| {
-            bar.set_length(progress.rounds as u64);
-            bar.set_position(progress.round as u64);
+            bar.at(progress.round, progress.rounds);
         });
-        bar.finish_and_clear();
+        drop(bar);
         match outcome.map_err(|why| refused(LIGHT, why))? {
             light::Outcome::Finished(model) => Ok(model),
             light::Outcome::Stopped(_) => Err(Error::Failed("training was stopped".into())),
@@ -208,10 +207,9 @@ impl<'a> Models<'a> {
         let bar = self.progress.bar(0, "hybrid: training".into(), "rounds");
         let watch = |_: &_| ControlFlow::Continue(());
         let outcome = hybrid::train(&series, self.parts(), &options, None, watch, |progress| {
-            bar.set_length(progress.rounds as u64);
-            bar.set_position(progress.round as u64);
+            bar.at(progress.round, progress.rounds);
         });
-        bar.finish_and_clear();
+        drop(bar);
         match outcome.map_err(|why| refused(HYBRID, why))? {
             hybrid::Outcome::Finished(model) => Ok(model),
             hybrid::Outcome::Stopped(_) => Err(Error::Failed("training was stopped".into())),

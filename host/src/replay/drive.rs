@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::time::Instant;
 
 use aquatope_core::forecast::Forecast;
-use indicatif::ProgressBar;
 
 use super::errors::Errors;
 use crate::forecast::{Forecaster, Observation};
+use crate::progress::Bar;
 use crate::trace::{Split, Trace};
 
 /// The forecasts of some minutes.
@@ -23,7 +23,7 @@ pub(super) fn drive(
     forecaster: &mut dyn Forecaster,
     trace: &Trace,
     minutes: Range<usize>,
-    bar: &ProgressBar,
+    bar: Bar,
 ) -> Forecasts {
     let mut rows = vec![Vec::with_capacity(minutes.len()); trace.functions.len()];
     let mut milliseconds = Vec::with_capacity(minutes.len());
@@ -40,9 +40,8 @@ pub(super) fn drive(
             *observation = Observation { count, peak };
         }
         forecaster.observe(&observations);
-        bar.inc(1);
+        bar.step();
     }
-    bar.finish_and_clear();
     milliseconds.sort_by(f64::total_cmp);
     Forecasts { rows, ms: milliseconds.get(milliseconds.len() / 2).copied().unwrap_or(0.0) }
 }

@@ -8,7 +8,6 @@ mod drive;
 pub mod errors;
 pub mod frontier;
 pub mod policies;
-pub mod progress;
 pub mod report;
 mod sweep;
 
@@ -20,13 +19,13 @@ use serde::Serialize;
 
 use crate::error::{Error, Result, note};
 use crate::forecast::models::Models;
+use crate::progress::Progress;
 use crate::sim::{Outcome, Simulation, Targets};
 use crate::trace::{Split, Trace};
 use crate::train::light::Trained;
 use drive::{Forecasts, drive};
 use errors::Errors;
 use policies::{Contender, Plan, PolicyName};
-use progress::Progress;
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -161,7 +160,7 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         options,
         progress,
         simulation,
-        models: Models::new(&past, split, options.seed, options.models.clone(), *progress),
+        models: Models::new(&past, split, options.seed, options.models.clone(), progress.clone()),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
     };
@@ -234,25 +233,25 @@ impl Replay<'_> {
         };
         let contender = policies::build(name, &context)?;
         let train_s = started.elapsed().as_secs_f64();
-        let simulating = self.progress.simulating(name.label());
+        let simulating = || self.progress.simulating(name.label());
         match contender {
             Contender::Reactive { settings, chosen } => {
                 let (settings, policies): (Vec<_>, _) =
                     settings.into_iter().map(|(setting, policy)| ((setting, 0), policy)).unzip();
-                let outcomes = sweep::run(&self.simulation, policies, chosen, &simulating);
+                let outcomes = sweep::run(&self.simulation, policies, chosen, simulating());
                 Ok(self.result(name, settings, chosen, &outcomes, None))
             }
             Contender::Forecaster(mut forecaster) => {
                 let minutes = self.split.valid_end..self.split.end;
                 let bar = self.progress.minutes(name.label(), minutes.len());
-                let forecasts = drive(forecaster.as_mut(), self.trace, minutes, &bar);
+                let forecasts = drive(forecaster.as_mut(), self.trace, minutes, bar);
                 let plans = policies::plans(self.options.cold_cost, self.mean_memory_mb());
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
                 let policies = targets.iter().map(|targets| -> policies::BoxedPolicy<'_> {
                     Box::new(Targets::new(self.split.valid_end, targets))
                 });
-                let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, &simulating);
+                let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, simulating());
                 let settings = plans.into_iter().map(|plan| (plan.label, plan.sweep)).collect();
                 let result = self.result(name, settings, chosen, &outcomes, Some(&forecasts));
                 Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::drive::drive;
 use super::errors::Errors;
-use super::progress::Progress;
 use crate::baselines::Classical;
 use crate::baselines::autoscale::Autoscale;
 use crate::baselines::faascache::FaasCache;
@@ -16,6 +15,7 @@ use crate::baselines::openwhisk::{OpenWhisk, Reactive};
 use crate::error::Result;
 use crate::forecast::Forecaster;
 use crate::forecast::models::Models;
+use crate::progress::Progress;
 use crate::sim::{KeepAlive, Policy, Targets};
 use crate::trace::{Split, Trace};
 
@@ -235,7 +235,7 @@ fn icebreaker(context: &Context<'_>) -> Classical {
         let inner = Split { train_end: calibrated_from, valid_end: train_end, end: valid_end };
         let mut forecaster = model.forecaster(context.past, inner);
         let bar = context.progress.minutes("IceBreaker: choosing a window", valid_end - train_end);
-        let forecasts = drive(&mut forecaster, context.past, train_end..valid_end, &bar);
+        let forecasts = drive(&mut forecaster, context.past, train_end..valid_end, bar);
         Errors::mean(&forecasts.errors(context.past, inner)).crps_scaled
     };
     let measured = candidates.map(|model| (error(model), model));

@@ -4,6 +4,7 @@ use super::errors::Errors;
 use super::frontier::hull;
 use super::policies::PolicyName;
 use super::{Comparison, PolicyResult};
+use crate::live::Live;
 use crate::report::chart::{Axis, Chart, Ink};
 use crate::report::grouped;
 use crate::report::page::Page;
@@ -12,6 +13,8 @@ use crate::trace::Trace;
 
 /// Minutes of each time chart.
 const WINDOW: usize = 180;
+/// Cold starts, in percent, below which settings are not told apart: a logarithmic axis has no zero.
+const HARDLY_COLD: f64 = 0.01;
 /// Rows of the chart of errors.
 const ERROR_ROWS: usize = 40;
 
@@ -52,8 +55,8 @@ impl Comparison {
         )
     }
 
-    /// The report as one HTML document.
-    pub fn report(&self, trace: &Trace) -> String {
+    /// The report as one HTML document, with what the service did in `live`, if it was run.
+    pub fn report(&self, trace: &Trace, live: Option<&Live>) -> String {
         let mut page = Page::new("Pre-warmed pool: replay of a load");
         page.lead(&self.finding());
         let summary = &self.trace;
@@ -73,11 +76,19 @@ impl Comparison {
         let emphasised = self.policies.iter().position(|policy| Some(policy.name) == best);
         page.table(&COLUMNS, &self.policies.iter().map(cells).collect::<Vec<_>>(), emphasised);
         page.section("Cold starts against memory");
-        page.text("Lower left is better. Large dots are the default settings; the numbers of a dot appear on hover.");
+        page.text(&format!(
+            "Lower left is better. Large dots are the default settings; the numbers of a dot appear on hover. Less than \
+             {HARDLY_COLD} % of cold starts is drawn as {HARDLY_COLD} %."
+        ));
         page.figures(&[
             self.frontier("All invocations", |p| (p.memory_x_oracle, p.cold_percent)),
             self.frontier("Mean over functions", |p| (p.memory_x_oracle, p.cold_percent_function_mean)),
         ]);
+        if let Some(live) = live {
+            page.section("The service itself");
+            page.text(&live.setting());
+            page.table(&Live::COLUMNS, &live.rows(), live.rows().len().checked_sub(1));
+        }
         if let Some(best) = self.best() {
             page.section("Required, forecast, provisioned");
             page.text(&format!(
@@ -101,18 +112,16 @@ impl Comparison {
     }
 
     fn frontier(&self, title: &str, coordinates: fn(&super::Point) -> (f64, f64)) -> String {
-        let mut chart = Chart::new(
-            title,
-            Axis::linear("memory, x oracle").range(0.5, 4.0),
-            Axis::logarithmic("cold starts, %").range(0.1, 50.0),
-        );
+        let mut chart =
+            Chart::new(title, Axis::logarithmic("memory, x oracle"), Axis::logarithmic("cold starts, %"));
         for (index, policy) in self.policies.iter().enumerate() {
-            // What no other setting beats, and the default; far outside the paper a line would follow its edge.
+            // What no other setting beats, down to the first with hardly a cold start, and the default.
             let all: Vec<(f64, f64)> = policy.points.iter().map(coordinates).collect();
             let hull = hull(&all);
-            let mut order: Vec<usize> = (0..all.len())
-                .filter(|&i| all[i].0 <= 4.0 && (i == policy.chosen || hull.contains(&all[i])))
-                .collect();
+            let reached =
+                hull.iter().position(|&(_, cold)| cold <= HARDLY_COLD).map_or(hull.len(), |at| at + 1);
+            let mut order: Vec<usize> =
+                (0..all.len()).filter(|&i| i == policy.chosen || hull[..reached].contains(&all[i])).collect();
             order.sort_by(|&a, &b| all[a].0.total_cmp(&all[b].0));
             let text = |&i: &usize| {
                 let point = &policy.points[i];
@@ -122,7 +131,7 @@ impl Comparison {
             chart = chart.dots(
                 policy.name.label(),
                 self.ink(index),
-                order.iter().map(|&i| coordinates(&policy.points[i])).collect(),
+                order.iter().map(|&i| (all[i].0, all[i].1.max(HARDLY_COLD))).collect(),
                 order.iter().map(text).collect(),
                 order.iter().position(|&i| i == policy.chosen),
             );

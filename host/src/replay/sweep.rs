@@ -2,9 +2,8 @@
 
 use std::sync::Mutex;
 
-use indicatif::ProgressBar;
-
 use super::policies::BoxedPolicy;
+use crate::progress::Bar;
 use crate::sim::{Outcome, Simulation};
 
 /// One outcome per policy, in their order; that of policy `recorded` with the containers provisioned.
@@ -12,9 +11,9 @@ pub(super) fn run(
     simulation: &Simulation<'_>,
     policies: Vec<BoxedPolicy<'_>>,
     recorded: usize,
-    bar: &ProgressBar,
+    bar: Bar,
 ) -> Vec<Outcome> {
-    bar.set_length(policies.len() as u64);
+    bar.at(0, policies.len());
     let mut outcomes = vec![Outcome::default(); policies.len()];
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(policies.len());
     let recording = simulation.clone().record_provisioned();
@@ -27,11 +26,10 @@ pub(super) fn run(
                     let Some((index, (mut policy, outcome))) = next else { return };
                     let simulation = if index == recorded { &recording } else { simulation };
                     *outcome = simulation.run(policy.as_mut());
-                    bar.inc(1);
+                    bar.step();
                 }
             });
         }
     });
-    bar.finish_and_clear();
     outcomes
 }

@@ -17,6 +17,8 @@ const LEFT: f64 = 48.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
+/// Of a logarithmic axis, beyond the data at either end: it has no zero to stand on.
+const MARGIN: f64 = 0.05;
 /// In a file of its own, the legend's lines are this far apart, and a letter takes about this much of one.
 const LEGEND_LINE: f64 = 16.0;
 const LETTER: f64 = 7.0;
@@ -37,7 +39,7 @@ impl Axis {
         Self { label: label.into(), spacing: Spacing::Linear, range: None, names: Vec::new() }
     }
 
-    /// A logarithmic axis over all the (positive) data.
+    /// A logarithmic axis over all the (positive) data, and a little more.
     pub fn logarithmic(label: impl Into<String>) -> Self {
         Self { label: label.into(), spacing: Spacing::Logarithmic, range: None, names: Vec::new() }
     }
@@ -65,7 +67,13 @@ impl Axis {
     fn scale(&self, values: impl Iterator<Item = f64>, paper: (f64, f64)) -> Scale {
         let usable = values.filter(|v| v.is_finite() && (self.spacing == Spacing::Linear || *v > 0.0));
         let (low, high) = usable.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        let low = if self.spacing == Spacing::Linear { low.min(0.0) } else { low };
+        let (low, high) = match self.spacing {
+            Spacing::Linear => (low.min(0.0), high),
+            Spacing::Logarithmic => {
+                let margin = (high / low).powf(MARGIN);
+                (low / margin, high * margin)
+            }
+        };
         Scale::new(self.spacing, self.range.unwrap_or((low, high)), paper)
     }
 }
@@ -387,8 +395,8 @@ mod tests {
         assert!(
             html.contains("a &lt; b") && html.contains("one &amp; two") && html.contains("&quot;q&quot;")
         );
-        // The corners of the data are the corners of the paper; the dot is in the middle.
-        assert!(html.contains("M48.0 258.0L508.0 10.0"), "{html}");
+        // The data fill the paper but for a margin of the logarithmic axis; the dot is in the middle.
+        assert!(html.contains("M48.0 246.7L508.0 21.3"), "{html}");
         assert!(html.contains("cx=\"278.0\" cy=\"134.0\" r=\"6\""), "{html}");
     }
 

@@ -14,7 +14,7 @@ const BOTTOM: f64 = 40.0;
 const TOP: f64 = 6.0;
 
 /// A figure with a labelled row per item. Each series has one value per row, drawn as a dot on a linear axis from
-/// zero to `high`; larger values are held at the edge.
+/// zero to `high`; larger values are held at the edge, which the axis then says.
 pub fn dot_rows(
     title: &str,
     axis: &str,
@@ -64,12 +64,14 @@ pub fn dot_rows(
             );
         }
     }
+    let beyond = series.iter().flat_map(|(_, _, values)| values).any(|&value| value > high);
     let _ = writeln!(
         html,
-        "<text class=\"tick middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n</svg>\n</figure>",
+        "<text class=\"tick middle\" x=\"{:.1}\" y=\"{:.1}\">{}{}</text>\n</svg>\n</figure>",
         (LABELS + WIDTH - RIGHT) / 2.0,
         height - 6.0,
-        escape(axis)
+        escape(axis),
+        if beyond { " (larger ones at the edge)" } else { "" }
     );
     html
 }

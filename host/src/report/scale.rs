@@ -48,23 +48,35 @@ impl Scale {
     /// About `number` round values inside.
     pub(super) fn ticks(&self, number: usize) -> Vec<f64> {
         match self.spacing {
-            Spacing::Linear => {
-                let step = round_step((self.high - self.low) / number.max(1) as f64);
-                let first = (self.low / step - 1e-9).ceil() as i64;
-                let last = (self.high / step + 1e-9).floor() as i64;
-                (first..=last).map(|multiple| multiple as f64 * step).collect()
-            }
+            Spacing::Linear => self.equal_ticks(number),
             Spacing::Logarithmic => {
                 let decades = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
                 let inside = |value: &f64| *value >= self.low * 0.999 && *value <= self.high * 1.001;
-                let all = |steps: &'static [f64]| {
-                    let decades = decades.clone();
-                    decades.flat_map(move |d| steps.iter().map(move |step| step * 10f64.powi(d)))
+                let all = |steps: &[f64]| -> Vec<f64> {
+                    let decades = decades.clone().map(|d| 10f64.powi(d));
+                    decades
+                        .flat_map(|decade| steps.iter().map(move |step| step * decade))
+                        .filter(inside)
+                        .collect()
                 };
-                let fine: Vec<f64> = all(&[1.0, 2.0, 5.0]).filter(inside).collect();
-                if fine.len() <= number + 2 { fine } else { all(&[1.0]).filter(inside).collect() }
+                let fine = all(&[1.0, 2.0, 5.0]);
+                match fine.len() {
+                    // Within a decade equal differences are no worse to read than equal ratios.
+                    0..=2 => self.equal_ticks(number),
+                    few if few <= number + 2 => fine,
+                    _ => Some(all(&[1.0, 3.0]))
+                        .filter(|few| few.len() <= number + 2)
+                        .unwrap_or_else(|| all(&[1.0])),
+                }
             }
         }
+    }
+
+    fn equal_ticks(&self, number: usize) -> Vec<f64> {
+        let step = round_step((self.high - self.low) / number.max(1) as f64);
+        let first = (self.low / step - 1e-9).ceil() as i64;
+        let last = (self.high / step + 1e-9).floor() as i64;
+        (first..=last).map(|multiple| multiple as f64 * step).collect()
     }
 }
 
@@ -93,6 +105,16 @@ mod tests {
         let linear = Scale::new(Spacing::Linear, (0.0, 23.0), (0.0, 100.0));
         assert_eq!(linear.ticks(5), [0.0, 5.0, 10.0, 15.0, 20.0]);
         assert_eq!(linear.place(11.5), 50.0);
+        let texts = |low, high| -> Vec<String> {
+            Scale::new(Spacing::Logarithmic, (low, high), (0.0, 1.0))
+                .ticks(5)
+                .into_iter()
+                .map(label)
+                .collect()
+        };
+        assert_eq!(texts(0.31, 0.49), ["0.35", "0.4", "0.45"]);
+        assert_eq!(texts(0.6, 4.9), ["1", "2", "3", "4"]);
+        assert_eq!(texts(0.2, 50.0), ["0.3", "1", "3", "10", "30"]);
         let log = Scale::new(Spacing::Logarithmic, (0.1, 10.0), (100.0, 0.0));
         assert_eq!(log.ticks(5).len(), 7);
         assert!((log.place(1.0) - 50.0).abs() < 1e-9);
