@@ -10,11 +10,12 @@ use clap::{Args, ValueEnum};
 use super::print;
 use crate::error::{Error, Result, note};
 use crate::files;
+use crate::progress;
 use crate::tune::compare::{self, Comparison};
 use crate::tune::evaluator::{Evaluator, Program, Simulated, end_programs};
 use crate::tune::method::Method;
 use crate::tune::problem::{Anomalies, Effort, MAX_PATHS, Problem};
-use crate::tune::progress::{self, Progress};
+use crate::tune::progress::Progress;
 use crate::tune::protocol::Session;
 use crate::tune::report;
 use crate::tune::run::{Budget, Run};
@@ -65,15 +66,15 @@ pub(super) struct Arguments {
     /// How a black box is searched (qlognei, unless given)
     #[arg(long, value_enum)]
     sampler: Option<Sampler>,
-    /// Black box: Monte-Carlo paths of the acquisition function
-    #[arg(long, value_name = "S", default_value_t = Effort::default().mc_samples)]
-    mc_samples: u16,
-    /// Black box: starts of the search for a batch
-    #[arg(long, value_name = "R", default_value_t = Effort::default().restarts)]
-    restarts: u16,
-    /// Black box: raw samples from which the starts are chosen
-    #[arg(long, value_name = "K", default_value_t = Effort::default().raw_samples)]
-    raw_samples: u16,
+    /// Black box: Monte-Carlo paths of the acquisition function (64, unless given)
+    #[arg(long, value_name = "S")]
+    mc_samples: Option<u16>,
+    /// Black box: starts of the search for a batch (10, unless given)
+    #[arg(long, value_name = "R")]
+    restarts: Option<u16>,
+    /// Black box: raw samples from which the starts are chosen (128, unless given)
+    #[arg(long, value_name = "K")]
+    raw_samples: Option<u16>,
     /// Black box: which trials are left out as anomalous [default: those above a 99 % interval]
     #[arg(long, value_enum, value_name = "TEST")]
     anomalies: Option<AnomalyTest>,
@@ -178,12 +179,10 @@ impl Arguments {
             return self.compare();
         }
         let method = self.method()?;
+        self.check_black_box(method)?;
         match self.workflow.as_slice() {
-            [] => {
-                let (effort, anomalies) = (self.effort(), self.anomalies(method)?);
-                Session::new(method, self.confidence, effort, anomalies, self.state.clone())
-                    .run(stdin().lock(), stdout())
-            }
+            [] => Session::new(method, self.confidence, self.effort(), self.anomalies(), self.state.clone())
+                .run(stdin().lock(), stdout()),
             [path] => self.tune(method, &path.display().to_string(), &shipped::load(path)?),
             _ => Err(Error::input("--workflow", "names several files", "name one, or add --compare")),
         }
@@ -205,20 +204,38 @@ impl Arguments {
     }
 
     fn effort(&self) -> Effort {
-        Effort { mc_samples: self.mc_samples, restarts: self.restarts, raw_samples: self.raw_samples }
+        let Effort { mc_samples, restarts, raw_samples } = Effort::default();
+        Effort {
+            mc_samples: self.mc_samples.unwrap_or(mc_samples),
+            restarts: self.restarts.unwrap_or(restarts),
+            raw_samples: self.raw_samples.unwrap_or(raw_samples),
+        }
     }
 
-    fn anomalies(&self, method: Method) -> Result<Anomalies> {
-        let Some(test) = self.anomalies else { return Ok(Anomalies::default()) };
-        if !matches!(method, Method::Qlognei | Method::Qnei) {
-            let what = format!("the {} method leaves no trial out", method.name());
-            return Err(Error::input("--anomalies", what, "leave it out, or take --model blackbox"));
+    fn anomalies(&self) -> Anomalies {
+        match self.anomalies {
+            None => Anomalies::default(),
+            Some(AnomalyTest::Default) => Anomalies::Default,
+            Some(AnomalyTest::Paper) => Anomalies::Paper,
+            Some(AnomalyTest::Off) => Anomalies::Off,
         }
-        Ok(match test {
-            AnomalyTest::Default => Anomalies::Default,
-            AnomalyTest::Paper => Anomalies::Paper,
-            AnomalyTest::Off => Anomalies::Off,
-        })
+    }
+
+    /// Options of the black box are for runs that begin with it.
+    fn check_black_box(&self, method: Method) -> Result<()> {
+        let options = [
+            ("--mc-samples", self.mc_samples.is_some()),
+            ("--restarts", self.restarts.is_some()),
+            ("--raw-samples", self.raw_samples.is_some()),
+            ("--anomalies", self.anomalies.is_some()),
+        ];
+        match options.into_iter().find(|(_, given)| *given) {
+            Some((option, _)) if !matches!(method, Method::Qlognei | Method::Qnei) => {
+                let what = format!("the {} method is no black box", method.name());
+                Err(Error::input(option, what, "leave it out, or take --model blackbox"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -248,7 +265,7 @@ impl Arguments {
             ("--raw-samples", self.raw_samples, MAX_RAW),
         ];
         for (option, value, most) in limits {
-            if !(1..=most).contains(&usize::from(value)) {
+            if let Some(value) = value.filter(|&value| !(1..=most).contains(&usize::from(value))) {
                 return Err(Error::input(
                     option,
                     format!("is {value}"),
@@ -278,12 +295,9 @@ impl Arguments {
             trials: self.trials,
         };
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let bar = progress::bar("runs");
-        let figures = comparison.run(threads, &|done, total| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-        })?;
-        bar.finish_and_clear();
+        let bar = progress::Progress::visible().bar(0, "comparing".into(), "runs");
+        let figures = comparison.run(threads, &|done, total| bar.at(done, total))?;
+        drop(bar);
         let json = compare::to_json(&figures);
         if let Some(folder) = &self.report {
             files::write(&folder.join("comparison.json"), json.to_string().as_bytes())?;
@@ -344,7 +358,7 @@ impl Arguments {
             trials: self.trials,
             seed: self.seed,
             effort: self.effort(),
-            anomalies: self.anomalies(method)?,
+            anomalies: self.anomalies(),
         };
         problem.check_capacity(at)?;
         let state = self.state.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -352,9 +366,6 @@ impl Arguments {
             None => None,
             Some(path) => {
                 let (store, record) = Store::open(path)?;
-                if let Some(record) = &record {
-                    note(format!("{state}: continues after {} trials", record.trials.len()));
-                }
                 Some((store, record, state.as_str()))
             }
         };

@@ -16,8 +16,10 @@ pub struct Progress {
 impl Progress {
     /// Progress of a run of `trials` trials against this QoS.
     pub fn new(trials: usize, qos_s: f64) -> Self {
-        let bar = bar("trials");
-        bar.set_length(trials as u64);
+        let bar = ProgressBar::new(trials as u64);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} trials  {elapsed}  {msg}") {
+            bar.set_style(style);
+        }
         Self { bar, qos_s }
     }
 
@@ -27,18 +29,11 @@ impl Progress {
     }
 }
 
-/// A bar that counts `what`; hidden where there is no terminal.
-pub fn bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}}  {{msg}}"))
-    {
-        bar.set_style(style);
-    }
-    bar
-}
-
 impl Observer for Progress {
+    fn continued(&mut self, at: &str, trials: usize) {
+        self.line(&format!("{at}: continues after {trials} trials"));
+    }
+
     fn profiled(&mut self, done: usize, total: usize) {
         self.bar.set_message(format!("measuring the starting configuration {done}/{total}"));
     }

@@ -31,6 +31,9 @@ pub fn run(summary: &Summary) -> String {
 }
 
 fn lead(summary: &Summary) -> String {
+    if let Some(why) = summary.out_of_reach() {
+        return why;
+    }
     let prediction = summary.run.recommendation.prediction;
     if let Some(prediction) = prediction.filter(|prediction| !prediction.qualified) {
         return format!(
@@ -176,12 +179,14 @@ fn sensitivity(summary: &Summary) -> Vec<String> {
         let here = curve.recommended;
         let at_recommendation = |value: &&(f64, f64, f64)| (value.0 - here).abs() < 1e-9;
         let reference = curve.points.iter().find(at_recommendation).map_or(1.0, |point| point.1);
-        let cost = curve.points.iter().map(|(x, cost, _)| (*x, 100.0 * cost / reference)).collect();
-        let latency =
+        let cost: Vec<_> = curve.points.iter().map(|(x, cost, _)| (*x, 100.0 * cost / reference)).collect();
+        let latency: Vec<_> =
             curve.points.iter().map(|(x, _, latency)| (*x, 100.0 * latency / summary.file.qos_s)).collect();
+        let all = || cost.iter().chain(&latency).map(|(_, percent)| *percent);
+        let ends = [all().fold(100.0, f64::min), all().fold(100.0, f64::max)];
         let function = &workflow.functions[curve.decision.function].name;
-        Chart::new(format!("{function}: {name}"), Axis::linear(label), Axis::linear("%").range(0.0, 200.0))
-            .line("recommended", Ink::Quiet, vec![(here, 0.0), (here, 200.0)])
+        Chart::new(format!("{function}: {name}"), Axis::linear(label), Axis::logarithmic("%"))
+            .line("recommended", Ink::Quiet, ends.map(|end| (here, end)).into())
             .line("cost, of the recommendation's", Ink::Series(0), cost)
             .line("latency, of the QoS", Ink::Series(1), latency)
             .html()

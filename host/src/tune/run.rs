@@ -52,6 +52,11 @@ pub struct Finished {
 
 /// Sees a run while it goes on.
 pub trait Observer {
+    /// The study in the state file `at` goes on after `trials` trials.
+    fn continued(&mut self, at: &str, trials: usize) {
+        let _ = (at, trials);
+    }
+
     /// Measurement `done` of `total` of the starting configuration is there.
     fn profiled(&mut self, done: usize, total: usize) {
         let _ = (done, total);
@@ -104,6 +109,7 @@ impl Run<'_> {
             Some((store, record, at)) => {
                 if let Some(record) = &record {
                     check_settings(at, record, &settings)?;
+                    observer.continued(at, record.trials.len());
                 }
                 (Some(store), record.unwrap_or_default())
             }

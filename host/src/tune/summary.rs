@@ -65,6 +65,21 @@ impl Summary<'_> {
         Some(1.0 - self.expected_cost()? / self.start()?.0)
     }
 
+    /// That the QoS looks out of reach, and why: no trial met it, and the model gives no configuration a chance.
+    pub fn out_of_reach(&self) -> Option<String> {
+        let outcomes = || self.run.trials.iter().filter_map(Trial::outcome);
+        let fastest = outcomes().map(|outcome| outcome.latency_s).min_by(f64::total_cmp)?;
+        let hopeless = |prediction: Prediction| !prediction.qualified && prediction.feasible < HOPELESS;
+        let out = fastest > self.file.qos_s && self.run.recommendation.prediction.is_none_or(hopeless);
+        out.then(|| {
+            format!(
+                "The QoS of {} s looks out of reach: no trial met it, and the fastest took {fastest:.3} s. Allow more \
+                 time, or widen the ranges of CPU and memory.",
+                self.file.qos_s
+            )
+        })
+    }
+
     /// The truth about the recommendation, when a simulator stands behind the run.
     pub fn truth(&self) -> Option<Truth> {
         let (cost, latency_s) = self.simulator?.truth(&self.run.recommendation.point);
@@ -111,18 +126,23 @@ impl Summary<'_> {
         let (header, rows) = self.configurations();
         writeln!(out, "{}", aligned(&header, &rows))?;
         let row = |out: &mut String, name: &str, text: String| writeln!(out, "{name:<22}{text}");
+        let out_of_reach = self.out_of_reach();
         if let Some(Prediction { cost, latency_s, feasible, qualified }) = run.recommendation.prediction {
             let (cost, latency) = (interval(cost, ""), interval(latency_s, " s"));
             row(out, "predicted cost", format!("{cost} a sample"))?;
             row(out, "predicted latency", format!("{latency}, QoS {} s", self.file.qos_s))?;
-            let doubt = if qualified {
+            let doubt = if qualified || out_of_reach.is_some() {
                 ""
             } else {
                 "  (not sure enough: measure more before using it, or allow more time)"
             };
             row(out, "meets the QoS", format!("with probability {}{doubt}", percentage(feasible)))?;
         }
-        let usable = run.recommendation.prediction.is_none_or(|prediction| prediction.qualified);
+        let usable = out_of_reach.is_none()
+            && run.recommendation.prediction.is_none_or(|prediction| prediction.qualified);
+        if let Some(why) = &out_of_reach {
+            writeln!(out, "{why}")?;
+        }
         if let (true, Some(saving), Some((cost, latency))) = (usable, self.saving(), self.start()) {
             row(out, "saving", format!("{:.1} % of today's {cost:.4} (at {latency:.3} s)", 100.0 * saving))?;
         }
@@ -220,6 +240,9 @@ impl Summary<'_> {
         }
     }
 }
+
+/// A configuration that meets the QoS with less than this probability has no chance.
+const HOPELESS: f64 = 0.01;
 
 /// A probability in per cent, which is never quite 0 or 100.
 pub(super) fn percentage(probability: f64) -> String {

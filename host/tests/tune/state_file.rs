@@ -8,7 +8,7 @@ use std::time::Duration;
 use aquatope::tune::counter_random::uniform;
 use serde_json::Value;
 
-use crate::support::{folder, refused, tune, tune_json};
+use crate::support::{folder, refused, stderr, tune, tune_json};
 
 /// Kill -9 at random instants, start again, until the study is finished: every trial was measured, every id always
 /// meant the same configuration, a trial was measured again only if the kill hit its measurement, and the result is
@@ -130,7 +130,12 @@ fn files_that_are_no_study() {
 fn studies_of_something_else() {
     let state = studied("studies_of_something_else");
     refused_untouched(&state, "ml4", &RUN, "belongs to a study with workflow chain3, not ml4");
-    refused_untouched(&state, "chain3", &["--sampler", "random", "--seed", "6"], "with seed 5, not 6");
+    let seed = ["--sampler", "random", "--seed", "6"];
+    refused_untouched(&state, "chain3", &seed, "with seed 5, not 6");
+    let said = stderr(&tune("chain3", &seed).arg("--state").arg(&state).output().unwrap());
+    assert!(!said.contains("continues"), "{said}");
+    let said = stderr(&tune("chain3", &RUN).arg("--state").arg(&state).output().unwrap());
+    assert!(said.contains("continues after 12 trials"), "{said}");
     refused_untouched(
         &state,
         "chain3",
