@@ -39,8 +39,8 @@ pub(super) struct Arguments {
     /// worse) leaves a `.checkpoint` there, and the same command goes on from it
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Days to train on; the hybrid model stops early by the day after [default: what the trace states, or all of it,
-    /// of which the hybrid model keeps the last tenth, at most a day, to validate on]
+    /// Days to train on; of them the hybrid model keeps the last tenth, at most a day, to validate on [default: what the
+    /// trace states, or all of it]
     #[arg(long, value_name = "N")]
     train_days: Option<usize>,
     /// Seed of everything random
@@ -90,13 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         run.light(train_end)?;
     }
     if arguments.model != Model::Light {
-        let validation = (trace.minutes / 10).min(DAY);
-        let train_end = train_end.min(trace.minutes - validation);
-        let stated = split.filter(|split| split.train_end == train_end).map(|split| split.valid_end);
-        run.hybrid(hybrid::Parts {
-            train_end,
-            valid_end: stated.unwrap_or((train_end + DAY).min(trace.minutes)),
-        })?;
+        run.hybrid(train_end)?;
     }
     Ok(())
 }
@@ -124,7 +118,7 @@ impl Run<'_> {
         drop(bar);
         match outcome.map_err(|why| models::refused(LIGHT, why))? {
             light::Outcome::Finished(model) => {
-                self.finish(models::LIGHT_FILE, model, train_end, train_end)?;
+                self.finish(models::LIGHT_FILE, model, train_end)?;
                 file.remove();
                 Ok(())
             }
@@ -132,15 +126,12 @@ impl Run<'_> {
         }
     }
 
-    fn hybrid(&self, parts: hybrid::Parts) -> Result<()> {
+    fn hybrid(&self, train_end: usize) -> Result<()> {
+        let parts = hybrid::Parts::of(train_end);
         let options = hybrid::Options { seed: self.seed, ..hybrid::Options::REPAIRED };
         let path = self.out.join("hybrid.checkpoint");
-        let file = CheckpointFile {
-            path: &path,
-            options: (options, parts),
-            series: &self.series,
-            end: parts.valid_end,
-        };
+        let file =
+            CheckpointFile { path: &path, options: (options, parts), series: &self.series, end: train_end };
         let bar = Progress::visible().bar(0, "hybrid model: training".into(), "rounds");
         let mut keeper = Keeper::new(&file, self.stop);
         let resume = file.load()?;
@@ -152,7 +143,7 @@ impl Run<'_> {
         drop(bar);
         match outcome.map_err(|why| models::refused(HYBRID, why))? {
             hybrid::Outcome::Finished(model) => {
-                self.finish(models::HYBRID_FILE, model, parts.train_end, parts.valid_end)?;
+                self.finish(models::HYBRID_FILE, model, train_end)?;
                 file.remove();
                 Ok(())
             }
@@ -160,9 +151,9 @@ impl Run<'_> {
         }
     }
 
-    fn finish(&self, file: &str, model: Trained, train_end: usize, seen_until: usize) -> Result<()> {
+    fn finish(&self, file: &str, model: Trained, train_end: usize) -> Result<()> {
         let path = self.out.join(file);
-        ModelFile { model, origin: Origin::of(self.trace, seen_until) }.write(&path)?;
+        ModelFile { model, origin: Origin::of(self.trace, train_end) }.write(&path)?;
         let functions = self.trace.functions.len();
         print(&format!("{}: {functions} functions, {train_end} minutes\n", path.display()))
     }

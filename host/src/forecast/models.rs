@@ -12,7 +12,7 @@ use super::light::LightForecaster;
 use super::selection::Selection;
 use super::short_history::ShortHistory;
 use crate::baselines::Classical;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::progress::Progress;
 use crate::trace::{Split, Trace};
 use crate::train::hybrid::Parts;
@@ -29,16 +29,19 @@ pub const LIGHT_FILE: &str = "light.aqlm";
 /// The file of the hybrid model in a folder of models.
 pub const HYBRID_FILE: &str = "hybrid.aqlm";
 
-/// The models of one trace, trained on its training part; the hybrid one stops early by the validation part.
+/// The models of one trace, trained on its training part, of which the hybrid one keeps some to validate on.
 pub struct Models<'a> {
     trace: &'a Trace,
     split: Split,
     seed: u64,
     folder: Option<PathBuf>,
     progress: Progress,
-    light: OnceCell<Trained>,
-    hybrid: OnceCell<Trained>,
+    light: OnceCell<Known>,
+    hybrid: OnceCell<Known>,
 }
+
+/// A model, and the first minute of the trace that it was not trained on.
+type Known = (Trained, usize);
 
 impl<'a> Models<'a> {
     /// Nothing is trained yet. With a `folder`, models are read from there instead.
@@ -57,7 +60,7 @@ impl<'a> Models<'a> {
     /// # Errors
     /// A model file that cannot be read or is of other functions, and training that diverged.
     pub fn light(&self, minute: usize) -> Result<ShortHistory<LightForecaster>> {
-        let mut forecaster = LightForecaster::new(self.light_model()?, self.parents())
+        let mut forecaster = LightForecaster::new(self.light_model()?.0, self.parents())
             .map_err(|why| self.unfit(LIGHT_FILE, why))?;
         forecaster.replay(&Series::of(self.trace), minute);
         Ok(ShortHistory::new(forecaster, self.trace, minute))
@@ -69,11 +72,11 @@ impl<'a> Models<'a> {
     /// As [`Self::light`] and [`Self::hybrid`].
     pub fn check(&self, light: bool, hybrid: bool) -> Result<()> {
         if self.folder.is_some() && light {
-            LightForecaster::new(self.light_model()?, self.parents())
+            LightForecaster::new(self.light_model()?.0, self.parents())
                 .map_err(|why| self.unfit(LIGHT_FILE, why))?;
         }
         if self.folder.is_some() && hybrid {
-            HybridForecaster::aqualite(self.hybrid_model()?, self.parents())
+            HybridForecaster::aqualite(self.hybrid_model()?.0, self.parents())
                 .map_err(|why| self.unfit(HYBRID_FILE, why))?;
         }
         Ok(())
@@ -81,7 +84,7 @@ impl<'a> Models<'a> {
 
     /// The light model, if it was asked for.
     pub fn into_light(self) -> Option<Trained> {
-        self.light.into_inner()
+        self.light.into_inner().map(|(model, _)| model)
     }
 
     /// The hybrid Bayesian model, having observed the minutes before `minute`.
@@ -89,7 +92,7 @@ impl<'a> Models<'a> {
     /// # Errors
     /// As [`Self::light`], and parts too short to train on.
     pub fn hybrid(&self, minute: usize) -> Result<HybridForecaster> {
-        let forecaster = HybridForecaster::new(self.hybrid_model()?, self.parents(), PASSES, self.seed);
+        let forecaster = HybridForecaster::new(self.hybrid_model()?.0, self.parents(), PASSES, self.seed);
         self.ready(forecaster, minute)
     }
 
@@ -98,27 +101,37 @@ impl<'a> Models<'a> {
     /// # Errors
     /// As [`Self::hybrid`].
     pub fn aqualite(&self, minute: usize) -> Result<HybridForecaster> {
-        self.ready(HybridForecaster::aqualite(self.hybrid_model()?, self.parents()), minute)
+        self.ready(HybridForecaster::aqualite(self.hybrid_model()?.0, self.parents()), minute)
     }
 
     /// Per function what validates best of the light model, the hybrid one, Holt-Winters and NLinear, or a pair; at
-    /// the first minute of the test. The last two are calibrated on the end of the training part, so that no candidate
-    /// has seen what it is validated on; the hybrid model is left out where there is too little to train it on.
+    /// the first minute of the test. All are calibrated on the end of the training part, and models of a folder may have
+    /// seen some of what comes after it: no candidate has seen what it is validated on. The hybrid model is left out where
+    /// there is too little to train it on.
     ///
     /// # Errors
     /// As [`Self::hybrid`].
     pub fn selection(&self) -> Result<Selection> {
         let Split { train_end, valid_end, .. } = self.split;
-        let earlier = train_end.saturating_sub(valid_end - train_end);
-        let inner = Split { train_end: earlier, valid_end: train_end, end: valid_end };
-        let mut candidates: Vec<Box<dyn Forecaster>> = vec![Box::new(self.light(train_end)?)];
+        let mut from = train_end.max(self.light_model()?.1);
         if self.hybrid_at_hand() {
-            candidates.push(Box::new(self.hybrid(train_end)?));
+            from = from.max(self.hybrid_model()?.1);
         }
+        if from >= valid_end {
+            note(
+                "the models have seen all that comes before the test: aquatope is the light one for want of evidence",
+            );
+        }
+        let mut candidates: Vec<Box<dyn Forecaster>> = vec![Box::new(self.light(from)?)];
+        if self.hybrid_at_hand() {
+            candidates.push(Box::new(self.hybrid(from)?));
+        }
+        let earlier = train_end.saturating_sub(valid_end - train_end);
+        let inner = Split { train_end: earlier, valid_end: from, end: valid_end };
         for model in [Classical::HoltWinters, Classical::Linear] {
             candidates.push(Box::new(model.forecaster(self.trace, inner)));
         }
-        Ok(Selection::by_validation(candidates, self.trace, self.split))
+        Ok(Selection::by_validation(candidates, self.trace, from..valid_end))
     }
 
     /// Whether the parts are long enough for the hybrid model, or a trained one is at hand.
@@ -139,7 +152,7 @@ impl<'a> Models<'a> {
     }
 
     fn parts(&self) -> Parts {
-        Parts { train_end: self.split.train_end, valid_end: self.split.valid_end }
+        Parts::of(self.split.train_end)
     }
 
     fn parents(&self) -> Vec<Option<usize>> {
@@ -156,21 +169,26 @@ impl<'a> Models<'a> {
         Ok(forecaster)
     }
 
-    fn light_model(&self) -> Result<Trained> {
-        cached(&self.light, || self.read(LIGHT_FILE).unwrap_or_else(|| self.train_light()))
+    fn light_model(&self) -> Result<Known> {
+        cached(&self.light, || self.read(LIGHT_FILE).unwrap_or_else(|| self.fresh(self.train_light())))
     }
 
-    fn hybrid_model(&self) -> Result<Trained> {
-        cached(&self.hybrid, || self.read(HYBRID_FILE).unwrap_or_else(|| self.train_hybrid()))
+    fn hybrid_model(&self) -> Result<Known> {
+        cached(&self.hybrid, || self.read(HYBRID_FILE).unwrap_or_else(|| self.fresh(self.train_hybrid())))
+    }
+
+    fn fresh(&self, model: Result<Trained>) -> Result<Known> {
+        Ok((model?, self.split.train_end))
     }
 
     /// The model of the folder, if there is a folder.
-    fn read(&self, file: &str) -> Option<Result<Trained>> {
+    fn read(&self, file: &str) -> Option<Result<Known>> {
         let path = self.folder.as_ref()?.join(file);
         Some(ModelFile::read(&path).and_then(|ModelFile { model, origin }| {
             let unfit = |(what, mend)| Error::input(path.display().to_string(), what, mend);
             origin.suits(self.trace, self.split.valid_end).map_err(unfit)?;
-            Ok(model)
+            let unseen = origin.first_unseen(self.trace);
+            Ok((model, unseen))
         }))
     }
 
@@ -233,7 +251,7 @@ pub fn refused(model: &str, why: TrainError) -> Error {
     }
 }
 
-fn cached(cell: &OnceCell<Trained>, make: impl FnOnce() -> Result<Trained>) -> Result<Trained> {
+fn cached(cell: &OnceCell<Known>, make: impl FnOnce() -> Result<Known>) -> Result<Known> {
     if let Some(model) = cell.get() {
         return Ok(model.clone());
     }

@@ -1,14 +1,16 @@
 //! Each function forecast by what validated best on it, or by the average of two.
 //!
-//! The candidates stand at the end of training. Each is driven through the validation part as in service and scored by
-//! the continuous ranked probability score (from its quantiles); a function leaves the first candidate, the one to
-//! trust without other evidence, only for a clearly better one: validation parts are short.
+//! Each candidate is driven as in service through minutes that none of them was trained, stopped or calibrated on, and
+//! scored by the continuous ranked probability score (from its quantiles); a function leaves the first candidate, the one
+//! to trust without other evidence, only for a clearly better one: validation parts are short.
+
+use std::ops::Range;
 
 use aquatope_core::forecast::Forecast;
 
 use super::score::crps;
 use super::{Forecaster, Observation};
-use crate::trace::{Split, Trace};
+use crate::trace::Trace;
 
 /// A candidate must have a score below this share of the first one's to be chosen instead of it.
 const CLEARLY_BETTER: f64 = 0.95;
@@ -29,12 +31,16 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Drive `candidates`, which stand at `split.train_end`, through the validation part of `trace` and choose for
-    /// every function. The selection stands at the first minute of the test.
-    pub fn by_validation(mut candidates: Vec<Box<dyn Forecaster>>, trace: &Trace, split: Split) -> Self {
+    /// Drive `candidates`, which stand at the first of `minutes` of `trace`, through them and choose for every function.
+    /// The selection stands at the end of them.
+    pub fn by_validation(
+        mut candidates: Vec<Box<dyn Forecaster>>,
+        trace: &Trace,
+        minutes: Range<usize>,
+    ) -> Self {
         let options = options(candidates.len());
         let mut scores = vec![vec![0.0; options.len()]; trace.functions.len()];
-        for minute in split.train_end..split.valid_end {
+        for minute in minutes {
             let forecasts: Vec<Vec<Forecast>> = candidates.iter_mut().map(|c| c.forecast()).collect();
             for (function, scores) in scores.iter_mut().enumerate() {
                 let peak = trace.peaks[function][minute];
@@ -154,8 +160,7 @@ mod tests {
         trace.peaks = levels.map(|level| vec![level; 20]).into();
         let candidates: Vec<Box<dyn Forecaster>> =
             vec![Box::new(Constant("low", 2.0)), Box::new(Constant("high", 10.0))];
-        let split = Split { train_end: 5, valid_end: 15, end: 20 };
-        let mut selection = Selection::by_validation(candidates, &trace, split);
+        let mut selection = Selection::by_validation(candidates, &trace, 5..15);
         assert_eq!(selection.record(), ["low", "high", "low + high"]);
         let means: Vec<f32> = selection.forecast().iter().map(|f| f.mean).collect();
         assert_eq!(means, [2.0, 10.0, 6.0]);

@@ -5,7 +5,8 @@
 //! 3. The prediction network learns on, the encoder frozen: its latent features are formed once, so a round costs a
 //!    hundredth.
 //!
-//! Then the width of the predictive distribution is fitted on the validation part (`calibration.rs`).
+//! Then the width of the predictive distribution is fitted on the validation part (`calibration.rs`). What validates here
+//! is kept from the end of the minutes to train on: what comes after them still judges the model ([`Parts::of`]).
 //!
 //! Every step splits its batch into two halves, one thread each, and adds their gradients in a fixed order: the result
 //! depends on the seed and not on the number of cores. A step's masks and a round's order follow from the seed and
@@ -18,7 +19,6 @@ pub use data::Data;
 pub use options::{AHEAD, Options, PHASES, Phase, WINDOW};
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
 
 use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
@@ -50,6 +50,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Of the minutes before `end` the last tenth, at most a day, validates.
+    pub fn of(end: usize) -> Self {
+        Self { train_end: end - (end / 10).min(1440), valid_end: end }
+    }
+
     /// Whether there are minutes enough to train on.
     ///
     /// # Errors
@@ -318,15 +323,10 @@ impl<'a> Trainer<'a> {
             if stop().is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            let formed = Mutex::new([Vec::new(), Vec::new()]);
-            self.halves(&mut workers, block, |this, _, half, rows| {
-                let passes = calibration::passes(&model, &this.data, rows, this.options.seed);
-                if let Ok(mut formed) = formed.lock() {
-                    formed[half] = passes;
-                }
-                0.0
+            let formed = self.halves(&mut workers, block, |this, _, _, rows| {
+                calibration::passes(&model, &this.data, rows, this.options.seed)
             });
-            passes.extend(formed.into_inner().unwrap_or_default().concat());
+            passes.extend(formed.into_iter().flatten());
         }
         self.workers = workers;
         Ok(ControlFlow::Continue(calibration::fit(&passes, &self.data.valid)))
@@ -353,6 +353,11 @@ impl<'a> Trainer<'a> {
     ) -> f64 {
         let mut workers = std::mem::take(&mut self.workers);
         let losses = self.halves(&mut workers, batch, |this, worker, half, part| {
+            // A batch of one row has no second half.
+            if part.is_empty() {
+                worker.gradient.clear();
+                return 0.0;
+            }
             let masks = this.masks(part.len(), &mut this.rng(phase as u64, (step as u64) << 1 ^ half as u64));
             this.pass(phase, parameters, Part::Train, part, &masks, worker, 1.0 / batch.len() as f32, true)
         });
@@ -368,35 +373,35 @@ impl<'a> Trainer<'a> {
         };
         adam.step(rate, parameters, &one.gradient);
         self.workers = workers;
-        losses / batch.len() as f64
+        losses.iter().sum::<f64>() / batch.len() as f64
     }
 
     fn validate(&mut self, phase: usize, parameters: &[f32]) -> f64 {
         let all: Vec<u32> = (0..self.data.valid.len() as u32).collect();
         let mut workers = std::mem::take(&mut self.workers);
-        let loss = self.halves(&mut workers, &all, |this, worker, _, part| {
+        let losses = self.halves(&mut workers, &all, |this, worker, _, part| {
             let none = BatchMasks::default();
             part.chunks(256)
                 .map(|rows| this.pass(phase, parameters, Part::Validation, rows, &none, worker, 1.0, false))
-                .sum()
+                .sum::<f64>()
         });
         self.workers = workers;
-        loss / all.len().max(1) as f64
+        losses.iter().sum::<f64>() / all.len().max(1) as f64
     }
 
-    /// Run both halves of `rows`, one of them on another thread; the sum of what they return.
-    fn halves(
+    /// Run both halves of `rows`, one of them on another thread; what they return.
+    fn halves<T: Send>(
         &self,
         workers: &mut [Worker; 2],
         rows: &[u32],
-        run: impl Fn(&Self, &mut Worker, usize, &[u32]) -> f64 + Sync,
-    ) -> f64 {
+        run: impl Fn(&Self, &mut Worker, usize, &[u32]) -> T + Sync,
+    ) -> [T; 2] {
         let [one, two] = workers;
         let (first, second) = rows.split_at(rows.len().div_ceil(2));
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| if second.is_empty() { 0.0 } else { run(self, two, 1, second) });
+            let other = scope.spawn(|| run(self, two, 1, second));
             let here = run(self, one, 0, first);
-            here + other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            [here, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))]
         })
     }
 
@@ -432,8 +437,8 @@ impl<'a> Trainer<'a> {
             let rows: Vec<u32> = (0..self.data.samples(part).len() as u32).collect();
             for block in rows.chunks(BLOCK) {
                 stop()?;
-                self.halves(&mut workers, block, |this, worker, _, rows| {
-                    worker.latents.clear();
+                let formed = self.halves(&mut workers, block, |this, worker, _, rows| {
+                    let mut latents = Vec::new();
                     for rows in rows.chunks(256) {
                         let masks = match part {
                             Part::Train => {
@@ -442,14 +447,12 @@ impl<'a> Trainer<'a> {
                             Part::Validation => BatchMasks::default(),
                         };
                         this.windows(this.data.samples(part), rows, &mut worker.x);
-                        let (x, latents) = (&worker.x, &mut worker.latents);
-                        this.architecture.latent_features(parameters, x, &masks, &mut worker.work, latents);
+                        let Worker { work, x, .. } = worker;
+                        this.architecture.latent_features(parameters, x, &masks, work, &mut latents);
                     }
-                    0.0
+                    latents
                 });
-                for worker in &mut workers {
-                    latents[part as usize].append(&mut worker.latents);
-                }
+                latents[part as usize].extend(formed.into_iter().flatten());
             }
         }
         (self.latents, self.workers) = (latents, workers);

@@ -75,7 +75,7 @@ impl Origin {
                     functions.len()
                 )
             }
-            None if minute < self.seen_until && self.is_of(trace) => {
+            None if minute < self.first_unseen(trace) => {
                 return Err((
                     format!(
                         "was trained on the first {} minutes of this trace, and the test begins at minute {minute}",
@@ -87,6 +87,11 @@ impl Origin {
             None => return Ok(()),
         };
         Err((what, "train the model on this trace".into()))
+    }
+
+    /// First minute of `trace` that training has not seen.
+    pub fn first_unseen(&self, trace: &Trace) -> usize {
+        if self.is_of(trace) { self.seen_until } else { 0 }
     }
 
     /// Whether `trace` is the recording that training has seen, as far as it goes.
