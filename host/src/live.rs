@@ -120,14 +120,16 @@ const SETUPS: [Setup; 3] = [
 pub fn run(trace: &Trace, from: usize, model: &Trained, progress: &Progress) -> Result<Live> {
     let load = Load { trace, minutes: from..from + MINUTES };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
-    let bar = progress.minutes("service", MINUTES);
+    let bar = progress.bar(MINUTES as u64, "service: running".into(), "minutes");
     let sides = runtime.block_on(async {
         let [first, second, third] = SETUPS.map(|setup| side(setup, &load, model));
         let ticks = async {
-            loop {
+            for _ in 0..MINUTES {
                 tokio::time::sleep(Duration::from_secs_f64(60.0 / SPEED)).await;
                 bar.step();
             }
+            // What is left is to wait for the last windows.
+            std::future::pending().await
         };
         tokio::select! {
             sides = async { tokio::try_join!(first, second, third) } => sides,
