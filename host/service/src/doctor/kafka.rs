@@ -13,10 +13,12 @@ use super::Report;
 use crate::cluster::log;
 use crate::cluster::topic::{self, Checked, TopicError};
 use crate::config::{Config, Secrets};
-use crate::source::kafka::client_config;
+use crate::source::kafka::{Log, client_config};
 
 /// How long the broker has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an event that is there may take to be handed out.
+const STEP: Duration = Duration::from_millis(500);
 /// Messages looked at for the kinds of events.
 const LOOKED_AT: i64 = 200;
 
@@ -24,7 +26,8 @@ impl Report {
     /// `recent`: whether there were activations within the last hour.
     pub(super) fn kafka(&mut self, config: &Config, secrets: &Secrets, recent: Option<bool>) {
         let (brokers, topic) = (&config.kafka.brokers, &config.kafka.topic);
-        let consumer: BaseConsumer = match client_config(&config.kafka, secrets.kafka.as_ref()).create() {
+        let client = client_config(&config.kafka, secrets.kafka.as_ref());
+        let consumer: BaseConsumer<Log> = match client.create_with_context(Log::default()) {
             Ok(consumer) => consumer,
             Err(error) => {
                 return self.broken(format!("Kafka: {error}"), "correct [kafka] in the configuration");
@@ -33,8 +36,11 @@ impl Report {
         let metadata = match consumer.fetch_metadata(None, PATIENCE) {
             Ok(metadata) => metadata,
             Err(error) => {
+                // Why comes as an event of its own.
+                let _ = consumer.poll(STEP);
+                let why = consumer.context().take_reason().unwrap_or_else(|| error.to_string());
                 return self.broken(
-                    format!("Kafka: {brokers}: {error}"),
+                    format!("Kafka: {brokers}: {why}"),
                     "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",
                 );
             }
@@ -164,7 +170,7 @@ impl Report {
 
 /// Read the messages at `offsets` and count activations, other events and what is no event; why they cannot be read.
 fn look(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Log>,
     topic: &str,
     partition: i32,
     offsets: std::ops::Range<i64>,

@@ -1,7 +1,7 @@
 //! Asks the brokers how far the partitions go, and the group what is ours: what may take long, on a thread of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ impl Asker {
     fn partitions(&self) -> Result<Vec<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
         let metadata = metadata.map_err(|error| {
-            let reason = self.consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let reason = self.consumer.context().take_reason();
             let reason = reason.unwrap_or_else(|| error.to_string());
             format!(
                 "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"

@@ -3,6 +3,7 @@
 //! One broker serves all tests but the one on fail-over. `make kafka` brings the broker's libraries.
 
 mod broker;
+mod doctor;
 mod kills;
 mod load;
 mod many;
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
         ("starts_before_the_broker_and_the_topic", tests::starts_before_the_broker_and_the_topic as fn()),
         ("a_wrong_protocol_is_told", tests::a_wrong_protocol_is_told),
         ("a_wrong_password_is_told_and_not_shown", tests::a_wrong_password_is_told_and_not_shown),
+        (
+            "the_doctor_tells_what_is_wrong_with_topics_and_credentials",
+            doctor::the_doctor_tells_what_is_wrong_with_topics_and_credentials,
+        ),
         ("windows_are_those_of_the_load", tests::windows_are_those_of_the_load),
         ("unreadable_messages_are_kept_aside", tests::unreadable_messages_are_kept_aside),
         ("kills_lose_nothing_and_double_nothing", tests::kills_lose_nothing_and_double_nothing),

@@ -54,7 +54,14 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
 /// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached last.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    pub(in crate::source) reason: Mutex<Option<String>>,
+    reason: Mutex<Option<String>>,
+}
+
+impl Log {
+    /// Why a broker was not reached last, if that has been told.
+    pub(crate) fn take_reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl ClientContext for Log {
