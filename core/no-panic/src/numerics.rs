@@ -12,14 +12,7 @@ use aquatope_core::time::{Minute, Timestamp};
 pub fn keep() {
     keep! {
         cholesky::factor: fn(_, _, _) -> _,
-        cholesky::solve_forward: fn(_, _, _, _) -> _,
-        cholesky::solve_backward: fn(_, _, _, _) -> _,
-        cholesky::log_determinant: fn(_, _, _) -> _,
-        cholesky::append: fn(_, _, _, _, _) -> _,
-        cholesky::remove: fn(_, _, _, _) -> _,
-        cholesky::invert_factor: fn(_, _, _),
-        cholesky::inverse_from_factor: fn(_, _, _),
-        cholesky::symmetrise: fn(_, _, _),
+        cholesky::invert: fn(_, _, _) -> _,
         float::exp: fn(_) -> _,
         float::exp_m1: fn(_) -> _,
         float::ln: fn(_) -> _,

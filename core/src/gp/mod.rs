@@ -335,13 +335,14 @@ impl<const N: usize, const D: usize> Gp<N, D> {
     /// operations.
     pub fn inverse(&self, inverse: &mut [[f64; N]; N]) {
         self.copy_factor(inverse);
-        invert(inverse, self.len());
+        // Fits: there are at most N observations.
+        let _ = cholesky::invert(inverse.as_flattened_mut(), self.len(), N);
     }
 
     /// [`Gp::inverse`] in the place of the factor, until [`Gp::factorise`].
     pub(crate) fn lend_inverse(&mut self) -> &mut [[f64; N]; N] {
         let n = self.len();
-        invert(&mut self.factor, n);
+        let _ = cholesky::invert(self.factor.as_flattened_mut(), n, N);
         &mut self.factor
     }
 
@@ -415,14 +416,6 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         cholesky::solve_forward(self.factor.as_flattened(), n, N, &mut self.alpha[..n]);
         cholesky::solve_backward(self.factor.as_flattened(), n, N, &mut self.alpha[..n]);
     }
-}
-
-/// Turns the factor of an `n` by `n` matrix into the inverse of that, both triangles.
-fn invert<const N: usize>(factor: &mut [[f64; N]; N], n: usize) {
-    let factor = factor.as_flattened_mut();
-    cholesky::invert_factor(factor, n, N);
-    cholesky::inverse_from_factor(factor, n, N);
-    cholesky::symmetrise(factor, n, N);
 }
 
 /// Why a Gaussian process cannot be fitted or asked.

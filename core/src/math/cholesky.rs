@@ -12,12 +12,14 @@ use core::fmt;
 /// Factors `a` in place: the upper triangle becomes `U`. n³/3 multiplications and additions.
 ///
 /// # Errors
-/// [`NotPositiveDefinite`] at the first pivot that is not positive (or is NaN, or not there); the matrix is then spoilt.
-pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveDefinite> {
+/// [`FactorError::NotPositiveDefinite`] at the first pivot that is not positive (or is NaN); the matrix is then spoilt.
+/// [`FactorError::Length`].
+pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), FactorError> {
+    check(a, n, stride)?;
     for block in (0..n).step_by(4) {
         let end = block.saturating_add(4).min(n);
         for k in block..end {
-            let failed = NotPositiveDefinite { index: k };
+            let failed = FactorError::NotPositiveDefinite { index: k };
             let (above, below) = a.split_at_mut_checked(k.saturating_mul(stride)).ok_or(failed)?;
             let row = below.part_mut(k..n);
             for p in block..k {
@@ -48,7 +50,7 @@ pub fn factor(a: &mut [f64], n: usize, stride: usize) -> Result<(), NotPositiveD
 }
 
 /// Solves `Uᵀ x = b` in place (the forward substitution). n² operations.
-pub fn solve_forward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+pub(crate) fn solve_forward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
     let mut rest = b.head_mut(n);
     let n = rest.len();
     for k in 0..n {
@@ -61,7 +63,7 @@ pub fn solve_forward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
 }
 
 /// Solves `U x = b` in place (the backward substitution). n² operations.
-pub fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
+pub(crate) fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
     let b = b.head_mut(n);
     let n = b.len();
     for k in (0..n).rev() {
@@ -73,7 +75,7 @@ pub fn solve_backward(u: &[f64], n: usize, stride: usize, b: &mut [f64]) {
 }
 
 /// `ln det A`.
-pub fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
+pub(crate) fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
     let ln = |k: usize| float::ln(u.at(k.saturating_mul(stride).saturating_add(k)));
     2.0 * (0..n).map(ln).sum::<f64>()
 }
@@ -82,23 +84,24 @@ pub fn log_determinant(u: &[f64], n: usize, stride: usize) -> f64 {
 /// `A[0..n][n]`, `diagonal` is `A[n][n]`.
 ///
 /// # Errors
-/// [`NotPositiveDefinite`], also when there is no room; the factor is then as before.
-pub fn append(
+/// [`FactorError`]; the factor is then as before.
+pub(crate) fn append(
     u: &mut [f64],
     n: usize,
     stride: usize,
     column: &mut [f64],
     diagonal: f64,
-) -> Result<(), NotPositiveDefinite> {
-    if n >= stride || column.len() < n {
-        return Err(NotPositiveDefinite { index: n });
+) -> Result<(), FactorError> {
+    check(u, n.saturating_add(1), stride)?;
+    if column.len() < n {
+        return Err(FactorError::Length { expected: n, found: column.len() });
     }
     solve_forward(u, n, stride, column);
     let column = column.head(n);
     let pivot = diagonal - dot(column, column);
     let place = u.get_mut(n.saturating_mul(stride).saturating_add(n));
     let (Some(place), true) = (place, pivot > 0.0 && pivot.is_finite()) else {
-        return Err(NotPositiveDefinite { index: n });
+        return Err(FactorError::NotPositiveDefinite { index: n });
     };
     *place = float::sqrt(pivot);
     for (row, &x) in u.chunks_mut(stride.max(1)).zip(column) {
@@ -110,7 +113,7 @@ pub fn append(
 }
 
 /// Takes row and column `index` out of the factored `n` by `n` matrix, in n² operations (Givens rotations).
-pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
+pub(crate) fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
     for row in u.chunks_mut(stride.max(1)).take(index.saturating_add(1)) {
         part::drop_first(row.part_mut(index..n));
     }
@@ -137,7 +140,7 @@ pub fn remove(u: &mut [f64], n: usize, stride: usize, index: usize) {
 
 /// Turns the factor into the inverse of the lower one, `V = U⁻ᵀ`: on and below the diagonal of `a`; above it `U` stays.
 /// n³/3 operations.
-pub fn invert_factor(a: &mut [f64], n: usize, stride: usize) {
+pub(crate) fn invert_factor(a: &mut [f64], n: usize, stride: usize) {
     for i in 0..n {
         let (above, row) = a.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
         let Some((diagonal, row)) = row.part_mut(0..i + 1).split_last_mut() else { return };
@@ -159,9 +162,21 @@ pub fn invert_factor(a: &mut [f64], n: usize, stride: usize) {
     }
 }
 
+/// Turns the factor into the inverse of the matrix, `A⁻¹`, both triangles. 2/3 n³ operations.
+///
+/// # Errors
+/// [`FactorError::Length`]; nothing is changed then.
+pub fn invert(a: &mut [f64], n: usize, stride: usize) -> Result<(), FactorError> {
+    check(a, n, stride)?;
+    invert_factor(a, n, stride);
+    inverse_from_factor(a, n, stride);
+    symmetrise(a, n, stride);
+    Ok(())
+}
+
 /// Writes the upper triangle of `A⁻¹ = Vᵀ V` over what [`invert_factor`] left; below the diagonal `V` stays.
 /// n³/3 operations.
-pub fn inverse_from_factor(a: &mut [f64], n: usize, stride: usize) {
+pub(crate) fn inverse_from_factor(a: &mut [f64], n: usize, stride: usize) {
     for i in 0..n {
         let end = (i + 1).saturating_mul(stride).min(a.len());
         let (above, below) = a.split_at_mut(end);
@@ -202,7 +217,7 @@ fn axpy4_lower(y: &mut [f64], a: [f64; 4], x: [&[f64]; 4]) {
 }
 
 /// Copies the upper triangle onto the lower one.
-pub fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
+fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
     for i in 1..n {
         let (above, row) = a.split_at_mut_checked(i.saturating_mul(stride)).unwrap_or_default();
         for (j, x) in row.part_mut(0..i).iter_mut().enumerate() {
@@ -211,24 +226,52 @@ pub fn symmetrise(a: &mut [f64], n: usize, stride: usize) {
     }
 }
 
-/// The matrix is not positive definite (or holds NaN).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotPositiveDefinite {
-    /// The pivot that failed.
-    pub index: usize,
-}
-
-impl fmt::Display for NotPositiveDefinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "pivot {} is not positive; add to the diagonal, or drop the row that repeats another",
-            self.index
-        )
+/// Whether `n` rows of length `stride`, at least `n`, are there.
+fn check(a: &[f64], n: usize, stride: usize) -> Result<(), FactorError> {
+    let expected = n.saturating_mul(stride.max(n));
+    if n <= stride && expected <= a.len() {
+        Ok(())
+    } else {
+        Err(FactorError::Length { expected, found: a.len() })
     }
 }
 
-impl core::error::Error for NotPositiveDefinite {}
+/// Why a matrix cannot be factored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FactorError {
+    /// The matrix is not positive definite (or holds NaN).
+    NotPositiveDefinite {
+        /// The pivot that failed.
+        index: usize,
+    },
+    /// Rows are missing, or shorter than there are columns.
+    Length {
+        /// Numbers needed.
+        expected: usize,
+        /// Numbers there are.
+        found: usize,
+    },
+}
+
+impl fmt::Display for FactorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPositiveDefinite { index } => write!(
+                f,
+                "pivot {index} is not positive; add to the diagonal, or drop the row that repeats another"
+            ),
+            Self::Length { expected, found } => {
+                write!(
+                    f,
+                    "{found} numbers for a matrix of {expected}; give whole rows, no shorter than it has columns"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for FactorError {}
 
 #[cfg(test)]
 mod tests {
@@ -264,8 +307,29 @@ mod tests {
         factor(&mut a, 3, 3).unwrap();
         assert_eq!([a[0], a[1], a[2], a[4], a[5], a[8]], [2.0, 6.0, -8.0, 1.0, 5.0, 3.0]);
         assert!((log_determinant(&a, 3, 3) - float::ln(36.0)).abs() < 1e-14);
-        assert_eq!(factor(&mut [1.0, 2.0, 0.0, 1.0], 2, 2), Err(NotPositiveDefinite { index: 1 }));
-        assert_eq!(factor(&mut [f64::NAN], 1, 1), Err(NotPositiveDefinite { index: 0 }));
+        assert_eq!(
+            factor(&mut [1.0, 2.0, 0.0, 1.0], 2, 2),
+            Err(FactorError::NotPositiveDefinite { index: 1 })
+        );
+        assert_eq!(factor(&mut [f64::NAN], 1, 1), Err(FactorError::NotPositiveDefinite { index: 0 }));
+    }
+
+    #[test]
+    fn a_matrix_that_is_not_all_there_is_an_error() {
+        let mut a = [1.0; 8];
+        let missing = Err(FactorError::Length { expected: 9, found: 8 });
+        assert_eq!(
+            [factor(&mut a, 3, 3), invert(&mut a, 3, 3), append(&mut a, 2, 3, &mut [1.0; 2], 4.0)],
+            [missing; 3]
+        );
+        assert_eq!(append(&mut a, 2, 2, &mut [1.0; 2], 4.0), missing);
+        assert_eq!(factor(&mut a, 3, 2), missing);
+        assert_eq!(
+            factor(&mut a, usize::MAX, 2),
+            Err(FactorError::Length { expected: usize::MAX, found: 8 })
+        );
+        let short = append(&mut a, 1, 2, &mut [], 4.0);
+        assert_eq!((short, a), (Err(FactorError::Length { expected: 1, found: 0 }), [1.0; 8]));
     }
 
     proptest! {
@@ -280,9 +344,7 @@ mod tests {
             solve_forward(&u, n, stride, &mut x);
             solve_backward(&u, n, stride, &mut x);
             let mut inverse = u;
-            invert_factor(&mut inverse, n, stride);
-            inverse_from_factor(&mut inverse, n, stride);
-            symmetrise(&mut inverse, n, stride);
+            invert(&mut inverse, n, stride).unwrap();
             for i in 0..n {
                 let ax: f64 = (0..n).map(|j| a[i * stride + j] * x[j]).sum();
                 prop_assert!((ax - b[i]).abs() < 1e-10);

@@ -333,8 +333,5 @@ pub(super) fn invert<const N: usize>(matrix: &Matrix<N>, n: usize, inverse: &mut
             }
         }
     }
-    let inverse = inverse.as_flattened_mut();
-    cholesky::invert_factor(inverse, n, N);
-    cholesky::inverse_from_factor(inverse, n, N);
-    cholesky::symmetrise(inverse, n, N);
+    let _ = cholesky::invert(inverse.as_flattened_mut(), n, N);
 }

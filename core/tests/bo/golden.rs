@@ -134,7 +134,7 @@ fn posterior_matches_50_digits_and_dense_solves() {
                 );
             }
         }
-        let ln_determinant = aquatope_core::math::cholesky::log_determinant(gp.factor(), n, N);
+        let ln_determinant: f64 = (0..n).map(|k| 2.0 * gp.factor()[k * N + k].ln()).sum();
         assert_close(ln_determinant, number(&case["logdet_K"]), 1e-10, "ln determinant");
     }
 }
