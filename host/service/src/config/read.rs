@@ -28,7 +28,7 @@ pub fn read(
     }
 }
 
-/// The same, with what is wrong with the files of secrets apart: such a secret is left out.
+/// The same, with what is wrong with the files of secrets and certificates apart: such a secret is left out.
 ///
 /// # Errors
 /// The first fault of the configuration itself.

@@ -49,7 +49,7 @@ impl Secrets {
         (secrets, rest)
     }
 
-    /// Read the files of the secrets that the environment does not give, and what is wrong with them.
+    /// Read the files of the secrets that the environment does not give; and what is wrong with them, or with certificates.
     pub(super) fn with_files(mut self, config: &Config) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
         let secrets = [
@@ -66,6 +66,16 @@ impl Secrets {
                     Ok(read) => *secret = Some(read),
                     Err(fault) => faults.push(fault),
                 }
+            }
+        }
+        let certificates =
+            [("openwhisk.ca_file", &config.openwhisk.ca_file), ("kafka.ca_file", &config.kafka.ca_file)];
+        for (key, path) in certificates {
+            if let Some(path) = path
+                && let Err(error) = std::fs::read(path)
+            {
+                let mend = "name a file with certificates in PEM form, which the service may read";
+                faults.push(fault(&format!("{key} = {}", path.display()), error, mend));
             }
         }
         (self, faults)

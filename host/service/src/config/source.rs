@@ -55,7 +55,13 @@ impl Source<'_> {
         let place = error.span().map(|span| self.at_offset(span.start));
         let place = place.as_deref().unwrap_or(self.at);
         unknown_key(place, error).unwrap_or_else(|| {
-            fault(place, error.message(), "write `key = value` lines, as `aquatope config` prints them")
+            let mend = match error.message() {
+                "duplicate key" => {
+                    "keep one: a key stands once in its section, and a section once in the file"
+                }
+                _ => "write `key = value` lines, texts in quotes, as `aquatope config` prints them",
+            };
+            fault(place, error.message(), mend)
         })
     }
 

@@ -200,6 +200,18 @@ fn wrong_values_are_told_with_their_place_and_what_is_allowed() {
             "{text}"
         );
     }
+    for (text, expected) in [
+        ("[pool]\nmost = 1\nmost = 2", ":3:1: duplicate key; keep one: a key stands once in its section"),
+        ("[kafka]\ntopic = events", "; write `key = value` lines, texts in quotes"),
+    ] {
+        let told = read_text(text, &[]).unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+    for key in ["openwhisk", "kafka"] {
+        let told = read_text(&format!("[{key}]\nca_file = \"/nowhere/ca.pem\""), &[]).unwrap_err();
+        assert_eq!(told.at, format!("{key}.ca_file = /nowhere/ca.pem"));
+        assert!(told.mend.contains("PEM"), "{told}");
+    }
     // A key that there is not, behind a value that is wrong.
     let told = read_text("[pool]\nmost = true\n[kafka]\nbroker = 1\n", &[]).unwrap_err();
     assert!(told.what == "unknown key `broker`" && told.mend.contains("`brokers`"), "{told}");

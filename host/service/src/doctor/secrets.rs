@@ -39,7 +39,7 @@ impl Report {
         for (key, path) in files(config) {
             let Some(path) = path else { continue };
             let Ok(about) = path.metadata() else { continue };
-            if about.permissions().mode() & OTHERS_READ != 0 {
+            if about.is_file() && about.permissions().mode() & OTHERS_READ != 0 {
                 let path = path.display();
                 self.doubtful(
                     format!("secrets: {key} = {path}: everybody on this machine can read it"),

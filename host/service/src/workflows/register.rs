@@ -52,8 +52,9 @@ impl Tuning {
 /// The file of a registered workflow.
 pub(crate) fn read_file(registered: &Registered) -> Result<WorkflowFile, Fault> {
     let at = registered.file.display().to_string();
-    let text = std::fs::read_to_string(&registered.file)
-        .map_err(|error| fault(&at, error, "name a workflow file"))?;
+    let text = std::fs::read_to_string(&registered.file).map_err(|error| {
+        fault(&format!("workflow.file = {at}"), error, "name a workflow file that the service may read")
+    })?;
     WorkflowFile::parse(&at, &text)
 }
 
