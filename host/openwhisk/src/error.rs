@@ -79,6 +79,12 @@ impl RestError {
         matches!(self.cause, Cause::Throttled(_))
     }
 
+    /// Whether it was the limit on requests in a minute. Only the words of OpenWhisk's answer tell it from the limit on
+    /// requests at a time.
+    pub fn is_beyond_rate(&self) -> bool {
+        matches!(&self.cause, Cause::Throttled(message) if message.contains("in the last minute"))
+    }
+
     /// Whether the thing asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self.cause, Cause::NotFound(_))

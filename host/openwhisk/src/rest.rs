@@ -343,8 +343,14 @@ mod tests {
         let message =
             r#"{"error":"Too many requests in the last minute (count: 61, allowed: 60).","code":"x"}"#;
         let error = invoked(reply(429, message)).unwrap_err();
-        assert!(error.is_throttled() && error.is_transient());
+        assert!(error.is_throttled() && error.is_beyond_rate() && error.is_transient());
         assert!(error.to_string().contains("count: 61, allowed: 60"));
+        for other in
+            ["Too many concurrent requests in flight (count: 31, allowed: 30).", "Too many requests", ""]
+        {
+            let error = invoked(reply(429, &json!({ "error": other }).to_string())).unwrap_err();
+            assert!(error.is_throttled() && !error.is_beyond_rate(), "{other}");
+        }
         assert!(matches!(invoked(reply(413, "{}")).unwrap_err().cause, Cause::TooLarge(_)));
         assert!(matches!(invoked(reply(401, "")).unwrap_err().cause, Cause::Unauthorized));
         assert!(!invoked(reply(400, "{}")).unwrap_err().is_transient());

@@ -152,7 +152,7 @@ impl OwnActivations {
         }
     }
 
-    /// So many of our own were refused in `namespace` and `minute`.
+    /// So many of our own were refused for the rate of `namespace` in `minute`.
     pub(crate) fn refused(&self, namespace: &str, minute: Minute, calls: u32) {
         if let Some(handle) = self.0.upgrade() {
             handle.refused(namespace, minute, calls.into());

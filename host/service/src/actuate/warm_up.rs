@@ -128,7 +128,7 @@ impl WarmUp {
                 Ok(Ok(Invoked::Finished(record))) => record.activation_id,
                 Ok(Err(error)) => {
                     called.unsent += u32::from(matches!(error.cause, Cause::Unreachable(_)));
-                    called.refused += u32::from(error.is_throttled());
+                    called.refused += u32::from(error.is_beyond_rate());
                     let place =
                         if error.is_throttled() { &mut called.throttled } else { &mut called.failure };
                     *place = Some(error);
@@ -149,7 +149,7 @@ struct Called {
     accepted: u32,
     /// Those without a connection. Others that failed may have been counted by the platform, or even run.
     unsent: u32,
-    /// Those beyond a limit of the namespace.
+    /// Those beyond the rate of the namespace.
     refused: u32,
     throttled: Option<RestError>,
     failure: Option<RestError>,
@@ -429,11 +429,16 @@ mod tests {
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
+        start_with(per_minute, 1000, 1000).await
+    }
+
+    /// The same on a platform with these limits, per minute and at a time.
+    async fn start_with(per_minute: u32, rate: u64, concurrent: u64) -> (Standin, WarmUp) {
         let action = |name| Action::new(name, "python:3", Model::default());
         let config = aquatope_standin::config::Config {
             actions: vec![action("f"), action("g")],
-            concurrent: 1000,
-            per_minute: 1000,
+            concurrent,
+            per_minute: rate,
             ..Default::default()
         };
         let standin = Standin::start(config, 1000.0, 0, |_| {}).await.unwrap();
@@ -468,6 +473,16 @@ mod tests {
         assert_eq!((again.calls, standin.with(|platform| platform.counts().throttled)), (0, 5));
         standin.set_faults(Faults::default());
         assert_eq!(warm_up.apply(&guests(2, &functions), Minute(2)).await.unwrap().calls, 8);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_beyond_the_rate_counts_as_refused_for_it() {
+        for (rate, concurrent, refused) in [(0, 1000, 8), (1000, 0, 0)] {
+            let (_standin, warm_up) = start_with(60, rate, concurrent).await;
+            let called = warm_up.invoke(&guests(1, &[("guest/f", 8)]).functions[0], 8, 500).await;
+            assert!(called.throttled.is_some(), "{called:?}");
+            assert_eq!(called.refused, refused, "{called:?}");
+        }
     }
 
     #[tokio::test]

@@ -245,14 +245,19 @@ impl Observer {
     }
 
     /// The activation `id` of the action `name` is our own warm-up call: it does not count, whether its event came
-    /// already or is still to come.
-    pub fn exclude(&mut self, name: &str, id: ActivationId) {
+    /// already or is still to come. The namespace and the minute of a run that counted until now.
+    pub fn exclude(&mut self, name: &str, id: ActivationId) -> Option<(&str, Minute)> {
         self.exclusions.insert(id, self.now);
-        let function = self.ids.get(name).and_then(|id| self.functions.get_mut(id.0 as usize));
-        if function.is_some_and(|function| function.runs.remove(id)) {
-            // It stays among the activations: a counter that falls is taken for one that began anew.
-            self.counters.own += 1;
-        }
+        let function = self.functions.get_mut(self.ids.get(name)?.0 as usize)?;
+        let run = function.runs.remove(id)?;
+        // It stays among the activations: a counter that falls is taken for one that began anew.
+        self.counters.own += 1;
+        Some((&function.info.namespace, minute_of(run.from)))
+    }
+
+    /// Whether the activation `id` is a warm-up call of our own.
+    pub fn is_own(&self, id: ActivationId) -> bool {
+        self.exclusions.contains(id)
     }
 
     /// A gap is to be filled from records: the watermark stands still until [`Self::release`].
@@ -464,7 +469,7 @@ impl Observer {
         if finished.namespace == SYSTEM {
             return Outcome::System;
         }
-        if finished.id.is_some_and(|id| self.exclusions.contains(id)) {
+        if finished.id.is_some_and(|id| self.is_own(id)) {
             return Outcome::Own;
         }
         if self.is_ahead(finished.ended) {

@@ -80,10 +80,10 @@ impl Runs {
         }
     }
 
-    /// Take back a run that is still kept; false: it is not.
-    pub(super) fn remove(&mut self, id: ActivationId) -> bool {
-        let place = self.kept.iter().position(|run| run.id == id);
-        place.map(|place| self.kept.remove(place)).is_some()
+    /// Take back a run, if it is still kept.
+    pub(super) fn remove(&mut self, id: ActivationId) -> Option<Run> {
+        let place = self.kept.iter().position(|run| run.id == id)?;
+        Some(self.kept.remove(place))
     }
 
     /// The windows of the minutes `from..until` in order, idle ones left out. `ends` is scratch.

@@ -8,6 +8,7 @@ use aquatope_openwhisk::event::Event;
 
 use super::event::{finished, unsigned};
 use crate::observe::{Asked, Place};
+use crate::tune::is_clone;
 
 /// The last [`KEPT`] minutes. A message counts once, however often it is read.
 #[derive(Debug, Default)]
@@ -32,7 +33,8 @@ const KEPT: usize = 20;
 const NAMESPACES: usize = 10_000;
 
 impl Demand {
-    /// One message, whose event may come `delay_ms` after the end of its run; times that `is_ahead` calls so are not believed.
+    /// One message, which no call of our own brought about. Its event may come `delay_ms` after the end of its run; times
+    /// that `is_ahead` calls so are not believed.
     pub(super) fn handle_message(
         &mut self,
         place: Place,
@@ -46,7 +48,9 @@ impl Demand {
         }
         *next = place.offset + 1;
         let (namespace, at) = match event {
-            Event::Activation(of) if !of.is_workflow() => (&of.namespace, finished(of, delay_ms).arrival()),
+            Event::Activation(of) if !of.is_workflow() && !is_clone(&of.name) => {
+                (&of.namespace, finished(of, delay_ms).arrival())
+            }
             Event::Metric(of) if of.beyond_rate() => (&of.namespace, Some(unsigned(of.timestamp_ms))),
             _ => return,
         };
@@ -59,10 +63,17 @@ impl Demand {
         }
     }
 
-    /// So many calls of our own were refused in `namespace` and `minute`: nobody asked for them.
+    /// So many calls of our own were refused for the rate of `namespace` in `minute`: nobody asked for them.
     pub(super) fn handle_refused(&mut self, namespace: &str, minute: Minute, calls: u64) {
         if let Some(counts) = self.counts(namespace, minute) {
             counts.own += calls;
+        }
+    }
+
+    /// A run of `namespace` in `minute` turned out to be our own.
+    pub(super) fn handle_own(&mut self, namespace: &str, minute: Minute) {
+        if let Some(counts) = self.counts(namespace, minute) {
+            counts.ran = counts.ran.saturating_sub(1);
         }
     }
 

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aquatope_core::time::Timestamp;
+use aquatope_core::activation::ActivationId;
+use aquatope_core::time::{Minute, Timestamp};
 use aquatope_openwhisk::event::{Event, EventError};
 use tokio::sync::mpsc::Sender;
 
-use super::Command;
 use super::demand::Demand;
 use super::event::{finished, unsigned};
 use super::status::{IngestStatus, SharedStatus};
@@ -182,24 +182,10 @@ impl Ingest {
         }
     }
 
-    /// Returns false when the thread is to stop.
-    pub(super) fn handle_command(&mut self, command: Command) -> bool {
-        match command {
-            Command::Exclude(name, id) => {
-                self.observer.exclude(&name, id);
-                self.excluded.get_or_insert_with(Instant::now);
-            }
-            Command::Record(record) => {
-                self.observer.handle_activation(Origin::Record, &record.finished());
-            }
-            Command::Filled(..) => self.observer.release(),
-            Command::Refused(..) | Command::Opened(..) => {}
-            Command::Stop => {
-                self.finish();
-                return false;
-            }
-        }
-        true
+    /// [`Observer::exclude`], to be stored soon.
+    pub(super) fn exclude(&mut self, name: &str, id: ActivationId) -> Option<(&str, Minute)> {
+        self.excluded.get_or_insert_with(Instant::now);
+        self.observer.exclude(name, id)
     }
 
     /// Before it is dropped: what was read since the last transaction need not be read again. Whether that was stored.
@@ -312,7 +298,6 @@ fn pause_after(failures: u32) -> Duration {
 pub(super) mod tests {
     use std::sync::atomic::Ordering;
 
-    use aquatope_core::time::Minute;
     use aquatope_openwhisk::event::decode;
 
     use super::*;

@@ -46,7 +46,7 @@ enum Command {
     Exclude(String, ActivationId),
     /// A record for a gap.
     Record(backfill::Record),
-    /// So many calls of our own were refused in this namespace and minute.
+    /// So many calls of our own were refused for the rate of this namespace in this minute.
     Refused(String, Minute, u64),
     /// The gap of these shards is filled (or given up: false).
     Filled(bool, Vec<Waiting>),
@@ -67,7 +67,7 @@ impl IngestHandle {
         let _ = self.commands.send(Command::Exclude(name.to_owned(), activation_id(id)));
     }
 
-    /// So many calls of our own in `namespace` were refused in `minute` for its limits: nobody asked for them.
+    /// So many calls of our own were refused for the rate of `namespace` in `minute`: nobody asked for them.
     pub fn refused(&self, namespace: &str, minute: Minute, calls: u64) {
         // The same.
         let _ = self.commands.send(Command::Refused(namespace.to_owned(), minute, calls));

@@ -9,11 +9,11 @@ use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::event::{Event, decode};
 
 use super::demand::Demand;
-use super::event::unsigned;
+use super::event::{activation_id, unsigned};
 use super::ingest::Ticked;
 use super::{Command, Ingest, SharedStatus};
 use crate::cluster::shard_of;
-use crate::observe::{Counters, Place};
+use crate::observe::{Counters, Origin, Place};
 
 /// The shards held, out of how many.
 #[derive(Debug)]
@@ -91,7 +91,14 @@ impl Shards {
             Ok(Event::Metric(of)) => (shard_of(&of.namespace, self.of), Some(of.timestamp_ms)),
             Err(_) => (0, None),
         };
-        if let (Ok(event), Some(any)) = (&decoded, self.held.first_mut()) {
+        let id = match &decoded {
+            Ok(Event::Activation(of)) => of.activation_id.as_deref().map(activation_id),
+            _ => None,
+        };
+        let is_own = id
+            .is_some_and(|id| find(&mut self.held, owner).is_some_and(|ingest| ingest.observer().is_own(id)));
+        // Nobody asked for what we did ourselves.
+        if !is_own && let (Ok(event), Some(any)) = (&decoded, self.held.first_mut()) {
             let (delay_ms, observer) = (any.ingest.event_delay_ms(), any.ingest.observer());
             self.demand.handle_message(place, event, delay_ms, |at| observer.is_ahead(at));
         }
@@ -107,29 +114,35 @@ impl Shards {
 
     /// Returns false when the thread is to stop.
     pub(super) fn handle_command(&mut self, command: Command) -> bool {
-        let name = match &command {
-            Command::Exclude(name, _) => name,
-            Command::Record(record) => record.name(),
+        match command {
+            Command::Exclude(name, id) => {
+                let Self { of, held, demand, .. } = self;
+                let counted = find(held, shard_of(&name, *of)).and_then(|ingest| ingest.exclude(&name, id));
+                if let Some((namespace, minute)) = counted {
+                    demand.handle_own(namespace, minute);
+                }
+            }
+            Command::Record(record) => {
+                if let Some(ingest) = find(&mut self.held, shard_of(record.name(), self.of)) {
+                    ingest.observer().handle_activation(Origin::Record, &record.finished());
+                }
+            }
             Command::Filled(_, shards) => {
                 let waiting = |shard: &&mut Shard| shards.contains(&(shard.id, shard.opened));
                 let holding = self.held.iter_mut().filter(waiting);
                 holding.for_each(|shard| shard.ingest.observer().release());
-                return true;
             }
             Command::Refused(namespace, minute, calls) => {
-                self.demand.handle_refused(namespace, *minute, *calls);
-                return true;
+                self.demand.handle_refused(&namespace, minute, calls);
             }
-            Command::Opened(..) => return true,
+            Command::Opened(..) => {}
             Command::Stop => {
                 // The same.
                 let _ = self.held.iter_mut().all(|shard| shard.ingest.finish() || shard.ingest.is_lost());
                 return false;
             }
-        };
-        let owner = shard_of(name, self.of);
-        let held = self.held.iter_mut().find(|shard| shard.id == owner);
-        held.is_none_or(|shard| shard.ingest.handle_command(command))
+        }
+        true
     }
 
     pub(super) fn handle_caught_up(&mut self, partition: i32, asked: Instant) {
@@ -170,13 +183,21 @@ impl Shards {
     }
 }
 
+/// The shard of this number, if it is held.
+fn find(held: &mut [Shard], id: i32) -> Option<&mut Ingest> {
+    held.iter_mut().find(|shard| shard.id == id).map(|shard| &mut shard.ingest)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use aquatope_core::time::Minute;
+
     use super::*;
     use crate::clock::Clock;
+    use crate::observe::Asked;
     use crate::source::ingest::tests::ingest;
     use crate::store::{Change, Changelog, LogError, Store};
 
@@ -212,6 +233,43 @@ mod tests {
         shards.held.push(shard(0));
         shards.tell_status(&status);
         assert_eq!(status.get().counters, before.counters);
+    }
+
+    #[test]
+    fn what_we_did_ourselves_was_not_asked_for() {
+        let minute = Minute(Clock::system().now().minute().0 - 1);
+        let at = minute.start().0 + 10_000;
+        let id = |number: i64| format!("{number:016x}{number:016x}");
+        let ran = |name: &str, number: i64| {
+            let id = id(number);
+            format!(
+                r#"{{"timestamp":{at},"namespace":"ns","body":{{"name":"{name}","activationId":"{id}","kind":"k:1","duration":5}}}}"#
+            )
+        };
+        let refused = format!(
+            r#"{{"eventType":"Metric","timestamp":{at},"namespace":"ns","body":{{"metricName":"TimedRateLimit","metricValue":1}}}}"#
+        );
+        let messages = [
+            ran("ns/f", 1),
+            ran("ns/f", 2),
+            ran("ns/f", 3),
+            ran("ns/g", 4),
+            ran("ns/f__aquatope_pair", 5),
+            refused.clone(),
+            refused,
+        ];
+        let mut shards = Shards::new(2, vec![shard(0), shard(1)]);
+        let exclude = |shards: &mut Shards, number: i64| {
+            shards.handle_command(Command::Exclude("ns/f".into(), activation_id(&id(number))))
+        };
+        // Known before its event, after it, and told twice.
+        exclude(&mut shards, 2);
+        for (offset, message) in (0..).zip(&messages) {
+            shards.handle_message(Place { partition: 0, offset }, message.as_bytes());
+        }
+        exclude(&mut shards, 3);
+        exclude(&mut shards, 3);
+        assert_eq!(shards.demand.asked(minute), [("ns".to_owned(), Asked { ran: 2, refused: 2 })].into());
     }
 
     #[test]
