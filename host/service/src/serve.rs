@@ -247,8 +247,11 @@ fn follow_plans(
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
         Some((shard, told)) => match postcard::from_bytes(told) {
-            Ok(told) => share.hear(shard, told),
-            Err(_) => tracing::warn!(shard, "what this shard tells is of another version"),
+            Ok(told) => share.hear(shard, Some(told)),
+            Err(_) => {
+                tracing::warn!(shard, "what this shard tells is of another version");
+                share.hear(shard, None);
+            }
         },
     };
     Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)

@@ -5,7 +5,7 @@
 //! whoever has shard 0, once a minute, when the other shards' plans of that minute have been heard of. A limit on the memory
 //! of all functions is divided by what the shards asked for in the minute before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ struct Held {
     terms: u64,
     /// What the holders of all shards told.
     heard: BTreeMap<u32, Heard>,
+    /// Shards that told something since which nobody here can read.
+    unread: BTreeSet<u32>,
     /// The minute that was acted for last.
     settled: u32,
 }
@@ -111,9 +113,14 @@ impl Share {
         self.held().shards.values().find_map(|one| one.approvals.get(workflow).cloned())
     }
 
-    /// The holder of a shard has told this.
-    pub(crate) fn hear(&self, shard: u32, told: Told) {
+    /// The holder of a shard has told this; nothing: something that is not readable.
+    pub(crate) fn hear(&self, shard: u32, told: Option<Told>) {
         let mut held = self.held();
+        let Some(told) = told else {
+            held.unread.insert(shard);
+            return;
+        };
+        held.unread.remove(&shard);
         let before = held.heard.remove(&shard).and_then(|Heard { last, before }| {
             let is_later = told.wants.minute > last.wants.minute;
             if is_later { Some(last.demand) } else { before }
@@ -168,7 +175,9 @@ impl Share {
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
-        if complete || since >= patience {
+        // Whoever does not hear what it tells itself does not hear of the others' plans either.
+        let hears = held.heard.get(&0).is_some_and(|heard| heard.last.wants.minute >= minute);
+        if complete || (hears && since >= patience) {
             self.send(plans.into_iter(), None);
             held.settled = minute;
         }
@@ -203,14 +212,27 @@ impl Term {
     /// The part of `capacity_mb`, the memory of all functions, that is this shard's in `minute`. All shards go by what was
     /// asked for in the minute before it, whoever plans first; one that is more than a minute behind the others goes by
     /// newer demands than they did, and the parts may then differ from the whole.
-    pub(crate) fn part_mb(&self, capacity_mb: f64, minute: u32) -> f64 {
+    ///
+    /// Whoever has not heard what this shard told itself last, for the minute `told`, has not heard the others either.
+    ///
+    /// # Errors
+    /// Why the others' demands are not known.
+    pub(crate) fn part_mb(&self, capacity_mb: f64, minute: u32, told: Option<u32>) -> Result<f64, String> {
         let held = self.share.held();
+        let number = self.shard.number;
+        let heard = held.heard.get(&number).map(|heard| heard.last.wants.minute);
+        if heard < told {
+            return Err(format!("what shard {number} told last has not come back"));
+        }
+        if let Some(unread) = held.unread.first() {
+            return Err(format!("what shard {unread} tells is of another version"));
+        }
         let demand = |shard: u32| {
             let Heard { last, before } = held.heard.get(&shard)?;
             if last.wants.minute < minute { Some(last.demand) } else { *before }
         };
         let demands: Vec<Option<Demand>> = (0..self.shard.of).map(demand).collect();
-        part_mb(capacity_mb, &demands, self.shard.number as usize)
+        Ok(part_mb(capacity_mb, &demands, number as usize))
     }
 
     /// What they should have by the last word.
@@ -290,15 +312,15 @@ mod tests {
         let (share, mut wanted) = Share::new(Some(Duration::from_secs(3600)));
         let one = begin(&share, 1);
         one.want(wants(7, "b"));
-        share.hear(2, plan(7, "c"));
+        share.hear(2, Some(plan(7, "c")));
         assert_eq!(told(&mut wanted), None, "another one acts");
         let zero = begin(&share, 0);
         zero.want(wants(8, "a"));
         assert_eq!(told(&mut wanted), None, "the others have not planned this minute yet");
         one.want(wants(8, "b"));
-        share.hear(2, plan(8, "c"));
+        share.hear(2, Some(plan(8, "c")));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into(), "c".into()])));
-        share.hear(2, plan(9, "c"));
+        share.hear(2, Some(plan(9, "c")));
         share.look();
         assert_eq!(told(&mut wanted), None, "once a minute");
     }
@@ -307,21 +329,25 @@ mod tests {
     fn a_shard_that_was_just_taken_over_counts_with_its_last_plan() {
         let (share, mut wanted) = Share::new(Some(Duration::ZERO));
         let zero = begin(&share, 0);
-        share.hear(1, plan(7, "b"));
+        share.hear(1, Some(plan(7, "b")));
         let one = begin(&share, 1);
         zero.want(wants(8, "a"));
+        share.hear(0, Some(plan(8, "a")));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
         one.want(wants(9, "ours"));
         zero.want(wants(9, "a"));
+        share.hear(0, Some(plan(9, "a")));
         assert_eq!(told(&mut wanted), Some((9, vec!["a".into(), "ours".into()])));
     }
 
     #[test]
     fn a_shard_without_a_holder_is_not_waited_for_long() {
         let (share, mut wanted) = Share::new(Some(Duration::ZERO));
-        share.hear(1, plan(3, "b"));
+        share.hear(1, Some(plan(3, "b")));
         let zero = begin(&share, 0);
         zero.want(wants(8, "a"));
+        assert_eq!(told(&mut wanted), None, "nobody knows what the others have told since");
+        share.hear(0, Some(plan(8, "a")));
         assert_eq!(told(&mut wanted), Some((8, vec!["a".into(), "b".into()])));
     }
 
@@ -329,11 +355,11 @@ mod tests {
     fn memory_is_divided_by_what_was_asked_for_in_the_minute_before() {
         let (share, _wanted) = Share::new(None);
         let terms = [0, 1, 2].map(|number| begin(&share, number));
-        let parts = |minute: u32| terms.each_ref().map(|term| term.part_mb(300.0, minute));
+        let parts = |minute: u32| terms.each_ref().map(|term| term.part_mb(300.0, minute, None).unwrap());
         assert_eq!(parts(7), [100.0; 3]);
         let asks = |shard: u32, minute: u32, wanted_mb: f64| {
             let demand = Demand { wanted_mb, busy_mb: 0.0 };
-            share.hear(shard, Told { demand, ..plan(minute, "f") });
+            share.hear(shard, Some(Told { demand, ..plan(minute, "f") }));
         };
         [(0, 600.0), (1, 200.0), (2, 0.0)].into_iter().for_each(|(shard, mb)| asks(shard, 7, mb));
         assert_eq!(parts(8), [225.0, 75.0, 0.0]);
@@ -342,5 +368,28 @@ mod tests {
         asks(0, 8, 10.0);
         assert_eq!(parts(8), [225.0, 75.0, 0.0], "the same for whoever is later");
         assert_eq!(parts(9), [40.0, 230.0, 30.0]);
+    }
+
+    #[test]
+    fn nothing_is_divided_while_the_others_are_not_heard() {
+        let (share, _wanted) = Share::new(None);
+        let zero = begin(&share, 0);
+        let part = |minute: u32, told: Option<u32>| zero.part_mb(300.0, minute, told);
+        assert_eq!(part(7, None), Ok(100.0), "it never told anything: the others leave it an equal part");
+        let asks = |shard: u32, minute: u32| {
+            let demand = Demand { wanted_mb: 400.0, busy_mb: 0.0 };
+            share.hear(shard, Some(Told { demand, ..plan(minute, "f") }));
+        };
+        assert!(part(8, Some(7)).is_err(), "taken over, and nothing was read yet");
+        [0, 1, 2].into_iter().for_each(|shard| asks(shard, 7));
+        assert_eq!(part(8, Some(7)), Ok(100.0));
+        // What it tells for minute 8 does not come back; whatever the others want by then.
+        assert!(part(9, Some(8)).unwrap_err().contains("shard 0"));
+        asks(0, 8);
+        assert_eq!(part(9, Some(8)), Ok(100.0));
+        share.hear(2, None);
+        assert!(part(9, Some(8)).unwrap_err().contains("shard 2"));
+        asks(2, 8);
+        assert_eq!(part(9, Some(8)), Ok(100.0));
     }
 }

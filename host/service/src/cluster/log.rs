@@ -6,14 +6,12 @@
 use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::Offset;
 
-use super::plans;
+use super::{plans, read_from};
 use crate::config::{Cluster, Kafka};
 use crate::source::SharedStatus;
 use crate::source::kafka::{Log, client_config};
@@ -117,12 +115,9 @@ impl KafkaLog {
     }
 
     fn read_all(&self, each: &mut dyn FnMut(Change) -> Result<(), LogError>) -> Result<(), LogError> {
-        let mut client = client_config(&self.kafka, self.password.as_ref());
-        client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        let consumer: BaseConsumer<Log> = client.create_with_context(Log::default()).map_err(unavailable)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, self.shard, Offset::Beginning).map_err(unavailable)?;
-        consumer.assign(&list).map_err(unavailable)?;
+        let password = self.password.as_ref();
+        let consumer = read_from(&self.kafka, password, &self.topic, self.shard, Offset::Beginning);
+        let (consumer, _) = consumer.map_err(unavailable)?;
         let (mut heard, mut last) = (Instant::now(), None);
         while heard.elapsed() < SILENCE {
             match consumer.poll(Duration::from_millis(500)) {

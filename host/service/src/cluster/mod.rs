@@ -17,7 +17,14 @@ pub mod plans;
 pub(crate) mod told;
 pub mod topic;
 
+use aquatope_openwhisk::credentials::Secret;
 use aquatope_openwhisk::fnv::fnv1a_64;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use crate::config::Kafka;
+use crate::source::kafka::{Log, client_config};
 
 /// The shard of a function, by its name: FNV-1a, mixed as in MurmurHash3. Every version has to keep it.
 pub fn shard_of(name: &str, shards: i32) -> i32 {
@@ -26,6 +33,23 @@ pub fn shard_of(name: &str, shards: i32) -> i32 {
         hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
     }
     (hash % shards.max(1).unsigned_abs() as u64) as i32
+}
+
+/// A consumer of what is committed in one partition, which also tells when it has read all there is; and its assignment.
+fn read_from(
+    kafka: &Kafka,
+    password: Option<&Secret>,
+    topic: &str,
+    partition: i32,
+    offset: Offset,
+) -> Result<(BaseConsumer<Log>, TopicPartitionList), KafkaError> {
+    let mut client = client_config(kafka, password);
+    client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer<Log> = client.create_with_context(Log::default())?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, offset)?;
+    consumer.assign(&list)?;
+    Ok((consumer, list))
 }
 
 #[cfg(test)]

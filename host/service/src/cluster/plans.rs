@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset;
 
+use super::read_from;
 use crate::config::{Cluster, Kafka};
 use crate::source::SharedStatus;
-use crate::source::kafka::{Log, client_config};
 use crate::store::Row;
 
 /// The name of the topic.
@@ -29,6 +28,8 @@ pub struct Follower {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How long the brokers have to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the hearer is asked whether it is time to act, at least.
 const EVERY: Duration = Duration::from_millis(200);
 
@@ -44,16 +45,11 @@ impl Follower {
         status: SharedStatus,
         mut hear: impl FnMut(Option<(u32, &[u8])>) + Send + 'static,
     ) -> Result<Self, KafkaError> {
-        let mut client = client_config(kafka, password);
-        client.set("isolation.level", "read_committed");
-        let consumer: BaseConsumer<Log> = client.create_with_context(Log::default())?;
-        let mut list = TopicPartitionList::new();
-        let topic = topic(cluster);
-        list.add_partition_offset(&topic, 0, Offset::Beginning)?;
+        let (consumer, list) = read_from(kafka, password, &topic(cluster), 0, Offset::Beginning)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let work = move || {
-            let mut assigned = false;
+            let mut assigned = true;
             while !stopped.load(Ordering::Relaxed) {
                 if !assigned {
                     assigned = consumer.assign(&list).is_ok();
@@ -66,6 +62,7 @@ impl Follower {
                             hear(Some((shard, plan)));
                         }
                     }
+                    Some(Err(KafkaError::PartitionEOF(_))) => status.handle_plans_read(Ok(())),
                     Some(Err(error)) => {
                         // It is made by whoever starts first.
                         assigned =
@@ -93,4 +90,23 @@ impl Drop for Follower {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether the brokers let us read the topic.
+///
+/// # Errors
+/// Why they do not.
+pub fn try_read(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> Result<(), String> {
+    let consumer = read_from(kafka, password, &topic(cluster), 0, Offset::End);
+    let (consumer, _) = consumer.map_err(|error| error.to_string())?;
+    let until = Instant::now() + PATIENCE;
+    let mut why = "the brokers do not answer".to_owned();
+    while Instant::now() < until {
+        match consumer.poll(EVERY) {
+            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(error)) => why = error.to_string(),
+            None => {}
+        }
+    }
+    Err(why)
 }

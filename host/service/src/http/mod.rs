@@ -219,7 +219,7 @@ mod tests {
         let workflow = Workflow { state: "searching".into(), ..Workflow::default() };
         let workflows = [("pair".to_owned(), workflow)].into();
         let shard = shard_of("pair", config.cluster.shards).unsigned_abs();
-        share.hear(shard, Told { by, wants, workflows, ..Told::default() });
+        share.hear(shard, Some(Told { by, wants, workflows, ..Told::default() }));
         let shared = Shared {
             board: Arc::default(),
             ingest: SharedStatus::default(),

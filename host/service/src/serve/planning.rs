@@ -57,6 +57,10 @@ pub(super) struct Planning {
     divided_mb: Option<f64>,
     /// What the functions of this shard asked for in the last plan.
     demand: Demand,
+    /// What of that the others leave to this shard whatever they want themselves: what was busy by its own last word.
+    certain_mb: f64,
+    /// Shows when the others are not heard.
+    status: SharedStatus,
     /// This instance, for people at another one.
     place: String,
     /// The workflows of this shard.
@@ -121,6 +125,8 @@ impl Planning {
             for_all: config.actuator.kind.is_for_all(),
             divided_mb: config.pool.capacity_mb.filter(|_| config.cluster.enabled),
             demand: Demand::default(),
+            certain_mb: 0.0,
+            status: shards.status.clone(),
             place: shards.place.clone(),
             store,
             board: Arc::clone(&shards.board),
@@ -218,7 +224,11 @@ impl Planning {
                 self.saw(info);
             }
             if let Some(mb) = self.divided_mb {
-                self.planner.set_capacity(self.term.part_mb(mb, report.minute.0.saturating_add(1)));
+                let part = self.term.part_mb(mb, report.minute.0.saturating_add(1), self.claims.last);
+                self.planner.set_capacity(part.unwrap_or_else(|error| {
+                    self.status.handle_plans_read(Err(&error));
+                    self.certain_mb
+                }));
             }
             let plan = self.planner.plan(&report);
             self.demand = Demand { wanted_mb: plan.fit.wanted_mb, busy_mb: plan.busy_mb };
@@ -265,12 +275,15 @@ impl Planning {
         let claim = bytes(postcard::to_stdvec(&minute));
         let name = if self.claims.last == Some(minute) { REPLACED } else { CLAIMED };
         let told = bytes(postcard::to_stdvec(&self.told(wants)));
+        // Where the log does not answer, nobody knows whether the others hear it.
+        let before_mb = std::mem::replace(&mut self.certain_mb, self.demand.busy_mb);
         match self.store.put_with_plan(name, &claim, self.shard.number, told) {
             Ok(()) => {
                 self.claims = Claims { last: Some(minute), held };
                 true
             }
             Err(error) => {
+                self.certain_mb = self.certain_mb.min(before_mb);
                 tracing::warn!(shard = self.shard.number, minute, "nothing is done for this minute: {error}");
                 false
             }
