@@ -37,7 +37,7 @@ fn benches(c: &mut Criterion) {
             let mut rng = SplitMix64(1);
             acquisition.begin(Improvement::LogNei, 32, &mut rng, &mut scratch)
         };
-        c.bench_function(&format!("prune the baseline and draw 32 paths, n={n} d={d}"), |b| {
+        c.bench_function(&format!("prune the baseline, draw 32 paths and factor again, n={n} d={d}"), |b| {
             b.iter(|| begin(&mut acquisition));
         });
         let x: Vec<f64> = (0..3 * d).map(|i| (i as f64 * 0.618).fract()).collect();

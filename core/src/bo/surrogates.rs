@@ -59,9 +59,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Surrogates<
     /// # Errors
     /// [`GpError::Capacity`].
     pub fn reset(&mut self, dimensions: usize) -> Result<(), GpError> {
-        let [objective, constraint] = self.acquisition.processes_mut()?;
-        objective.reset(dimensions)?;
-        constraint.reset(dimensions)
+        self.acquisition.reset(dimensions)
     }
 
     /// Adds an observation at `x` (in the unit cube): a cost, a latency as a multiple of its limit, and the variances

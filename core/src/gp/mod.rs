@@ -60,7 +60,7 @@ pub struct Gp<const N: usize, const D: usize> {
     noise: [f64; N],
     hyperparameters: Hyperparameters<D>,
     /// Upper triangle: `U` with `Uᵀ U` = kernel matrix + noise + jitter. Lent as temporary memory to what makes it anew
-    /// with [`Gp::factorise`].
+    /// with [`Gp::refactorise`].
     pub(crate) factor: [[f64; N]; N],
     /// (kernel matrix + noise)⁻¹ (targets - mean).
     alpha: [f64; N],
@@ -99,6 +99,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         }
         self.dimensions = dimensions;
         self.count = 0;
+        self.jitter = 0.0;
         self.hyperparameters = Hyperparameters::new();
         // Fits: dimensions is at most D.
         let _ = self.hyperparameters.lengthscales.resize(dimensions, 1.0);
@@ -144,7 +145,8 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         self.factorise()
     }
 
-    /// Adds an observation and conditions on it. n² operations.
+    /// Adds an observation and conditions on it. n² operations. One that repeats another without noise is given the least
+    /// noise with which the covariance matrix can be factored.
     ///
     /// # Errors
     /// Those of [`Gp::push`], and [`GpError::NotPositiveDefinite`]; the process is then as before.
@@ -155,14 +157,17 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         self.covariances(x, &mut column[..n]);
         let outputscale = self.hyperparameters.outputscale;
         let factor = self.factor.as_flattened_mut();
-        // A duplicate without noise has no pivot of its own; give it the smallest one that works.
-        let appended = JITTERS.iter().any(|jitter| {
-            let diagonal = outputscale * (1.0 + jitter) + noise + self.jitter;
+        // A duplicate without noise has no pivot of its own; give it the smallest noise that works.
+        let added = JITTERS.map(|jitter| outputscale * jitter).into_iter().find(|jitter| {
+            let diagonal = outputscale + jitter + noise + self.jitter;
             cholesky::append(factor, n, N, &mut column.clone(), diagonal).is_ok()
         });
-        if !appended {
+        let Some(added) = added else {
             self.count = n;
             return Err(GpError::NotPositiveDefinite);
+        };
+        if let Some(noise) = self.noise.get_mut(n) {
+            *noise += added;
         }
         self.solve_alpha();
         Ok(())
@@ -339,7 +344,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         let _ = cholesky::invert(inverse.as_flattened_mut(), self.len(), N);
     }
 
-    /// [`Gp::inverse`] in the place of the factor, until [`Gp::factorise`].
+    /// [`Gp::inverse`] in the place of the factor, until [`Gp::refactorise`].
     pub(crate) fn lend_inverse(&mut self) -> &mut [[f64; N]; N] {
         let n = self.len();
         let _ = cholesky::invert(self.factor.as_flattened_mut(), n, N);
@@ -382,13 +387,21 @@ impl<const N: usize, const D: usize> Gp<N, D> {
 
     /// Factors the covariance of all observations, with as little jitter as it takes.
     pub(crate) fn factorise(&mut self) -> Result<(), GpError> {
+        self.jitter = 0.0;
+        self.refactorise()
+    }
+
+    /// [`Gp::factorise`] of a covariance that has been factored before, with the jitter that it took then.
+    pub(crate) fn refactorise(&mut self) -> Result<(), GpError> {
         let n = self.len();
         if n == 0 {
             return Err(GpError::Empty);
         }
         let outputscale = self.hyperparameters.outputscale;
-        for jitter in JITTERS {
-            self.jitter = outputscale * jitter;
+        let least = self.jitter;
+        for jitter in JITTERS.map(|jitter| outputscale * jitter).into_iter().filter(|&jitter| jitter >= least)
+        {
+            self.jitter = jitter;
             for i in 0..n {
                 let row = &mut self.factor[i][i..n];
                 row.fill(0.0);

@@ -1,5 +1,8 @@
 //! Bayesian optimisation through the public interface.
 
+/// The acquisition function: what it leaves of its processes, and when it has no answer.
+mod acquisition;
+
 /// The black-box model in whole studies.
 mod blackbox;
 

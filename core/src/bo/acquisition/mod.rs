@@ -21,7 +21,7 @@ pub const MAX_JOINT: usize = 4;
 
 /// Joint draws that decide which baseline points can matter.
 const PRUNING_DRAWS: usize = 128;
-/// They need not be exact: their root is that of the fourth attempt, 1e-6 of the noise on its diagonal, at once.
+/// They need not be exact: the attempts at their root begin with the fourth, 1e-6 of the noise on its diagonal.
 const PRUNING_ATTEMPT: i32 = 4;
 
 /// The acquisition function of two processes: `N` trials in `D` dimensions, `S` paths (`N` and `S` multiples of 8), `Q`
@@ -43,7 +43,7 @@ pub struct Acquisition<const N: usize, const D: usize, const S: usize, const Q: 
 }
 
 impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition<N, D, S, Q> {
-    /// Memory; [`Acquisition::begin`] makes it usable.
+    /// Memory: [`Acquisition::processes_mut`] are given observations and fitted, then [`Acquisition::begin`] makes paths.
     pub const fn new() -> Self {
         Self {
             improvement: Improvement::LogNei,
@@ -61,7 +61,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
 
     /// The processes, of -ln cost and of ln(latency / limit): to be given observations and fitted. The paths through them
     /// need their memory, so that they are factored anew here after [`Acquisition::begin`], which must be called again then.
-    /// At most n³ operations.
+    /// n³/3 + n² d/2 operations each.
     ///
     /// # Errors
     /// [`GpError::NotPositiveDefinite`] when that fails.
@@ -72,6 +72,15 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
         Ok([&mut objective.process, &mut constraint.process])
     }
 
+    /// Forgets everything; from now on there are `dimensions` inputs.
+    ///
+    /// # Errors
+    /// [`GpError::Capacity`] for more than `D`.
+    pub(super) fn reset(&mut self, dimensions: usize) -> Result<(), GpError> {
+        self.objective.reset(dimensions)?;
+        self.constraint.reset(dimensions)
+    }
+
     /// The processes, as long as no paths have their memory.
     pub(super) const fn processes(&self) -> (&Gp<N, D>, &Gp<N, D>) {
         (&self.objective.process, &self.constraint.process)
@@ -79,7 +88,7 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
 
     /// Prepares the acquisition function: prunes the baseline to the points that are the best feasible one in some
     /// joint posterior draw, draws the paths (`samples` is rounded up to a multiple of 8, at most `S`) and conditions
-    /// them. Both processes must hold the same inputs.
+    /// them. Both processes must hold the same inputs, and must have been fitted since the last one was added.
     ///
     /// # Errors
     /// [`GpError`] when a process is empty or its covariance cannot be factored.
@@ -175,9 +184,9 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
     }
 
     /// Takes in a point that is being measured, or has just been chosen: its unknown values join the baseline of
-    /// every path. Ignored when there are already `N` points, or for another number of coordinates.
+    /// every path. Ignored when there are already `N` points, for another number of coordinates, and without paths.
     pub fn add_pending<R: Rng + ?Sized>(&mut self, x: &[f64], rng: &mut R) {
-        if x.len() != self.dimensions {
+        if x.len() != self.dimensions || !self.has_paths() {
             return;
         }
         let samples = self.samples.min(S);
@@ -193,12 +202,14 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
         improve(&mut self.best, &values, &limits);
     }
 
-    /// The value for a batch of at most `Q` candidates, row-major, in the unit cube.
+    /// The value for a batch of at most `Q` candidates, row-major, in the unit cube; minus infinity for another number, and
+    /// without paths: before [`Acquisition::begin`] and after [`Acquisition::processes_mut`].
     pub fn value(&mut self, x: &[f64]) -> f64 {
         self.evaluate(x, None)
     }
 
-    /// The value and its gradient, which is as long as `x`; minus infinity if it is not.
+    /// The value and its gradient, which is as long as `x`; minus infinity if it is not, and where
+    /// [`Acquisition::value`] is.
     pub fn value_and_gradient(&mut self, x: &[f64], gradient: &mut [f64]) -> f64 {
         if gradient.len() != x.len() {
             return f64::NEG_INFINITY;
@@ -221,9 +232,14 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Acquisition
         self.best.head(self.samples)
     }
 
+    /// From [`Acquisition::begin`] to [`Acquisition::processes_mut`].
+    const fn has_paths(&self) -> bool {
+        self.objective.is_taken() && self.constraint.is_taken()
+    }
+
     fn evaluate(&mut self, x: &[f64], gradient: Option<&mut [f64]>) -> f64 {
         let q = x.len() / self.dimensions.max(1);
-        if !(1..=Q).contains(&q) {
+        if !(1..=Q).contains(&q) || !self.has_paths() {
             return f64::NEG_INFINITY;
         }
         self.evaluations += 1;

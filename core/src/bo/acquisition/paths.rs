@@ -116,13 +116,25 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
         }
     }
 
+    /// Whether there are paths: from [`Paths::take`] to [`Paths::release`].
+    pub(super) const fn is_taken(&self) -> bool {
+        self.anchors > 0
+    }
+
     /// Gives the matrix back to the process, factored anew; the paths are gone.
     pub(super) fn release(&mut self) -> Result<(), GpError> {
-        if self.anchors == 0 {
-            return Ok(());
+        if self.is_taken() {
+            self.process.refactorise()?;
+            self.anchors = 0;
         }
+        Ok(())
+    }
+
+    /// Forgets paths and observations; from now on there are `dimensions` inputs.
+    pub(super) fn reset(&mut self, dimensions: usize) -> Result<(), GpError> {
+        self.process.reset(dimensions)?;
         self.anchors = 0;
-        self.process.factorise()
+        Ok(())
     }
 
     /// Between [`Paths::take`] and [`Paths::draw`]: writes the root of the posterior covariance of the process at the
@@ -161,13 +173,13 @@ impl<const N: usize, const D: usize, const S: usize, const Q: usize> Paths<N, D,
     /// Turns base samples at the training points `at`, whose root [`Paths::root`] has made, into values: mean + L z, in the
     /// first `width` columns of [`Paths::at_baseline`].
     pub(super) fn values(&mut self, at: &[usize], width: usize) {
-        let Self { process: gp, noise, transposed, .. } = self;
+        let Self { process: gp, transposed, .. } = self;
         let (rows, width) = (transposed.as_flattened_mut().as_chunks_mut::<S>().0, width.min(S));
         // From the last one up, because z is overwritten.
         for row in (0..at.len().min(N)).rev() {
             let Some((values, before)) = rows.head_mut(row + 1).split_last_mut() else { break };
             let (values, b) = (&mut values[..width], at[row]);
-            let mean = gp.targets().at(b) - noise.at(b) * gp.alpha().at(b);
+            let mean = gp.targets().at(b) - (gp.noise().at(b) + gp.jitter()) * gp.alpha().at(b);
             let diagonal = gp.factor[row][row];
             for value in values.iter_mut() {
                 *value = mean + diagonal * *value;
