@@ -10,8 +10,8 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Report;
-use crate::cluster::log;
 use crate::cluster::topic::{self, Checked, TopicError};
+use crate::cluster::{log, plans};
 use crate::config::{Config, Secrets};
 use crate::source::kafka::{Log, client_config};
 
@@ -113,7 +113,11 @@ impl Report {
         let (kafka, cluster, password) = (&config.kafka, &config.cluster, secrets.kafka.as_ref());
         for (topic, partitions) in topic::topics(cluster) {
             let checked = topic::check(kafka, password, &topic, partitions);
+            let is_there = checked.is_ok();
             self.cluster_topic(&kafka.brokers, &topic, partitions, checked);
+            if is_there && topic == plans::topic(cluster) {
+                self.plans(config, secrets);
+            }
         }
         match log::try_transactions(kafka, password, cluster) {
             Ok(()) => self.well(format!("cluster: transactions of \"{}-*\" are allowed", cluster.topic)),
@@ -164,6 +168,19 @@ impl Report {
                 };
                 self.broken(format!("cluster: {error}"), mend);
             }
+        }
+    }
+
+    /// Whoever may write what it tells the others and may not read what they tell is not noticed in any other way.
+    fn plans(&mut self, config: &Config, secrets: &Secrets) {
+        let topic = plans::topic(&config.cluster);
+        match plans::try_read(&config.kafka, secrets.kafka.as_ref(), &config.cluster) {
+            Ok(()) => self.well(format!("cluster: {topic:?} can be read")),
+            Err(error) => self.broken(
+                format!("cluster: {topic:?} cannot be read: {error}"),
+                "let the principal of kafka.username Read it: without that, nothing is set for all functions together, \
+                 and pool.capacity_mb leaves this instance only what is busy",
+            ),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aquatope_service::config::{Kafka, Security};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -31,8 +32,12 @@ struct Node {
 
 /// Who may use the listener that asks for a password.
 pub(crate) const USER: &str = "aquatope";
-/// See [`USER`].
+/// Another one, for whom there may be rules ([`Cluster::let_only_write`]).
+pub(crate) const DEAF: &str = "deaf";
+/// Of both of them.
 pub(crate) const PASSWORD: &str = "open-sesame";
+/// Of the file with the brokers' key.
+const KEY_PASSWORD: &str = "changeit";
 
 /// Starting takes about three seconds; on a busy machine much longer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -58,6 +63,7 @@ impl Cluster {
                    log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
                    log4j.appender.out.layout.ConversionPattern=%d %p %c %m%n\n";
         fs::write(folder.path().join("log4j.properties"), log).unwrap();
+        make_certificate(folder.path());
         for (at, (port, controller)) in ports.iter().zip(controllers).enumerate() {
             let (id, sasl_port) = (at + 1, sasl_ports[at]);
             let data = folder.path().join(format!("data{at}"));
@@ -68,13 +74,18 @@ impl Cluster {
             fs::write(data.join("meta.properties"), formatted).unwrap();
             let properties = format!(
                 "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={}\n\
-                 listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},\
+                 listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{sasl_port},\
                  CONTROLLER://127.0.0.1:{controller}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}\n\
+                 advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_SSL://127.0.0.1:{sasl_port}\n\
                  controller.listener.names=CONTROLLER\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,\
-                 SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT\nsasl.enabled.mechanisms=PLAIN\n\
-                 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
-                 PlainLoginModule required user_{USER}=\"{PASSWORD}\";\nlog.dirs={}\n\
+                 SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\nsasl.enabled.mechanisms=PLAIN\n\
+                 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.\
+                 PlainLoginModule required user_{USER}=\"{PASSWORD}\" user_{DEAF}=\"{PASSWORD}\";\n\
+                 listener.name.sasl_ssl.ssl.keystore.type=PKCS12\n\
+                 listener.name.sasl_ssl.ssl.keystore.location={}\n\
+                 listener.name.sasl_ssl.ssl.keystore.password={KEY_PASSWORD}\n\
+                 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+                 super.users=User:ANONYMOUS\nallow.everyone.if.no.acl.found=true\nlog.dirs={}\n\
                  default.replication.factor={replicas}\noffsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=1\n\
                  transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr=1\n\
                  transaction.state.log.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n\
@@ -82,6 +93,7 @@ impl Cluster {
                  num.io.threads=2\nlog.retention.check.interval.ms=500\nlog.segment.delete.delay.ms=100\n\
                  log.initial.task.delay.ms=500\n",
                 voters.join(","),
+                folder.path().join(KEY).display(),
                 data.display(),
             );
             fs::write(folder.path().join(format!("node{at}.properties")), properties).unwrap();
@@ -98,9 +110,26 @@ impl Cluster {
         addresses.join(",")
     }
 
-    /// The address that asks for [`USER`] and [`PASSWORD`], by SASL PLAIN.
-    pub(crate) fn sasl_broker(&self) -> String {
-        format!("127.0.0.1:{}", self.nodes[0].sasl_port)
+    /// How to reach the listener that asks for a password, over TLS, as `user`.
+    pub(crate) fn kafka_as(&self, user: &str, topic: &str) -> Kafka {
+        Kafka {
+            security: Security::SaslSsl,
+            sasl_mechanism: "PLAIN".into(),
+            username: user.into(),
+            ca_file: Some(self.folder.path().join(CERTIFICATE)),
+            brokers: format!("127.0.0.1:{}", self.nodes[0].sasl_port),
+            topic: topic.into(),
+            ..Kafka::default()
+        }
+    }
+
+    /// From now on `user` may write the topic, and not read it.
+    pub(crate) fn let_only_write(&self, user: &str, topic: &str) {
+        let principal = format!("User:{user}");
+        let mut rule = Command::new("java");
+        rule.arg("-cp").arg(libraries().join("*")).args(["kafka.admin.AclCommand", "--bootstrap-server"]);
+        rule.args([&self.brokers(), "--add", "--allow-principal", &principal, "--operation", "Write"]);
+        run(rule.args(["--topic", topic]));
     }
 
     /// End a node with SIGKILL.
@@ -230,6 +259,29 @@ impl Drop for Cluster {
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The brokers' key and certificate, in the folder of the cluster.
+const KEY: &str = "broker.p12";
+/// The certificate alone.
+const CERTIFICATE: &str = "broker.pem";
+
+/// Make a key, and a certificate of 127.0.0.1 that vouches for itself.
+fn make_certificate(folder: &Path) {
+    let keytool = |arguments: &[&str]| {
+        let mut keytool = Command::new("keytool");
+        keytool.current_dir(folder).args(arguments);
+        run(keytool.args(["-keystore", KEY, "-storepass", KEY_PASSWORD, "-alias", "broker"]));
+    };
+    let kind = ["-genkeypair", "-storetype", "PKCS12", "-keyalg", "EC", "-groupname", "secp256r1"];
+    let of = ["-dname", "CN=aquatope", "-validity", "2", "-ext", "SAN=IP:127.0.0.1", "-ext", "bc:c=ca:true"];
+    keytool(&[&kind[..], &of[..]].concat());
+    keytool(&["-exportcert", "-rfc", "-file", CERTIFICATE]);
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run `make kafka`"));
+    assert!(output.status.success(), "{command:?}: {output:?}");
 }
 
 /// Ports nobody listens on: all held at once while they are chosen.

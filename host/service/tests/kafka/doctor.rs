@@ -2,7 +2,7 @@
 
 use aquatope_openwhisk::credentials::Secret;
 use aquatope_service::clock::Clock;
-use aquatope_service::config::{Config, Secrets, Security};
+use aquatope_service::config::{Config, Secrets};
 use aquatope_service::doctor::{Finding, examine};
 
 use crate::broker::{Cluster, PASSWORD, USER};
@@ -64,10 +64,7 @@ pub(crate) fn the_doctor_tells_what_is_wrong_with_topics_and_credentials() {
     );
 
     config.cluster.enabled = false;
-    config.kafka.brokers = cluster.sasl_broker();
-    config.kafka.security = Security::SaslPlaintext;
-    config.kafka.sasl_mechanism = "PLAIN".into();
-    config.kafka.username = USER.into();
+    config.kafka = cluster.kafka_as(USER, "examined-events");
     let refused = said(&config, Some("open-barley"));
     expect(refused.clone(), &["Broken Kafka: ", "Authentication failed", "the credentials"]);
     assert!(!refused.contains("barley"), "{refused}");

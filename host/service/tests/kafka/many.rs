@@ -20,17 +20,19 @@ use aquatope_service::store::{Change, Changelog, LogError, Row, Store};
 use aquatope_service::train::{Series, Trainer};
 use serde_json::Value;
 
+use crate::broker::PASSWORD;
 use crate::load::{Windows, now};
 use crate::reader::{PATIENCE, kafka};
 
 pub(crate) const SHARDS: i32 = 5;
 
 /// What every instance may know.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
     ("AQUATOPE_OPENWHISK_AUTH", "23bc46b1-0000-4000-8000-000000000000:standin"),
     ("AQUATOPE_CONTROLLER_AUTH", "controller.user:controller.pass"),
     ("AQUATOPE_COUCHDB_AUTH", "us:secret"),
     ("AQUATOPE_HTTP_TOKEN", TOKEN),
+    ("AQUATOPE_KAFKA_PASSWORD", PASSWORD),
 ];
 pub(crate) const TOKEN: &str = "open-sesame";
 
@@ -146,11 +148,15 @@ impl Many {
         fs::create_dir(&folder).unwrap();
         let text = format!(
             "[state]\ndirectory = \"INSTANCE\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
-             [kafka]\nbrokers = {:?}\ntopic = {:?}\ngroup = {:?}\n\
+             [kafka]\nbrokers = {:?}\ntopic = {:?}\ngroup = {:?}\n{}\
              [cluster]\nenabled = true\ntopic = {:?}\nshards = {SHARDS}\nsession_timeout_s = {:?}\n{}",
             self.kafka.brokers,
             self.kafka.topic,
             self.kafka.group,
+            self.kafka.ca_file.as_ref().map_or(String::new(), |file| format!(
+                "security = \"sasl-ssl\"\nsasl_mechanism = \"PLAIN\"\nusername = {:?}\nca_file = {file:?}\n",
+                self.kafka.username
+            )),
             self.cluster.topic,
             self.cluster.session_timeout_s,
             self.text,
@@ -318,6 +324,11 @@ impl Time {
 
     pub(crate) fn minute(self) -> u32 {
         self.now().minute().0
+    }
+
+    /// When that began, ms.
+    pub(crate) fn minute_start(self) -> u64 {
+        self.now().minute().start().0
     }
 }
 

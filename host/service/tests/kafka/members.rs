@@ -1,22 +1,26 @@
 //! Several instances in one consumer group: one acts, or they share the functions.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Timestamp;
+use aquatope_openwhisk::credentials::Secret;
 use aquatope_service::clock::Clock;
 use aquatope_service::cluster::log::KafkaLog;
-use aquatope_service::config::{self, Kafka};
+use aquatope_service::cluster::plans::Follower;
+use aquatope_service::cluster::topic::prepare;
+use aquatope_service::config::{self, Config, Kafka, Secrets};
+use aquatope_service::doctor::{Level, examine};
 use aquatope_service::source::{Duty, SharedStatus};
 use aquatope_service::store::{Change, Changelog, LogError, Row};
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Model};
 use serde_json::json;
 
-use crate::broker::Cluster;
+use crate::broker::{Cluster, DEAF, PASSWORD};
 use crate::load::{Load, Run, Sender, after, now, past_runs, send, send_slowly, truth};
 use crate::many::{All, Many, TOKEN, Time};
 use crate::reader::{PATIENCE, Reader, assert_same, kafka};
@@ -122,47 +126,80 @@ pub(crate) fn instances_share_the_functions() {
     whoever_is_shut_out_writes_nothing(&many);
 }
 
-/// A write that was given up because the broker did not answer keeps no later one from being written.
+/// A write that was given up because the broker did not answer keeps no later one from being written, by the same log; nor
+/// does whoever follows the plans have to begin anew.
 pub(crate) fn a_log_goes_on_after_the_broker_hung() {
     let shared = cluster();
     let brokers = shared.as_ref().unwrap();
-    brokers.create_topic("hung-state", 1, &[]);
     let topic = "hung-state".into();
     let config = config::Cluster { enabled: true, topic, shards: 1, session_timeout_s: 6.0 };
     let kafka = kafka(&brokers.brokers(), "hung");
-    let change = |name: &str| Change { row: Row::Other(name.into()), value: Some(vec![7; 100]) };
     let deadline = Instant::now() + PATIENCE;
-    let open = || loop {
-        match KafkaLog::open(&kafka, None, &config, 0, SharedStatus::default()) {
-            Ok(log) => return log,
+    // A topic that was just made may be missing for a moment.
+    while let Err(error) = prepare(&kafka, None, &config) {
+        assert!(Instant::now() < deadline, "{error}");
+    }
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let hear = move |told: Option<(u32, &[u8])>| {
+        hears.lock().unwrap().extend(told.map(|(_, text)| String::from_utf8(text.to_vec()).unwrap()));
+    };
+    let _follower = Follower::start(&kafka, None, &config, SharedStatus::default(), hear).unwrap();
+    let hears_of = |text: &String| {
+        while !heard.lock().unwrap().contains(text) {
+            assert!(Instant::now() < deadline, "{text}: not in {PATIENCE:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // The same for those who read the log and those who follow the plans.
+    let both = |text: &String| {
+        let rows = [Row::Other("said".into()), Row::Plan(0)];
+        rows.map(|row| Change { row, value: Some(text.clone().into_bytes()) })
+    };
+    // Until it is known: false, it hung for longer than a transaction may take, and the coordinator has ended it.
+    let write = |log: &mut KafkaLog, text: &String| loop {
+        match log.write(&both(text)) {
+            Ok(()) => return true,
+            Err(LogError::Lost) => return false,
             Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
     };
-    let write = |log: &mut KafkaLog, change: Change| {
-        while let Err(error) = log.write(std::slice::from_ref(&change)) {
-            assert!(Instant::now() < deadline, "{error}");
-            if error == LogError::Lost {
-                // It hung for longer than a transaction may take, and has ended it.
-                *log = open();
+    let mut log = loop {
+        let open = KafkaLog::open(&kafka, None, &config, 0, SharedStatus::default());
+        let mut log = match open {
+            Ok(log) => log,
+            Err(error) => {
+                assert!(Instant::now() < deadline, "{error}");
+                continue;
             }
+        };
+        let before = format!("before {:?}", Instant::now());
+        if !write(&mut log, &before) {
+            continue;
+        }
+        hears_of(&before);
+        brokers.signal(0, "-STOP");
+        let meanwhile = log.write(&both(&"meanwhile".into()));
+        brokers.signal(0, "-CONT");
+        assert!(matches!(meanwhile, Err(LogError::Unavailable(_))), "{meanwhile:?}");
+        // Nobody could have written that before.
+        let after = format!("after {:?}", Instant::now());
+        if write(&mut log, &after) {
+            hears_of(&after);
+            break log;
         }
     };
-    let mut log = open();
-    write(&mut log, change("before"));
-    brokers.signal(0, "-STOP");
-    let meanwhile = log.write(&[change("meanwhile"), change("too")]);
-    brokers.signal(0, "-CONT");
-    assert!(matches!(meanwhile, Err(LogError::Unavailable(_))), "{meanwhile:?}");
-    write(&mut log, change("after"));
     let mut read = Vec::new();
-    let take = &mut |change| {
-        read.push(change);
+    let take = &mut |change: Change| {
+        read.push(String::from_utf8(change.value.unwrap()).unwrap());
         Ok(())
     };
-    open().read(take).unwrap();
-    // On a busy machine an answer may be missed, and the same is written again.
+    log.read(take).unwrap();
     read.dedup();
-    assert_eq!(read, [change("before"), change("after")]);
+    let mut heard = heard.lock().unwrap().clone();
+    heard.dedup();
+    assert_eq!(read, heard, "one of them has read what the other has not");
+    assert!(read.last().unwrap().starts_with("after") && !read.contains(&"meanwhile".into()), "{read:?}");
 }
 
 /// Of two that have opened a log, the second has it.
@@ -201,7 +238,7 @@ fn functions() -> impl Iterator<Item = (String, String, u32)> {
     (0..APART).map(|id| (format!("ns-{id:02}"), format!("fn-{id:02}"), busy(id)))
 }
 
-/// An hour of load that ended a minute before `start`, and then nothing, so that nothing is warm any more. It is what
+/// An hour of load that ended a minute before `start`, and then nothing, so that nothing is warm for long. It is what
 /// forecasts for forty minutes: longer, at ten times the speed, than anything here is waited for.
 fn send_an_hour(brokers: &str, topic: &str, start: u64) {
     let mut sender = Sender::new(brokers, topic, 1);
@@ -226,14 +263,11 @@ fn send_an_hour(brokers: &str, topic: &str, start: u64) {
 }
 
 /// Two instances. What is set for all functions together is set by one of them, for all, and once; when it is gone, by the
-/// other.
+/// other. What there is to be set comes when both share the shards already: if both acted, both would.
 pub(crate) fn one_instance_acts_for_all_functions() {
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
-    cluster.create_topic("all", 1, &[]);
     let inputs = tempfile::tempdir().unwrap();
-    let start = now().minute().start().0;
-    send_an_hour(&cluster.brokers(), "all", start);
     let kinds: serde_json::Map<_, _> = functions()
         .map(|(_, kind, _)| {
             let stem_cells = json!([{"initialCount": 9, "memory": "256 MB"}]);
@@ -245,36 +279,42 @@ pub(crate) fn one_instance_acts_for_all_functions() {
     fs::write(&manifest, json!({ "runtimes": kinds }).to_string()).unwrap();
     let told = Told::start(functions().map(|(namespace, ..)| namespace).collect(), Vec::new());
     let url = told.url();
-    let common = "[train]\nenabled = false\n[pool]\nstale_after_s = 3600\n";
+    // Runs of an hour ago still count when they come.
+    let common = "[train]\nenabled = false\n[pool]\nstale_after_s = 3600\n[windows]\nfinal_after_s = 7200\n";
     for (topic, actuator) in [
         ("runtimes", format!("kind = \"runtimes\"\nmanifest = {manifest:?}\ninvokers = 1\n")),
         ("keep", format!("kind = \"keep-count\"\ncouchdb_url = {url:?}\nsubjects_database = \"subjects\"\n")),
     ] {
+        cluster.create_topic(topic, 1, &[]);
         let openwhisk = format!("[openwhisk]\nurl = {url:?}\ncontroller_url = {url:?}\n");
-        let text = format!("{common}{openwhisk}[actuator]\nmin_interval_s = 0\n{actuator}");
-        let mut many = Many::new(&cluster.brokers(), topic, Time::start(Timestamp(start), 10.0), &text);
-        many.kafka.topic = "all".into();
+        let actuator = format!("[actuator]\nmin_interval_s = 0\nidle_container_min = 2\n{actuator}");
+        let text = format!("{common}{openwhisk}{actuator}");
+        let start = now().minute().start();
+        let mut many = Many::new(&cluster.brokers(), topic, Time::start(start, 10.0), &text);
         (0..2).for_each(|_| many.start());
-        // What every function is to have; all of it was told by one, who counted each call.
+        many.wait("both share the shards", |all| all.whole() && all.working() == 2);
+        let minute = many.time.minute();
+        let all = many.wait("a minute is planned", |all| all.whole() && all.planned(minute + 1));
+        // Whoever had shard 0 before they shared may have begun.
+        let (zero, begun) = (all.holder(0).unwrap(), all.calls());
+        send_an_hour(&cluster.brokers(), topic, many.time.minute_start());
+        // What every function is to have; all of it is told by one, who counts each call.
         let expected: Vec<u32> = functions().map(|(.., busy)| busy).collect();
         let last = || if topic == "runtimes" { told.stem_cells() } else { told.keep_counts() };
-        let complete = |all: &All| {
-            let calls = all.calls();
-            // Whoever had shard 0 before they shared may have begun.
-            all.whole() && last() == expected && calls.iter().sum::<u64>() == told.count()
-        };
-        many.wait("both share the shards", |all| all.whole() && all.working() == 2);
-        let all = many.wait("all targets arrive", complete);
+        let complete =
+            |all: &All| all.whole() && last() == expected && all.calls().iter().sum::<u64>() == told.count();
+        many.wait("all targets arrive", complete);
         let (minute, count) = (many.time.minute(), told.count());
-        many.wait("further minutes are planned", |all| all.whole() && all.planned(minute + 1));
+        let all = many.wait("further minutes are planned", |all| all.whole() && all.planned(minute + 2));
         assert_eq!((told.count(), last()), (count, expected.clone()), "nothing is told twice");
+        let calls = all.calls();
+        assert_eq!((all.holder(0), calls[1 - zero]), (Some(zero), begun[1 - zero]), "the other one acts too");
+        assert!(calls[zero] > begun[zero], "{calls:?} after {begun:?}");
 
-        let zero = all.holder(0).unwrap();
-        let earlier = all.calls()[1 - zero];
         many.kill(zero);
         many.wait("the other acts for all", |all| {
-            let calls = all.calls()[0];
-            all.whole() && last() == expected && calls > earlier && told.count() + earlier == count + calls
+            let (now, before) = (all.calls()[0], calls[1 - zero]);
+            all.whole() && last() == expected && now > before && told.count() - count == now - before
         });
         many.stop();
         told.clear();
@@ -282,22 +322,23 @@ pub(crate) fn one_instance_acts_for_all_functions() {
 }
 
 /// The memory of all functions is limited, and divided by what the functions of each shard want: an equal part each would let
-/// much of it lie idle. It stays so when an instance is gone.
+/// much of it lie idle. It stays so when an instance is gone. One that may tell what it wants and may not read what the others
+/// tell takes nothing beyond what is busy, and says so; the doctor finds it too.
 pub(crate) fn limited_memory_is_divided_by_demand() {
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
     cluster.create_topic("limited", 1, &[]);
     let start = now().minute().start().0;
     send_an_hour(&cluster.brokers(), "limited", start);
-    // 33 containers are wanted: by shard 9, 0, 11, 11 and 2. There is room for 24, 14 if every shard had as much.
+    // 33 containers are wanted, by shard 9, 0, 11, 11 and 2, and there is room for 24: 6, 0, 8, 8 and 1 of them, where it
+    // would be 4, 0, 4, 4 and 2 if every shard had as much.
     let text = "[train]\nenabled = false\n[pool]\nstale_after_s = 3600\ncapacity_mb = 6144\n";
     let mut many = Many::new(&cluster.brokers(), "limited", Time::start(Timestamp(start), 10.0), text);
     let sum = |all: &All, key: &str| -> f64 {
         all.statuses.iter().map(|status| status["planned"][key].as_f64().unwrap_or(0.0)).sum()
     };
     let divided = |all: &All| {
-        // A shard may be left with less than one container.
-        sum(all, "wanted_mb") == 33.0 * 256.0 && (20.0 * 256.0..=6144.0).contains(&sum(all, "granted_mb"))
+        (sum(all, "wanted_mb"), sum(all, "granted_mb")) == (33.0 * 256.0, (6 + 8 + 8 + 1) as f64 * 256.0)
     };
     (0..2).for_each(|_| many.start());
     many.wait("both share the shards", |all| all.whole() && all.working() == 2);
@@ -307,6 +348,37 @@ pub(crate) fn limited_memory_is_divided_by_demand() {
     many.kill(0);
     let minute = many.time.minute();
     many.wait("so does the other alone", |all| all.whole() && all.planned(minute + 1) && divided(all));
+
+    let plans = format!("{}-plans", many.cluster.topic);
+    cluster.let_only_write(DEAF, &plans);
+    let hearing = std::mem::replace(&mut many.kafka, cluster.kafka_as(DEAF, "limited"));
+    many.kafka.group = hearing.group.clone();
+    many.start();
+    many.wait("one that hears nothing has a share", |all| all.whole() && all.working() == 2);
+    let minute = many.time.minute();
+    many.wait("it takes nothing", |all| {
+        let deaf = &all.statuses[1];
+        let [wanted, granted] = ["wanted_mb", "granted_mb"].map(|key| deaf["planned"][key].as_f64());
+        let told = deaf["events"]["cluster"]["plans_error"].as_str();
+        all.whole()
+            && all.planned(minute + 2)
+            && (granted, told.is_some()) == (Some(0.0), true)
+            && wanted > Some(0.0)
+            && sum(all, "granted_mb") <= 6144.0
+    });
+    let examine = |kafka: &Kafka| {
+        let cluster = many.cluster.clone();
+        let mut config = Config { kafka: kafka.clone(), cluster, ..Config::default() };
+        config.state.directory = many.folder.path().to_owned();
+        let secrets = Secrets { kafka: Some(Secret::new(PASSWORD)), ..Secrets::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let findings = runtime.block_on(examine(&config, &secrets, Vec::new(), Clock::system()));
+        let found = findings.iter().find(|of| of.what.starts_with(&format!("cluster: {plans:?} can")));
+        found.unwrap_or_else(|| panic!("{findings:?}")).clone()
+    };
+    assert_eq!(examine(&hearing).level, Level::Well);
+    let deaf = examine(&many.kafka);
+    assert!(deaf.level == Level::Broken && deaf.what.contains("cannot be read: "), "{deaf:?}");
     many.stop();
 }
 

@@ -99,12 +99,7 @@ pub(crate) fn a_wrong_password_is_told_and_not_shown() {
     cluster.create_topic("secret", 1, &[]);
     let runs = past_runs(2, 20, 5, 10);
     send(&cluster.brokers(), "secret", 1, &runs);
-    let kafka = Kafka {
-        security: Security::SaslPlaintext,
-        sasl_mechanism: "PLAIN".into(),
-        username: USER.into(),
-        ..kafka(&cluster.sasl_broker(), "secret")
-    };
+    let kafka = cluster.kafka_as(USER, "secret");
     let (_folder, path) = state();
     let start = |password: &str| {
         let password = Secret::new(password);
