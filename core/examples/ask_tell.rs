@@ -1,5 +1,5 @@
 //! Finds the cheapest CPU and memory for one function whose latency must stay below a limit: the whole life of a
-//! study in a dozen lines. `cargo run -p aquatope-core --example ask_tell`
+//! study. `cargo run -p aquatope-core --example ask_tell`
 
 use aquatope_core::bo::blackbox::{BlackBox, BlackBoxConfig};
 use aquatope_core::bo::model::Objective;

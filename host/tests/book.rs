@@ -199,7 +199,7 @@ fn the_first_tuned_workflow_is_as_written() {
 #[test]
 fn a_workflow_of_ones_own_is_as_written() {
     let folder = run("how-to/workflow.md");
-    assert!(folder.join("tuned/tune.html").exists() && folder.join("mine.aqs").exists());
+    assert!(folder.join("mine-tuned/tune.html").exists() && folder.join("mine.aqs").exists());
 }
 
 #[test]
