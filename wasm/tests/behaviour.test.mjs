@@ -107,7 +107,7 @@ for (const name of Object.keys(modules)) {
             [() => new Workflow(workflowText("chain3")).simulate([0]), /levels:/],
             [() => new Workflow(workflowText("chain3")).criticalPath([1, 2]), /2 durations for 3/],
             [() => new Forecaster(new Uint8Array(100)), /model: not a weight file/],
-            [() => new Forecaster(new Uint8Array(10)), /model: .* of 10 bytes/],
+            [() => new Forecaster(new TextEncoder().encode("AQWT cut..")), /model: .* of 10 bytes/],
             [() => Forecaster.profile(3), /peaks: is a number; must be an array/],
             [() => Forecaster.profile([1, 1.5]), /peaks\[1\]: is 1\.5; must be a whole/],
             [() => new PoolPlanner({ memoryMb: 256 }), /options\.coldStart: is missing/],

@@ -6,6 +6,7 @@ use crate::number::Number;
 use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, HybridShape, Recipe, SEQUENCE};
 use aquatope_core::forecast::light::{self, LightModel};
+use aquatope_core::forecast::mc_dropout::Calibration;
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::nn::Weights;
 use aquatope_core::nn::weights::Header;
@@ -114,7 +115,7 @@ fn shape(setup: &Setup) -> HybridShape {
     }
 }
 
-/// `None` when a strange value is a rate or a gain that is refused, as it must be.
+/// `None` when a strange value is a rate, a gain or a calibration that is refused, as it must be.
 fn hybrid(setup: &Setup) -> Option<Vec<u32>> {
     let shape = shape(setup);
     let (recipe, [h1, h2], [w1, w2]) = (shape.recipe, shape.encoder, shape.predictor);
@@ -126,14 +127,18 @@ fn hybrid(setup: &Setup) -> Option<Vec<u32>> {
     let predictor = (latents + externals + 1) * w1 + (w1 + 1) * w2 + (w2 + 1) * outputs;
     let count = scales + layers + predictor;
     let mut values = values(count, setup);
-    // Rates below 1 and gains above 0.
+    // Rates below 1, gains above 0, and the calibration in its ranges.
     for value in &mut values[..scales] {
         *value = value.abs().clamp(1e-3, 0.9);
     }
+    values[5] = values[5].max(*Calibration::NOISE.start());
     let words = file(&shape.header(), values, setup);
     let value = |at: usize| f32::from_bits(words[words.len() - count + at]);
     let mut gains = (7 + SEQUENCE..7 + 2 * SEQUENCE).chain(scales - externals..scales);
-    let in_range = (0..5).all(|at| (0.0..1.0).contains(&value(at))) && gains.all(|at| value(at) > 0.0);
+    let in_range = (0..5).all(|at| (0.0..1.0).contains(&value(at)))
+        && Calibration::NOISE.contains(&value(5))
+        && Calibration::DOUBT.contains(&value(6))
+        && gains.all(|at| value(at) > 0.0);
     let weights = Weights::parse(bytemuck::cast_slice(&words)).expect("what was written is read back");
     assert_eq!(HybridModel::new(&weights).is_ok(), in_range);
     in_range.then_some(words)

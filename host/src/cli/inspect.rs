@@ -39,7 +39,7 @@ struct Description {
     explanation: String,
     /// Widths of the layers, from the input to the output.
     layers: String,
-    /// Of the hybrid model: factors fitted on the validation part.
+    /// Of the hybrid model: factors fitted on the end of the training part.
     #[serde(skip_serializing_if = "Option::is_none")]
     calibration: Option<Calibration>,
     /// Of a file written by `aquatope train`.

@@ -179,7 +179,7 @@ impl Arguments {
             return self.compare();
         }
         let method = self.method()?;
-        self.check_black_box(method)?;
+        self.check_model(method)?;
         match self.workflow.as_slice() {
             [] => Session::new(method, self.confidence, self.effort(), self.anomalies(), self.state.clone())
                 .run(stdin().lock(), stdout()),
@@ -221,20 +221,23 @@ impl Arguments {
         }
     }
 
-    /// Options of the black box are for runs that begin with it.
-    fn check_black_box(&self, method: Method) -> Result<()> {
+    /// Options of methods with models. Those of the acquisition function are for the structured one too, which falls back
+    /// on a black box, and is one when `--ask-tell` gives it no workflow.
+    fn check_model(&self, method: Method) -> Result<()> {
+        let black_box = matches!(method, Method::Qlognei | Method::Qnei);
+        let structured = method == Method::Structured;
         let options = [
-            ("--mc-samples", self.mc_samples.is_some()),
-            ("--restarts", self.restarts.is_some()),
-            ("--raw-samples", self.raw_samples.is_some()),
-            ("--anomalies", self.anomalies.is_some()),
+            ("--mc-samples", self.mc_samples.is_some(), structured),
+            ("--restarts", self.restarts.is_some(), structured),
+            ("--raw-samples", self.raw_samples.is_some(), structured),
+            ("--anomalies", self.anomalies.is_some(), structured && self.workflow.is_empty()),
         ];
-        match options.into_iter().find(|(_, given)| *given) {
-            Some((option, _)) if !matches!(method, Method::Qlognei | Method::Qnei) => {
+        match options.into_iter().find(|&(_, given, allowed)| given && !allowed && !black_box) {
+            Some((option, ..)) => {
                 let what = format!("the {} method is no black box", method.name());
                 Err(Error::input(option, what, "leave it out, or take --model blackbox"))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 

@@ -1,4 +1,4 @@
-//! How wide the hybrid model's predictive distribution should be, from the validation part.
+//! How wide the hybrid model's predictive distribution should be, from the end of the training part.
 //!
 //! Two numbers ([`Calibration`]): a factor of the quantiles' distances from the median, and the weight of the model's own
 //! doubt. The stochastic passes of every validation sample are run once; every pair of a grid is then scored by the mean

@@ -31,7 +31,7 @@ pub fn run(summary: &Summary) -> String {
 }
 
 fn lead(summary: &Summary) -> String {
-    if let Some(why) = summary.out_of_reach() {
+    if let Some(why) = summary.unmet() {
         return why;
     }
     let prediction = summary.run.recommendation.prediction;

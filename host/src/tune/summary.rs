@@ -65,19 +65,24 @@ impl Summary<'_> {
         Some(1.0 - self.expected_cost()? / self.start()?.0)
     }
 
-    /// That the QoS looks out of reach, and why: no trial met it, and the model gives no configuration a chance.
-    pub fn out_of_reach(&self) -> Option<String> {
-        let outcomes = || self.run.trials.iter().filter_map(Trial::outcome);
-        let fastest = outcomes().map(|outcome| outcome.latency_s).min_by(f64::total_cmp)?;
-        let hopeless = |prediction: Prediction| !prediction.qualified && prediction.feasible < HOPELESS;
-        let out = fastest > self.file.qos_s && self.run.recommendation.prediction.is_none_or(hopeless);
-        out.then(|| {
-            format!(
-                "The QoS of {} s looks out of reach: no trial met it, and the fastest took {fastest:.3} s. Allow more \
-                 time, or widen the ranges of CPU and memory.",
-                self.file.qos_s
-            )
-        })
+    /// That nothing measured met the QoS, and that it looks out of reach where the model gives no configuration a chance.
+    pub fn unmet(&self) -> Option<String> {
+        // What was measured before a change of behaviour no longer counts, the profile included.
+        let profile = self.run.problem.profile.iter().filter(|_| self.run.window_start == 0);
+        let tried = self.run.trials.iter().skip(self.run.window_start).filter_map(Trial::outcome);
+        let fastest = tried.chain(profile).map(|outcome| outcome.latency_s).min_by(f64::total_cmp)?;
+        let qos_s = self.file.qos_s;
+        if fastest <= qos_s {
+            return None;
+        }
+        match self.run.recommendation.prediction {
+            None => Some(format!("Nothing met the QoS of {qos_s} s; the fastest took {fastest:.3} s.")),
+            Some(prediction) if prediction.qualified || prediction.feasible >= HOPELESS => None,
+            Some(_) => Some(format!(
+                "The QoS of {qos_s} s looks out of reach: nothing met it, and the fastest took {fastest:.3} s. Allow more \
+                 time, or widen the ranges of CPU and memory."
+            )),
+        }
     }
 
     /// The truth about the recommendation, when a simulator stands behind the run.
@@ -126,21 +131,21 @@ impl Summary<'_> {
         let (header, rows) = self.configurations();
         writeln!(out, "{}", aligned(&header, &rows))?;
         let row = |out: &mut String, name: &str, text: String| writeln!(out, "{name:<22}{text}");
-        let out_of_reach = self.out_of_reach();
+        let unmet = self.unmet();
         if let Some(Prediction { cost, latency_s, feasible, qualified }) = run.recommendation.prediction {
             let (cost, latency) = (interval(cost, ""), interval(latency_s, " s"));
             row(out, "predicted cost", format!("{cost} a sample"))?;
             row(out, "predicted latency", format!("{latency}, QoS {} s", self.file.qos_s))?;
-            let doubt = if qualified || out_of_reach.is_some() {
+            let doubt = if qualified || unmet.is_some() {
                 ""
             } else {
                 "  (not sure enough: measure more before using it, or allow more time)"
             };
             row(out, "meets the QoS", format!("with probability {}{doubt}", percentage(feasible)))?;
         }
-        let usable = out_of_reach.is_none()
-            && run.recommendation.prediction.is_none_or(|prediction| prediction.qualified);
-        if let Some(why) = &out_of_reach {
+        let usable =
+            unmet.is_none() && run.recommendation.prediction.is_none_or(|prediction| prediction.qualified);
+        if let Some(why) = &unmet {
             writeln!(out, "{why}")?;
         }
         if let (true, Some(saving), Some((cost, latency))) = (usable, self.saving(), self.start()) {
@@ -181,7 +186,8 @@ impl Summary<'_> {
     pub fn json(&self) -> Value {
         let (workflow, run) = (&self.file.workflow, self.run);
         let functions = describe(workflow, &run.recommendation.point);
-        let mut recommendation = json!({ "functions": functions, "expected_cost": self.expected_cost() });
+        let mut recommendation =
+            json!({ "functions": functions, "expected_cost": self.expected_cost(), "unmet": self.unmet() });
         if let Some(Prediction { cost, latency_s, feasible, qualified }) = run.recommendation.prediction {
             recommendation["cost"] = interval_json(cost);
             recommendation["latency_s"] = interval_json(latency_s);
