@@ -103,6 +103,28 @@ fn configure(folder: &TempDir, standin: &Standin, text: &str) -> (Config, Secret
     config::read(Some(&path), environment.map(|(name, value)| (name.to_owned(), value.to_owned()))).unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_is_damaged_is_told_once() {
+    let standin = Standin::start(Default::default(), SPEED, 0, |_| {}).await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let (config, secrets) = configure(&folder, &standin, "");
+    std::fs::create_dir_all(&config.state.directory).unwrap();
+    let path = config.state.directory.join(STORE);
+    drop(Store::open(&path, 15).unwrap());
+    let database = redb::Database::create(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let about = redb::TableDefinition::<&str, &[u8]>::new("about");
+    write.open_table(about).unwrap().insert("open", &[0xff; 9][..]).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let clock = Clock::system();
+    let started = Service::start(&config, &secrets, Arc::new(Constant), clock, Events::InProcess).await;
+    let told = started.err().unwrap().to_string();
+    for once in [path.to_str().unwrap(), "a record does not decode", "move it away"] {
+        assert_eq!(told.matches(once).count(), 1, "{once} in {told}");
+    }
+}
+
 async fn start(config: &Config, secrets: &Secrets, standin: &Standin, speed: f64) -> Service {
     let clock = Clock::fast(Timestamp(standin.now_ms() as u64), speed);
     Service::start(config, secrets, Arc::new(Constant), clock, Events::InProcess).await.unwrap()

@@ -22,7 +22,7 @@ use crate::observe::{FunctionInfo, MinuteReport};
 use crate::plan::{Managed, PlanConfig, Planner, PoolPlan};
 use crate::share::{Shard, Term};
 use crate::source::SharedStatus;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::train::{self, MODEL, Model, Schedule, Trainer, select};
 use crate::tune::is_clone;
 use crate::workflows::{Tuning, read_file};
@@ -147,9 +147,9 @@ impl Planning {
         })
     }
 
-    pub(super) fn restore(&mut self, topic: &str) -> Result<(), String> {
+    pub(super) fn restore(&mut self, topic: &str) -> Result<(), StoreError> {
         let began = Instant::now();
-        let restored = self.store.restored(topic).map_err(|error| error.to_string())?;
+        let restored = self.store.restored(topic)?;
         let functions = restored.functions.len();
         write(&self.board).forget(self.shard);
         for (id, info) in (0..).map(FunctionId).zip(restored.functions) {
@@ -159,21 +159,19 @@ impl Planning {
             let shown = board.function(self.shard, id);
             (shown.info, shown.busy) = (info, restored.open.unwrap_or_default());
         }
-        let claimed = self.store.get(CLAIMED).map_err(|error| error.to_string())?;
+        let claimed = self.store.get(CLAIMED)?;
         self.claims.last = claimed.and_then(|bytes| postcard::from_bytes(&bytes).ok());
         let Some(open) = restored.open else { return Ok(()) };
         let reach = aquatope_core::forecast::features::FULL_HISTORY as u32;
         let minutes = Minute(open.0.saturating_sub(reach))..open;
         let mut read = 0_usize;
         let planner = &mut self.planner;
-        self.store
-            .for_each_window(minutes, |id, window| {
-                planner.finals(&[(id, window)]);
-                read += 1;
-            })
-            .map_err(|error| error.to_string())?;
+        self.store.for_each_window(minutes, |id, window| {
+            planner.finals(&[(id, window)]);
+            read += 1;
+        })?;
         self.planner.close(open);
-        if let Some(bytes) = self.store.get(MODEL).map_err(|error| error.to_string())? {
+        if let Some(bytes) = self.store.get(MODEL)? {
             let model: Option<Model> = postcard::from_bytes(&bytes).ok();
             match model.map(|model| (model.trained, self.adopt(model))) {
                 Some((trained, Ok(()))) => self.last = Some(trained),

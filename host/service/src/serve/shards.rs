@@ -15,7 +15,6 @@ use crate::cluster::log::KafkaLog;
 use crate::cluster::shard_of;
 use crate::config::{Config, Secrets};
 use crate::observe::{MinuteReport, ObserverConfig};
-use crate::platform::fault;
 use crate::share::{Shard, Share};
 use crate::source::kafka::Opener;
 use crate::source::{Ingest, IngestConfig, SharedStatus};
@@ -54,7 +53,7 @@ impl Shards {
     /// The names of the workflows that are tuned; or what is wrong with one.
     pub(super) fn check(&self) -> Result<Vec<String>, Fault> {
         upstream(&self.config)?;
-        let store = Store::in_memory().map_err(|error| fault("memory", error, "free some"))?;
+        let store = Store::in_memory().map_err(|error| error.fault())?;
         let tunings = self.tunings(Shard::ALL, &Arc::new(store))?;
         Ok(tunings.iter().map(|tuning| tuning.name().to_owned()).collect())
     }
@@ -62,16 +61,11 @@ impl Shards {
     /// The only one, whose state is in a file.
     pub(super) fn only(&self) -> Result<Opened, Fault> {
         let path = self.config.state.directory.join(STORE);
-        let store = Store::open(&path, self.days()).map_err(|error| {
-            let (what, mend) = error.explain();
-            fault(&path.display().to_string(), what, mend)
-        })?;
+        let store = Store::open(&path, self.days()).map_err(|error| error.fault())?;
         self.assemble(Shard::ALL, store)
     }
 
     fn assemble(&self, shard: Shard, store: Store) -> Result<Opened, Fault> {
-        let at = store.path().display().to_string();
-        let damaged = |error: String| fault(&at, error, "restore it, or move it away to begin anew");
         let store = Arc::new(store);
         let windows = &self.config.windows;
         let ObserverConfig { functions, .. } = ObserverConfig::default();
@@ -88,12 +82,12 @@ impl Shards {
         };
         let (sender, reports) = mpsc::channel(REPORTS);
         let ingest = Ingest::new(ingest, Arc::clone(&store), sender, self.clock);
-        let ingest = ingest.map_err(|error| damaged(error.to_string()))?;
+        let ingest = ingest.map_err(|error| error.fault())?;
         let tunings = self.tunings(shard, &store)?;
         let mut planning = Planning::new(self, shard, store, tunings, ingest.status().clone())?;
         if let Err(error) = planning.restore(&self.config.kafka.topic) {
             planning.end();
-            return Err(damaged(error));
+            return Err(error.fault());
         }
         Ok(Opened { ingest, planning, reports })
     }

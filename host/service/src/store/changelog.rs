@@ -56,7 +56,7 @@ pub enum LogError {
     #[error("another instance has taken over")]
     Lost,
     /// A record that this version does not know.
-    #[error("{0:?} is not a record of this version; use the version that wrote it, or another cluster.topic")]
+    #[error("{0:?} is not a record of this version")]
     Foreign(String),
 }
 

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use aquatope_workflow::fault::Fault;
+
 use super::LogError;
+use crate::platform::fault;
 
 /// Why the store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -46,22 +49,14 @@ pub enum StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, mend) = self.explain();
-        match self {
-            Self::Full { path }
-            | Self::InUse { path }
-            | Self::Damaged { path, .. }
-            | Self::Foreign { path, .. }
-            | Self::Io { path, .. } => write!(f, "{}: {what}; {mend}", path.display()),
-            Self::Log(error) => write!(f, "state topic: {error}"),
-        }
+        self.fault().fmt(f)
     }
 }
 
 impl StoreError {
-    /// What is wrong, and how to mend it.
-    pub(crate) fn explain(&self) -> (String, &'static str) {
-        match self {
+    /// Where, what is wrong, and how to mend it.
+    pub(crate) fn fault(&self) -> Fault {
+        let (what, mend) = match self {
             Self::Full { .. } => (
                 "no space left".to_owned(),
                 "free some: what is not stored yet is kept in memory and tried again",
@@ -77,10 +72,29 @@ impl StoreError {
                 format!("written as `{format}`, which this version does not read"),
                 "move it away or use the other version",
             ),
-            Self::Log(error) => (error.to_string(), "look at the state topic and its brokers"),
+            Self::Log(error) => (
+                error.to_string(),
+                match error {
+                    LogError::Unavailable(_) => "look at it and its brokers",
+                    LogError::Lost => "nothing is to be done: it acts now",
+                    LogError::Foreign(_) => "use the version that wrote it, or another cluster.topic",
+                },
+            ),
             Self::Io { source, .. } => {
                 (source.to_string(), "check the disk and the permissions of state.directory")
             }
+        };
+        fault(&self.at(), what, mend)
+    }
+
+    fn at(&self) -> String {
+        match self {
+            Self::Full { path }
+            | Self::InUse { path }
+            | Self::Damaged { path, .. }
+            | Self::Foreign { path, .. }
+            | Self::Io { path, .. } => path.display().to_string(),
+            Self::Log(_) => "state topic".to_owned(),
         }
     }
 
