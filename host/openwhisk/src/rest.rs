@@ -123,7 +123,8 @@ impl Client {
         self.get(&path("actions", name), &[("code", code.to_string())]).await?.json_if_found()
     }
 
-    /// The names (`[package/]action`) of all actions of the namespace. One that is made or deleted meanwhile may be missing.
+    /// The names (`[package/]action`) of all actions of the namespace. While any is made or deleted, any may be missing: pages
+    /// begin at a number of rows.
     pub async fn action_names(&self) -> Result<BTreeSet<String>, RestError> {
         #[derive(Deserialize)]
         struct Row {

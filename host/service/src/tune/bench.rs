@@ -302,15 +302,20 @@ pub fn is_clone(action: &str) -> bool {
 
 /// Whether it is one made for trials of `workflow`.
 pub(super) fn is_clone_of(action: &str, workflow: &str) -> bool {
-    action.split_once(MARK).is_some_and(|(_, of)| of == in_name(workflow))
+    action.rsplit_once(MARK).is_some_and(|(_, of)| of == in_name(workflow))
+}
+
+/// Whether the clones of `workflow` can be told from those of others by their names.
+pub(super) fn can_be_told(workflow: &str) -> bool {
+    is_clone_of(&clone_name("", workflow), workflow)
 }
 
 fn clone_name(action: &str, workflow: &str) -> String {
     format!("{action}{MARK}{}", in_name(workflow))
 }
 
-/// In the characters that names of actions may have.
-fn in_name(workflow: &str) -> String {
+/// In the characters that names of actions may have. Of the workflows of a namespace no two may be the same in these.
+pub(crate) fn in_name(workflow: &str) -> String {
     let allowed =
         |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@') { c } else { '-' };
     workflow.chars().map(allowed).collect()
@@ -327,6 +332,10 @@ mod tests {
         assert!(is_clone(&clone) && is_clone_of(&clone, "my album"));
         assert!(!["album", "my album 2", "my"].iter().any(|other| is_clone_of(&clone, other)));
         assert!(!is_clone("img/left") && !is_clone_of("my-album", "my album"));
+        let clone = clone_name("a__aquatope_b", "w");
+        assert!(is_clone_of(&clone, "w") && !is_clone_of(&clone, "b__aquatope_w"));
+        let told = ["w", "_w", "aquatope_w", "_aquatope_w", "a__aquatope_w"].map(can_be_told);
+        assert_eq!(told, [true, true, true, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

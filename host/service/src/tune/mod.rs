@@ -24,6 +24,7 @@ mod run;
 mod search;
 mod watch;
 
+pub(crate) use bench::in_name;
 pub use bench::is_clone;
 pub use change::{ActionChange, Change, RolledBack};
 pub use error::TuneError;

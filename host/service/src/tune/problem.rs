@@ -13,6 +13,8 @@ use aquatope_workflow::workflow_file::WorkflowFile;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bench::can_be_told;
+
 /// How to search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -115,6 +117,11 @@ impl Problem {
                 let mend = format!("set a whole number from {} to {}", range.start(), range.end());
                 return wrong(place, format!("is {number}"), &mend);
             }
+        }
+        if !can_be_told(&self.name) {
+            let what =
+                "has the mark of clones in it, __aquatope_ (they are called ACTION__aquatope_WORKFLOW)";
+            return wrong("name", what.into(), "choose another");
         }
         if profile > MAX_TRIALS {
             return wrong("profile", format!("is {profile}"), &format!("measure at most {MAX_TRIALS} times"));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aquatope_openwhisk::error::RestError;
+use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::rest::Client;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -63,12 +63,27 @@ pub async fn tune(
 /// # Errors
 /// The first call that failed.
 pub async fn remove_clones(client: &Client, workflow: &str) -> Result<(), RestError> {
-    let mut failed = None;
-    for clone in clones(client, workflow).await? {
-        failed = failed.or(client.delete_action(&clone).await.err());
+    let mut left = Vec::new();
+    // Names may be missing in a list while others are deleted: only an empty one tells that none is left.
+    for _ in 0..LISTS {
+        left = clones(client, workflow).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let mut failed = None;
+        for clone in &left {
+            failed = failed.or(client.delete_action(clone).await.err());
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
     }
-    failed.map_or(Ok(()), Err)
+    let why = format!("{} were deleted and are listed all the same", left.join(", "));
+    Err(RestError { at: "actions".into(), cause: Cause::Unexpected(why) })
 }
+
+/// A list may be an older one, and be brought up to date after it is read.
+const LISTS: usize = 10;
 
 /// The clones that searches of `workflow` left in the namespace.
 ///

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform::{self, fault};
 use crate::store::Store;
-use crate::tune::{Pace, Patient, Problem, Settings};
+use crate::tune::{Pace, Patient, Problem, Settings, in_name};
 
 impl Tuning {
     /// The tasks of the workflows that `config` wants tuned.
@@ -77,20 +77,22 @@ pub(crate) fn problem(registered: &Registered) -> Result<Problem, Fault> {
 }
 
 /// Gives workflows of the same name in different namespaces different names.
+///
+/// # Errors
+/// Two of one namespace would delete each other's clones.
 fn name_apart(tunings: &mut [Tuning]) -> Result<(), Fault> {
-    let mut namespaces: HashMap<String, Vec<&str>> = HashMap::new();
+    let (mut clones, mut times) = (HashSet::new(), HashMap::new());
     for Tuning { registered, problem, .. } in tunings.iter() {
-        let of_name = namespaces.entry(problem.name.clone()).or_default();
-        if of_name.contains(&registered.namespace.as_str()) {
+        if !clones.insert((in_name(&problem.name), &registered.namespace)) {
             let at = format!("workflow.file {}", registered.file.display());
             let what = format!("workflow {} is registered twice for {}", problem.name, registered.namespace);
-            return Err(fault(&at, what, "register it once, or give one of them another name or namespace"));
+            let mend = "register it once, or give one of them another name or namespace; names that differ only in \
+                        characters that names of actions may not have are the same";
+            return Err(fault(&at, what, mend));
         }
-        of_name.push(&registered.namespace);
+        *times.entry(problem.name.clone()).or_insert(0) += 1;
     }
-    namespaces.retain(|_, namespaces| namespaces.len() > 1);
-    let ambiguous: HashSet<String> = namespaces.into_keys().collect();
-    for tuning in tunings.iter_mut().filter(|tuning| ambiguous.contains(&tuning.problem.name)) {
+    for tuning in tunings.iter_mut().filter(|tuning| times[&tuning.problem.name] > 1) {
         tuning.name = format!("{}/{}", tuning.registered.namespace, tuning.problem.name);
     }
     Ok(())

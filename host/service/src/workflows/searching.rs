@@ -1,5 +1,6 @@
 //! The search of a workflow, and the decision on what it found.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,8 +97,15 @@ impl Tuning {
                     if progressed.swap(false, Ordering::Relaxed) {
                         wait = self.platform.pace.retry;
                     }
-                    // It may be long until it goes on.
-                    tokio::join!(self.trouble(&error, &mut wait), self.try_to_remove_clones());
+                    // It may be long until it goes on; but it does not wait for clones to go.
+                    let deleting = async {
+                        self.try_to_remove_clones().await;
+                        pending::<()>().await;
+                    };
+                    tokio::select! {
+                        () = self.trouble(&error, &mut wait) => {}
+                        () = deleting => {}
+                    }
                 }
                 Err(error) => return Err(error.to_string()),
             }

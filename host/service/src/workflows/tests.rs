@@ -1,11 +1,16 @@
 //! Every phase against a platform that runs.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use aquatope_core::time::Timestamp;
-use aquatope_openwhisk::credentials::Secret;
+use aquatope_openwhisk::credentials::{Credentials, Secret};
 use aquatope_openwhisk::records::Limits;
+use aquatope_openwhisk::rest::{Client, Transport};
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Model};
 use aquatope_standin::faults::{Faults, Refused};
@@ -15,7 +20,7 @@ use super::*;
 use crate::config::{Config, Secrets};
 use crate::read;
 use crate::store::{self, Changelog, LogError};
-use crate::tune::ActionChange;
+use crate::tune::{ActionChange, remove_clones};
 
 /// Virtual seconds in a real one.
 const SPEED: f64 = 1000.0;
@@ -29,7 +34,12 @@ struct Both {
 
 impl Both {
     async fn start(qos_s: f64) -> Self {
-        let model = Model { fixed_ms: 100.0, work_ms: 500.0, ..Model::default() };
+        Self::with(qos_s, 0.0).await
+    }
+
+    /// This share of the runs fails.
+    async fn with(qos_s: f64, failures: f64) -> Self {
+        let model = Model { fixed_ms: 100.0, work_ms: 500.0, failures, ..Model::default() };
         let action = |name: &str| Action { memory_mb: 2048, ..Action::new(name, "python:3", model) };
         let config = aquatope_standin::config::Config {
             actions: vec![action("a"), action("b"), Action::sequence("pair", &["a", "b"])],
@@ -41,26 +51,9 @@ impl Both {
         };
         let standin = Standin::start(config, SPEED, 0, |_| {}).await.unwrap();
         let folder = TempDir::new().unwrap();
-        let file = folder.path().join("pair.json");
-        let text = format!(
-            r#"{{"schema":"aquatope-workflow/1","name":"pair","functions":[{{"name":"a"}},{{"name":"b"}}],"edges":[[0,1]],
-            "edge_overhead_s":0.01,"prices":{{"cpu_per_core_s":0.2,"mem_per_gb_s":0.05}},"qos_s":{qos_s},
-            "space":{{"cpu":{{"min":1,"max":1,"step":1}},"mem_mb":{{"min":256,"max":2048,"step":256}}}}}}"#
-        );
-        std::fs::write(&file, text).unwrap();
         let mut config = Config::default();
         config.openwhisk.url = standin.url();
-        config.workflow = vec![Registered {
-            file,
-            namespace: "guest".into(),
-            tune: true,
-            apply: false,
-            input: "{}".into(),
-            samples: 1,
-            trials: 4,
-            per_minute: 1000,
-            cpu_limits: false,
-        }];
+        config.workflow = vec![registered(&folder, "pair", "guest", qos_s)];
         let subject = standin.subject();
         let key = Secret::new(format!("{}:{}", subject.user, subject.secret.reveal()));
         let secrets = Secrets { openwhisk: Some(key), ..Secrets::default() };
@@ -68,6 +61,11 @@ impl Both {
         let clock = Clock::fast(Timestamp(standin.now_ms() as u64), SPEED);
         let tuning = Tuning::all(&config, &secrets, &store, &Arc::default(), clock).unwrap().remove(0);
         Self { standin, tuning, folder }
+    }
+
+    fn clones(&self) -> Vec<&str> {
+        let exists = |name: &&str| self.standin.with(|platform| platform.action(name, false).is_some());
+        ["a__aquatope_pair", "b__aquatope_pair"].into_iter().filter(exists).collect()
     }
 
     fn memory(&self) -> [u64; 2] {
@@ -116,10 +114,57 @@ impl Both {
             }
         };
         tokio::select! {
+            // What was shown before it ran does not count.
+            biased;
             () = self.tuning.run() => assert!(condition(self.shown()), "{:?}", self.shown()),
             () = wait => {}
         }
     }
+}
+
+/// A workflow of `a` and `b`.
+fn registered(folder: &TempDir, name: &str, namespace: &str, qos_s: f64) -> Registered {
+    let file = folder.path().join(format!("{name}.json"));
+    let text = format!(
+        r#"{{"schema":"aquatope-workflow/1","name":"{name}","functions":[{{"name":"a"}},{{"name":"b"}}],"edges":[[0,1]],
+        "edge_overhead_s":0.01,"prices":{{"cpu_per_core_s":0.2,"mem_per_gb_s":0.05}},"qos_s":{qos_s},
+        "space":{{"cpu":{{"min":1,"max":1,"step":1}},"mem_mb":{{"min":256,"max":2048,"step":256}}}}}}"#
+    );
+    std::fs::write(&file, text).unwrap();
+    Registered {
+        file,
+        namespace: namespace.into(),
+        tune: true,
+        apply: false,
+        input: "{}".into(),
+        samples: 1,
+        trials: 4,
+        per_minute: 1000,
+        cpu_limits: false,
+    }
+}
+
+/// A client of a server that answers requests, told by their first lines, with a status and a body, or never.
+fn client_of(mut answer: impl FnMut(&str) -> Option<(u16, &'static str)> + Send + 'static) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut unanswered = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let Some((status, body)) = answer(head.first().map_or("", String::as_str)) else {
+                unanswered.push(stream);
+                continue;
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} \r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    let transport = Transport { timeout: 10 * PATIENCE, ..Transport::default() };
+    Client::new(&url, "guest", Credentials::parse("user:secret").unwrap(), &transport).unwrap()
 }
 
 /// Longer than anything takes on the slowest machine.
@@ -315,6 +360,102 @@ async fn clones_that_are_left_behind_keep_nothing_waiting_and_go_as_soon_as_they
     both.tuning.run().await;
     assert!(!exists("old__aquatope_pair"));
     assert_eq!((both.shown().state.as_str(), both.shown().clones_left), ("as it was", None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workflow_that_fails_today_is_not_tuned_and_leaves_no_clone() {
+    let both = Both::with(3.0, 1.0).await;
+    both.tuning.run().await;
+    let shown = both.shown();
+    assert_eq!(shown.state, "stopped");
+    let error = shown.error.unwrap();
+    assert!(error.contains("the configuration of today cannot be measured"), "{error}");
+    assert!(both.clones().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clones_of_a_search_that_is_refused_are_deleted_as_far_as_they_can_be() {
+    let mut both = Both::start(3.0).await;
+    let pause = Duration::from_secs(2);
+    (both.tuning.platform.pace.retry, both.tuning.platform.pace.longest_retry) = (pause, pause);
+    let [mut refused, deletions] = [("POST", "a"), ("DELETE", "b")]
+        .map(|(method, name)| refuse(method, &format!("{name}__aquatope_pair"), 403));
+    refused.refused.extend(deletions.refused);
+    both.standin.set_faults(refused);
+    both.until(|shown| {
+        let told =
+            |error: Option<String>, name| error.is_some_and(|it| it.contains(name) && it.contains("403"));
+        told(shown.error, "a__aquatope_pair") && told(shown.clones_left, "b__aquatope_pair")
+    })
+    .await;
+    assert_eq!(both.clones(), ["b__aquatope_pair"]);
+    both.standin.set_faults(Faults::default());
+    both.until(|shown| shown.state == "waiting for approval" && both.clones().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_does_not_wait_for_clones_to_go() {
+    let mut both = Both::start(3.0).await;
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    // It never tells which clones there are.
+    both.tuning.platform.client = client_of(move |request| {
+        counted.fetch_add(usize::from(request.contains("/actions/a?")), Ordering::Relaxed);
+        (!request.contains("/actions?")).then_some((401, "{}"))
+    });
+    both.until(|_| tries.load(Ordering::Relaxed) >= 3).await;
+}
+
+#[tokio::test]
+async fn clones_are_deleted_until_a_list_has_none() {
+    let (deleted, names) = mpsc::channel();
+    // As when somebody else deletes an action while the first list is read page by page.
+    let mut lists = [
+        r#"[{"namespace":"guest","name":"a__aquatope_pair"}]"#,
+        r#"[{"namespace":"guest","name":"b__aquatope_pair"}]"#,
+        "[]",
+    ]
+    .into_iter();
+    let client = client_of(move |request| {
+        if request.starts_with("GET") {
+            return Some((200, lists.next().unwrap()));
+        }
+        deleted.send(request.to_owned()).unwrap();
+        Some((200, "{}"))
+    });
+    remove_clones(&client, "pair").await.unwrap();
+    for name in ["a", "b"] {
+        let request = names.recv().unwrap();
+        assert!(
+            request.starts_with("DELETE") && request.contains(&format!("{name}__aquatope_pair")),
+            "{request}"
+        );
+    }
+
+    let listed = r#"[{"namespace":"guest","name":"a__aquatope_pair"}]"#;
+    let client = client_of(move |request| Some((if request.starts_with("GET") { 200 } else { 404 }, listed)));
+    let error = remove_clones(&client, "pair").await.unwrap_err().to_string();
+    assert!(error.contains("a__aquatope_pair were deleted and are listed all the same"), "{error}");
+}
+
+#[test]
+fn workflows_of_a_namespace_have_clones_of_their_own() {
+    let folder = TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.openwhisk.url = "http://localhost".into();
+    let secrets = Secrets { openwhisk: Some(Secret::new("user:secret")), ..Secrets::default() };
+    let mut names = |both: [(&str, &str); 2]| {
+        config.workflow = both.map(|(name, namespace)| registered(&folder, name, namespace, 3.0)).into();
+        let store = Arc::new(Store::in_memory().unwrap());
+        let tunings = Tuning::all(&config, &secrets, &store, &Arc::default(), Clock::system());
+        tunings.map(|tunings| tunings.iter().map(|tuning| tuning.name().to_owned()).collect::<Vec<_>>())
+    };
+    for two in [[("pair", "guest"); 2], [("my album", "guest"), ("my-album", "guest")]] {
+        let fault = names(two).unwrap_err();
+        assert!(fault.what.contains("is registered twice for guest"), "{fault}");
+    }
+    assert_eq!(names([("pair", "guest"), ("pair", "other")]).unwrap(), ["guest/pair", "other/pair"]);
+    assert_eq!(names([("my album", "guest"), ("my-album", "other")]).unwrap(), ["my album", "my-album"]);
 }
 
 #[tokio::test]
