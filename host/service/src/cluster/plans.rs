@@ -64,10 +64,16 @@ impl Follower {
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => status.handle_plans_read(Ok(())),
                     Some(Err(error)) => {
+                        let code = error.rdkafka_error_code();
                         // It is made by whoever starts first.
-                        assigned =
-                            error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition);
-                        if assigned {
+                        let missing = code == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+                        // It was made anew.
+                        let moved = matches!(
+                            code,
+                            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+                        );
+                        assigned &= !(missing || moved);
+                        if !missing {
                             status.handle_plans_read(Err(&error));
                         }
                         thread::sleep(EVERY);
@@ -109,4 +115,46 @@ pub fn try_read(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> 
         }
     }
     Err(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    #[test]
+    fn an_offset_that_is_gone_is_no_end() {
+        let brokers = MockCluster::new(1).unwrap();
+        let cluster = Cluster::default();
+        let topic = topic(&cluster);
+        brokers.create_topic(&topic, 1, 1).unwrap();
+        let servers = brokers.bootstrap_servers();
+        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+        let tell = |shard: u32| {
+            let key = Row::Plan(shard).to_string();
+            producer.send(BaseRecord::to(&topic).key(&key).payload("told")).unwrap();
+            producer.flush(PATIENCE * 10).unwrap();
+        };
+        let (sender, heard) = mpsc::channel();
+        let hear = move |told: Option<(u32, &[u8])>| {
+            told.into_iter().for_each(|(shard, _)| sender.send(shard).unwrap());
+        };
+        let kafka = Kafka { brokers: servers, ..Kafka::default() };
+        let follower = Follower::start(&kafka, None, &cluster, SharedStatus::default(), hear).unwrap();
+        let hears = || heard.recv_timeout(PATIENCE * 10).unwrap();
+        tell(0);
+        assert_eq!(hears(), 0);
+        let gone = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+        brokers.request_errors(RDKafkaApiKey::Fetch, &[gone]);
+        assert_eq!(hears(), 0, "from the begin");
+        tell(1);
+        assert_eq!(hears(), 1);
+        drop(follower);
+    }
 }
