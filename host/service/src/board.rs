@@ -140,6 +140,7 @@ pub struct Actuator {
 
 /// One registered workflow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Workflow {
     /// What it is doing, in a word or two.
     pub state: String,

@@ -26,6 +26,7 @@ use crate::actuate::{BackEnd, OwnActivations, Runner};
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::cluster::plans::Follower;
+use crate::cluster::told::Told;
 use crate::config::{Config, Secrets};
 use crate::http::{self, Elsewhere};
 use crate::platform::{self, fault};
@@ -246,13 +247,13 @@ fn follow_plans(
     let share = Arc::clone(share);
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
-        Some((shard, told)) => match postcard::from_bytes(told) {
-            Ok(told) => share.hear(shard, Some(told)),
-            Err(_) => {
+        Some((shard, bytes)) => {
+            let told = Told::from_bytes(bytes);
+            if told.is_none() {
                 tracing::warn!(shard, "what this shard tells is of another version");
-                share.hear(shard, None);
             }
-        },
+            share.hear(shard, told);
+        }
     };
     Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))

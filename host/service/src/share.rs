@@ -6,10 +6,10 @@
 //! of all functions is divided by what the shards asked for in the minute before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aquatope_core::time::Minute;
+use aquatope_core::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::actuate::Wants;
@@ -35,6 +35,8 @@ impl Shard {
 /// See the module's header.
 pub(crate) struct Share {
     held: Mutex<Held>,
+    /// Something was heard.
+    came: Condvar,
     /// `None` once the service stops.
     wants: Mutex<Option<watch::Sender<Arc<Wants>>>>,
     /// Whether one acts for all shards; for so long it waits for the plans of the others.
@@ -86,7 +88,8 @@ impl Share {
     /// `for_all`: whoever has shard 0 acts for all shards, and waits so long for the plans of the others.
     pub(crate) fn new(for_all: Option<Duration>) -> (Arc<Self>, watch::Receiver<Arc<Wants>>) {
         let (wants, wanted) = watch::channel(Arc::new(Wants::default()));
-        (Arc::new(Self { held: Mutex::default(), wants: Mutex::new(Some(wants)), for_all }), wanted)
+        let (held, came, wants) = (Mutex::default(), Condvar::new(), Mutex::new(Some(wants)));
+        (Arc::new(Self { held, came, wants, for_all }), wanted)
     }
 
     /// From now on the shard is held, with nothing wanted.
@@ -126,15 +129,15 @@ impl Share {
             if is_later { Some(last.demand) } else { before }
         });
         held.heard.insert(shard, Heard { last: told, before });
+        self.came.notify_all();
         self.settle(&mut held);
     }
 
-    /// How a workflow that is tuned with `shard` was doing when the shard was planned last, the instance that had it, and the
-    /// minute of that plan.
-    pub(crate) fn told_of(&self, shard: u32, workflow: &str) -> Option<(Workflow, String, Minute)> {
+    /// How a workflow that is tuned with `shard` was doing when that was told last, the instance that told it, and when.
+    pub(crate) fn told_of(&self, shard: u32, workflow: &str) -> Option<(Workflow, String, Timestamp)> {
         let held = self.held();
-        let Told { by, wants, workflows, .. } = &held.heard.get(&shard)?.last;
-        Some((workflows.get(workflow)?.clone(), by.clone(), Minute(wants.minute)))
+        let Told { by, at, workflows, .. } = &held.heard.get(&shard)?.last;
+        Some((workflows.get(workflow)?.clone(), by.clone(), *at))
     }
 
     /// Time has passed.
@@ -175,8 +178,10 @@ impl Share {
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
-        // Whoever does not hear what it tells itself does not hear of the others' plans either.
-        let hears = held.heard.get(&0).is_some_and(|heard| heard.last.wants.minute >= minute);
+        // Whoever does not hear what it tells itself does not hear of the others' plans either; nor does whoever cannot read
+        // what one of them tells.
+        let hears = held.heard.get(&0).is_some_and(|heard| heard.last.wants.minute >= minute)
+            && held.unread.iter().all(|shard| held.shards.contains_key(shard));
         if complete || (hears && since >= patience) {
             self.send(plans.into_iter(), None);
             held.settled = minute;
@@ -213,15 +218,23 @@ impl Term {
     /// asked for in the minute before it, whoever plans first; one that is more than a minute behind the others goes by
     /// newer demands than they did, and the parts may then differ from the whole.
     ///
-    /// Whoever has not heard what this shard told itself last, for the minute `told`, has not heard the others either.
+    /// Whoever has not heard what this shard told itself last, for the minute `told`, has not heard the others either. That
+    /// word is waited for, with `patience`: where minutes are caught up with, one is planned right after the other.
     ///
     /// # Errors
     /// Why the others' demands are not known.
-    pub(crate) fn part_mb(&self, capacity_mb: f64, minute: u32, told: Option<u32>) -> Result<f64, String> {
-        let held = self.share.held();
+    pub(crate) fn part_mb(
+        &self,
+        capacity_mb: f64,
+        minute: u32,
+        told: Option<u32>,
+        patience: Duration,
+    ) -> Result<f64, String> {
         let number = self.shard.number;
-        let heard = held.heard.get(&number).map(|heard| heard.last.wants.minute);
-        if heard < told {
+        let is_deaf = |held: &Held| held.heard.get(&number).map(|heard| heard.last.wants.minute) < told;
+        let waited = self.share.came.wait_timeout_while(self.share.held(), patience, |held| is_deaf(held));
+        let (held, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if is_deaf(&held) {
             return Err(format!("what shard {number} told last has not come back"));
         }
         if let Some(unread) = held.unread.first() {
@@ -255,6 +268,8 @@ impl Term {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::actuate::Wanted;
 
@@ -352,10 +367,28 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_set_while_what_another_shard_tells_cannot_be_read() {
+        let (share, mut wanted) = Share::new(Some(Duration::ZERO));
+        let (zero, two) = (begin(&share, 0), begin(&share, 2));
+        share.hear(1, None);
+        zero.want(wants(8, "a"));
+        two.want(wants(8, "c"));
+        share.hear(0, Some(plan(8, "a")));
+        share.look();
+        assert_eq!(told(&mut wanted), None, "its functions would have nothing");
+        // What is ours needs not be read.
+        share.hear(2, None);
+        share.hear(1, Some(plan(7, "b")));
+        assert_eq!(told(&mut wanted), Some((8, ["a", "b", "c"].map(String::from).into())));
+    }
+
+    #[test]
     fn memory_is_divided_by_what_was_asked_for_in_the_minute_before() {
         let (share, _wanted) = Share::new(None);
         let terms = [0, 1, 2].map(|number| begin(&share, number));
-        let parts = |minute: u32| terms.each_ref().map(|term| term.part_mb(300.0, minute, None).unwrap());
+        let parts = |minute: u32| {
+            terms.each_ref().map(|term| term.part_mb(300.0, minute, None, Duration::ZERO).unwrap())
+        };
         assert_eq!(parts(7), [100.0; 3]);
         let asks = |shard: u32, minute: u32, wanted_mb: f64| {
             let demand = Demand { wanted_mb, busy_mb: 0.0 };
@@ -374,7 +407,7 @@ mod tests {
     fn nothing_is_divided_while_the_others_are_not_heard() {
         let (share, _wanted) = Share::new(None);
         let zero = begin(&share, 0);
-        let part = |minute: u32, told: Option<u32>| zero.part_mb(300.0, minute, told);
+        let part = |minute: u32, told: Option<u32>| zero.part_mb(300.0, minute, told, Duration::ZERO);
         assert_eq!(part(7, None), Ok(100.0), "it never told anything: the others leave it an equal part");
         let asks = |shard: u32, minute: u32| {
             let demand = Demand { wanted_mb: 400.0, busy_mb: 0.0 };
@@ -391,5 +424,16 @@ mod tests {
         assert!(part(9, Some(8)).unwrap_err().contains("shard 2"));
         asks(2, 8);
         assert_eq!(part(9, Some(8)), Ok(100.0));
+        // Minutes are caught up with: what was told for the one before comes while the next is planned.
+        thread::scope(|scope| {
+            let part = scope.spawn(|| zero.part_mb(300.0, 10, Some(9), Duration::from_secs(100)));
+            // It has time to give up too soon.
+            let until = Instant::now() + Duration::from_millis(200);
+            while !part.is_finished() && Instant::now() < until {
+                thread::yield_now();
+            }
+            asks(0, 9);
+            assert_eq!(part.join().unwrap(), Ok(100.0));
+        });
     }
 }

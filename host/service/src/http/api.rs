@@ -152,9 +152,9 @@ struct Tuned {
 struct Told {
     /// The instance that tuned it then.
     by: String,
-    /// The minute it was planning, since the epoch.
-    minute: u32,
-    /// How long ago that began, s: an instance tells every minute while it lives.
+    /// When it told of it, ms since the epoch, by its clock.
+    at_ms: u64,
+    /// How long ago that was, s: an instance tells every minute while it lives.
     age_s: f64,
 }
 
@@ -164,9 +164,9 @@ pub(super) async fn workflows(State(shared): State<Shared>) -> Json<Value> {
     let mut all: BTreeMap<String, Tuned> = BTreeMap::new();
     for (name, shard) in shared.elsewhere.iter().flat_map(|elsewhere| elsewhere.workflows()) {
         let (workflow, told) = match shared.share.told_of(shard, name) {
-            Some((workflow, by, minute)) => {
-                let age_s = since_s(minute.start(), shared.clock.now());
-                (workflow, Some(Told { by, minute: minute.0, age_s }))
+            Some((workflow, by, at)) => {
+                let age_s = since_s(at, shared.clock.now());
+                (workflow, Some(Told { by, at_ms: at.0, age_s }))
             }
             None => (Workflow { state: "nobody has told of it yet".into(), ..Workflow::default() }, None),
         };

@@ -186,8 +186,7 @@ impl Collector for Scrape {
         gauge(
             "cluster_state_failing",
             "1 when a shard could not be opened or the plans in Kafka could not be read the last time",
-            cluster
-                .map(|cluster| f64::from(u8::from(cluster.error.is_some() || cluster.plans_error.is_some()))),
+            cluster.map(|cluster| f64::from(u8::from(cluster.failing().is_some()))),
         )?;
         gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
         gauge(

@@ -209,17 +209,18 @@ mod tests {
     #[tokio::test]
     async fn what_others_tune_is_shown_with_its_age() {
         static NOW: AtomicU64 = AtomicU64::new(0);
-        let planned = Minute(29_000_000);
-        NOW.store(planned.start().0 + 600_000, Ordering::Relaxed);
+        let at = Minute(29_000_000).start();
+        NOW.store(at.0 + 600_000, Ordering::Relaxed);
         let config = Config::default();
         let workflows = ["pair".to_owned(), "album".to_owned()];
         let elsewhere = Elsewhere::new(&config, &Secrets::default(), workflows.to_vec());
         let (share, _wanted) = Share::new(None);
-        let (by, wants) = ("host1".to_owned(), Wants { minute: planned.0, ..Wants::default() });
+        // Its events lag: an hour ago was planned.
+        let (by, wants) = ("host1".to_owned(), Wants { minute: 29_000_000 - 60, ..Wants::default() });
         let workflow = Workflow { state: "searching".into(), ..Workflow::default() };
         let workflows = [("pair".to_owned(), workflow)].into();
         let shard = shard_of("pair", config.cluster.shards).unsigned_abs();
-        share.hear(shard, Some(Told { by, wants, workflows, ..Told::default() }));
+        share.hear(shard, Some(Told { by, at, wants, workflows, ..Told::default() }));
         let shared = Shared {
             board: Arc::default(),
             ingest: SharedStatus::default(),
@@ -232,7 +233,7 @@ mod tests {
         let shown = api::workflows(State(shared)).await.0;
         let pair = &shown["pair"];
         assert_eq!((&pair["state"], &pair["here"]), (&json!("searching"), &json!(false)));
-        assert_eq!(pair["told"], json!({"by": "host1", "minute": planned.0, "age_s": 600.0}));
+        assert_eq!(pair["told"], json!({"by": "host1", "at_ms": at.0, "age_s": 600.0}));
         assert_eq!((&shown["album"]["here"], &shown["album"]["told"]), (&json!(false), &json!(null)));
     }
 

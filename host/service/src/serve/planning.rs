@@ -34,6 +34,8 @@ const CLAIMED: &str = "claimed";
 const REPLACED: &str = "replaced";
 /// Without a report for this long, the last targets are asked for again.
 const SILENCE: Duration = Duration::from_secs(75);
+/// What a shard tells has come back to it by then, where the topic is read at all.
+const COMES_BACK: Duration = Duration::from_secs(2);
 
 /// What a planning thread owns.
 pub(super) struct Planning {
@@ -217,19 +219,22 @@ impl Planning {
                 continue;
             };
             let Some(report) = report else { break };
-            let began = Instant::now();
             for (_, info) in &report.functions {
                 self.saw(info);
             }
+            let mut deaf = false;
             if let Some(mb) = self.divided_mb {
-                let part = self.term.part_mb(mb, report.minute.0.saturating_add(1), self.claims.last);
-                self.planner.set_capacity(part.unwrap_or_else(|error| {
-                    self.status.handle_plans_read(Err(&error));
-                    self.certain_mb
-                }));
+                let minute = report.minute.0.saturating_add(1);
+                let part = self.term.part_mb(mb, minute, self.claims.last, COMES_BACK);
+                self.status.handle_heard(self.shard.number, part.as_ref().err());
+                deaf = part.is_err();
+                self.planner.set_capacity(part.unwrap_or(self.certain_mb));
             }
+            let began = Instant::now();
             let plan = self.planner.plan(&report);
-            self.demand = Demand { wanted_mb: plan.fit.wanted_mb, busy_mb: plan.busy_mb };
+            // What it may not use is left to the others.
+            let wanted_mb = if deaf { plan.busy_mb } else { plan.fit.wanted_mb };
+            self.demand = Demand { wanted_mb, busy_mb: plan.busy_mb };
             let took_ms = began.elapsed().as_secs_f64() * 1e3;
             self.planned = Some((plan.minute.0, Instant::now()));
             let wants = self.wants(&plan);
@@ -249,6 +254,7 @@ impl Planning {
             let mut board = write(&self.board);
             board.forget(self.shard);
             if self.clustered {
+                self.status.handle_heard(self.shard.number, None);
                 self.workflows.iter().for_each(|name| drop(board.workflows.remove(name)));
             }
         }
@@ -269,10 +275,9 @@ impl Planning {
             tracing::info!(shard = self.shard.number, minute, last = self.claims.last, "acted for before");
             return false;
         }
-        let bytes = |what: Result<Vec<u8>, postcard::Error>| what.expect("plain data is written to memory");
-        let claim = bytes(postcard::to_stdvec(&minute));
+        let claim = postcard::to_stdvec(&minute).expect("plain data is written to memory");
         let name = if self.claims.last == Some(minute) { REPLACED } else { CLAIMED };
-        let told = bytes(postcard::to_stdvec(&self.told(wants)));
+        let told = self.told(wants).to_bytes();
         // Where the log does not answer, nobody knows whether the others hear it.
         let before_mb = std::mem::replace(&mut self.certain_mb, self.demand.busy_mb);
         match self.store.put_with_plan(name, &claim, self.shard.number, told) {
@@ -295,7 +300,7 @@ impl Planning {
         let workflows = self.workflows.iter().filter_map(shown).collect();
         let wants =
             if self.for_all { wants.clone() } else { Wants { minute: wants.minute, ..Wants::default() } };
-        Told { by: self.place.clone(), demand: self.demand, wants, workflows }
+        Told { by: self.place.clone(), at: self.clock.now(), demand: self.demand, wants, workflows }
     }
 
     /// Nothing closes a minute: the broker is gone, or a gap is being filled. The last targets are asked for again, so

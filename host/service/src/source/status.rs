@@ -1,5 +1,6 @@
 //! What the reading thread says about itself, for `/metrics`, `/readyz` and the dashboard.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,8 +63,17 @@ pub struct ClusterStatus {
     pub read_errors: u64,
     /// Why the plans could not; nothing once they could.
     pub plans_error: Option<String>,
+    /// Held shards that do not know what the others want, and why.
+    pub deaf: BTreeMap<u32, String>,
     /// Shards that others had taken over while this instance thought to have them: their logs refused it.
     pub refused: u64,
+}
+
+impl ClusterStatus {
+    /// Why the state or the plans are not read, if they are not.
+    pub fn failing(&self) -> Option<&String> {
+        self.error.as_ref().or(self.plans_error.as_ref()).or(self.deaf.values().next())
+    }
 }
 
 /// Which of the instances of one consumer group acts. The others observe and plan only; one of them takes over when it ends.
@@ -143,7 +153,42 @@ impl SharedStatus {
         });
     }
 
+    /// The shard knows what the others want, or does not, for this reason.
+    pub(crate) fn handle_heard(&self, shard: u32, error: Option<&String>) {
+        self.update(|status| {
+            let cluster = status.cluster.get_or_insert_default();
+            let Some(error) = error else { return drop(cluster.deaf.remove(&shard)) };
+            cluster.read_errors += 1;
+            let error = format!("shard {shard} does not know what the others want: {error}");
+            if cluster.deaf.get(&shard) != Some(&error) {
+                tracing::warn!("{error}");
+            }
+            cluster.deaf.insert(shard, error);
+        });
+    }
+
     pub(crate) fn update(&self, change: impl FnOnce(&mut IngestStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_cleared_by_what_ended_it() {
+        let status = SharedStatus::default();
+        let failing = || status.get().cluster.unwrap().failing().cloned().unwrap_or_default();
+        let lost = "what shard 0 told last has not come back".to_owned();
+        status.handle_heard(0, Some(&lost));
+        status.handle_heard(1, None);
+        status.handle_plans_read(Ok(()));
+        assert!(failing().contains(&lost), "the others' words come, or those of another shard");
+        status.handle_plans_read(Err(&"denied"));
+        status.handle_heard(0, None);
+        assert!(failing().contains("denied"));
+        status.handle_plans_read(Ok(()));
+        assert_eq!(failing(), "");
     }
 }

@@ -323,7 +323,7 @@ pub(crate) fn one_instance_acts_for_all_functions() {
 
 /// The memory of all functions is limited, and divided by what the functions of each shard want: an equal part each would let
 /// much of it lie idle. It stays so when an instance is gone. One that may tell what it wants and may not read what the others
-/// tell takes nothing beyond what is busy, and says so; the doctor finds it too.
+/// tell takes nothing beyond what is busy, so that the others have what they want, and says so; the doctor finds it too.
 pub(crate) fn limited_memory_is_divided_by_demand() {
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
@@ -364,6 +364,7 @@ pub(crate) fn limited_memory_is_divided_by_demand() {
             && all.planned(minute + 2)
             && (granted, told.is_some()) == (Some(0.0), true)
             && wanted > Some(0.0)
+            && all.statuses[0]["planned"]["granted_mb"] == all.statuses[0]["planned"]["wanted_mb"]
             && sum(all, "granted_mb") <= 6144.0
     });
     let examine = |kafka: &Kafka| {
