@@ -24,7 +24,10 @@ pub enum TopicError {
     /// It is missing.
     #[error("the topic {0:?} does not exist")]
     Missing(String),
-    /// The brokers do not answer, or do not let us.
+    /// The brokers do not let us.
+    #[error("the topic {0:?}: access is denied")]
+    Denied(String),
+    /// The brokers do not answer, or cannot now.
     #[error("the topic {0:?}: {1}")]
     Unavailable(String, String),
     /// Functions would belong to other shards than before.
@@ -114,11 +117,10 @@ pub fn check(
         client.create_with_context(Log::default()).map_err(|error| failed(&error))?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
     let known = metadata.topics().iter().find(|known| known.name() == topic);
-    let error = known.and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
-    if let Some(error @ RDKafkaErrorCode::TopicAuthorizationFailed) = error {
-        return Err(failed(&error));
+    if let Some(code) = known.and_then(MetadataTopic::error) {
+        return Err(refused(topic, code.into()));
     }
-    let found = known.filter(|known| known.error().is_none()).map_or(0, |known| known.partitions().len());
+    let found = known.map_or(0, |known| known.partitions().len());
     if found == 0 {
         return Err(TopicError::Missing(topic.to_owned()));
     }
@@ -129,12 +131,30 @@ pub fn check(
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let described = wait(admin(kafka, password)?.describe_configs([&specifier], &options));
     let described = described.map_err(|error| failed(&error))?;
-    let described = described.first().and_then(|described| described.as_ref().ok());
-    settings(topic, |key| described?.get(key)?.value.clone())
+    let described = described.into_iter().next().unwrap_or(Err(RDKafkaErrorCode::Unknown));
+    settings(topic, described.map(|described| move |key: &str| described.get(key)?.value.clone()))
+}
+
+/// What is wrong with a topic of which the brokers say `code`.
+fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
+    let topic = topic.to_owned();
+    match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition => TopicError::Missing(topic),
+        RDKafkaErrorCode::TopicAuthorizationFailed => TopicError::Denied(topic),
+        code => TopicError::Unavailable(topic, code.to_string()),
+    }
 }
 
 /// What there is to say of a topic with the settings `found`; access rules may hide them.
-fn settings(topic: &str, found: impl Fn(&str) -> Option<String>) -> Result<Checked, TopicError> {
+fn settings(
+    topic: &str,
+    found: Result<impl Fn(&str) -> Option<String>, RDKafkaErrorCode>,
+) -> Result<Checked, TopicError> {
+    let found = match found {
+        Ok(found) => found,
+        Err(RDKafkaErrorCode::TopicAuthorizationFailed) => return Ok(Checked::SettingsHidden),
+        Err(code) => return Err(refused(topic, code)),
+    };
     let mut checked = Checked::Well;
     for (key, expected) in SETTINGS {
         let Some(found) = found(key) else {
@@ -193,7 +213,7 @@ mod tests {
     fn settings_that_are_hidden_are_not_taken_for_good_ones() {
         let with = |policy: Option<&str>, bytes: Option<&str>| {
             let found = |key: &str| if key == "cleanup.policy" { policy } else { bytes };
-            settings("t", |key| found(key).map(str::to_owned))
+            settings("t", Ok(|key: &str| found(key).map(str::to_owned)))
         };
         let enough = Some(RECORD_BYTES);
         assert_eq!(with(Some("compact"), enough), Ok(Checked::Well));
@@ -208,6 +228,13 @@ mod tests {
             let error = wrong.unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
+        let described = |code| settings("t", Err::<fn(&str) -> Option<String>, _>(code));
+        assert_eq!(described(RDKafkaErrorCode::TopicAuthorizationFailed), Ok(Checked::SettingsHidden));
+        let late = RDKafkaErrorCode::RequestTimedOut;
+        assert!(matches!(described(late), Err(TopicError::Unavailable(..))));
+        assert!(matches!(refused("t", late), TopicError::Unavailable(..)));
+        assert!(matches!(refused("t", RDKafkaErrorCode::UnknownTopicOrPartition), TopicError::Missing(_)));
+        assert!(matches!(refused("t", RDKafkaErrorCode::TopicAuthorizationFailed), TopicError::Denied(_)));
         assert_eq!(must_have(), "cleanup.policy must be compact, max.message.bytes must be 8388608 or more");
     }
 }

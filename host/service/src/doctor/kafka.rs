@@ -164,7 +164,8 @@ impl Report {
                         configs(&format!("--alter --add-config {key}={expected}"))
                     }
                     TopicError::Shards { .. } => "correct cluster.shards or cluster.topic".to_owned(),
-                    _ => "allow DESCRIBE, READ and WRITE on it".to_owned(),
+                    TopicError::Denied(_) => "allow DESCRIBE, READ and WRITE on it".to_owned(),
+                    _ => "ask again; if it stays so, see the brokers' logs".to_owned(),
                 };
                 self.broken(format!("cluster: {error}"), mend);
             }

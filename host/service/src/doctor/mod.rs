@@ -116,13 +116,12 @@ impl Report {
         self.broken(format!("{}: {}", fault.at, fault.what), fault.mend);
     }
 
-    fn call(&mut self, error: &RestError) {
+    /// A call that failed; and what to do about a right that is missing.
+    fn call(&mut self, error: &RestError, forbidden: &'static str) {
         let (what, mend) = error.cause.explain();
         let mend = match error.cause {
             Cause::Unauthorized => "check AQUATOPE_OPENWHISK_AUTH (`wsk property get --auth` prints it)",
-            Cause::Forbidden(_) => {
-                "set workflow.namespace to the key's own, which `wsk namespace list` prints, or take the key of a subject with this right"
-            }
+            Cause::Forbidden(_) => forbidden,
             Cause::Unreachable(_) | Cause::TimedOut => {
                 "check openwhisk.url, and that this machine may reach it"
             }
@@ -181,7 +180,7 @@ impl Report {
         let limits = match client.limits().await {
             Ok(limits) => limits,
             Err(error) => {
-                self.call(&error);
+                self.call(&error, "take the key of a subject with this right");
                 return None;
             }
         };

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aquatope_core::time::Timestamp;
+use aquatope_openwhisk::credentials::Secret;
 use aquatope_standin::Standin;
 use aquatope_standin::config::{Action, Model};
+use aquatope_standin::faults::{Faults, Refused};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -147,11 +149,19 @@ async fn workflows_are_held_against_the_platform() {
         let worst = said.iter().max_by_key(|(level, _)| *level).unwrap();
         assert!(worst.0 == level && worst.1.contains(expected), "{keys} {workflow}: {said:?}");
     }
+    let [one, two] = ["my album", "my-album"]
+        .map(|name| format!("{}tune = true\n", write(&folder.path().join(name), &with("name", json!(name)))));
+    let said_twice = said(&folder, &standin, &format!("{one}[[workflow]]\n{two}"), true).await;
+    assert!(said_twice.iter().any(|(_, what)| what.contains("my-album: registered twice")), "{said_twice:?}");
     write(&path, &good);
     let clone = json!({"exec": {"kind": "python:3", "code": ""}});
     standin.with(|platform| platform.put_action("a__aquatope_pair", &clone, false)).unwrap();
     let left = said(&folder, &standin, &file, true).await;
-    assert!(left[0].0 == Level::Doubtful && left[0].1.contains("clones: a__aquatope_pair -> "), "{left:?}");
+    assert!(
+        left[0].0 == Level::Doubtful
+            && left[0].1.ends_with("clones: a__aquatope_pair -> `wsk action delete` them"),
+        "{left:?}"
+    );
     // Runs of two stages take four seconds and more.
     write(&path, &with("qos_s", json!(2.0)));
     standin
@@ -170,6 +180,21 @@ async fn workflows_are_held_against_the_platform() {
         assert!(began.elapsed() < Duration::from_secs(100), "it never came");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_rights_is_told_where_no_workflow_is_registered() {
+    let standin =
+        Standin::start(aquatope_standin::config::Config::default(), 1000.0, 0, |_| {}).await.unwrap();
+    let refused = vec![Refused { method: "GET", path: "limits".into(), status: 403 }];
+    standin.set_faults(Faults { refused, ..Faults::default() });
+    let mut config = Config::default();
+    config.openwhisk.url = standin.url();
+    let secrets = Secrets { openwhisk: Some(Secret::new("user:secret")), ..Secrets::default() };
+    let mut report = Report::default();
+    report.rest(&config, &secrets, Clock::system()).await;
+    let said = words(report);
+    assert!(said[0].1.ends_with(" -> take the key of a subject with this right"), "{said:?}");
 }
 
 #[test]
@@ -215,9 +240,14 @@ fn a_topic_is_called_compacted_only_when_that_was_seen() {
         ),
         (Err(TopicError::Missing("t".into())), Level::Well, "will be made at the start"),
         (
-            Err(TopicError::Unavailable("t".into(), "denied".into())),
+            Err(TopicError::Denied("t".into())),
             Level::Broken,
-            "denied -> allow DESCRIBE, READ and WRITE on it",
+            "access is denied -> allow DESCRIBE, READ and WRITE on it",
+        ),
+        (
+            Err(TopicError::Unavailable("t".into(), "timed out".into())),
+            Level::Broken,
+            "timed out -> ask again; if it stays so, see the brokers' logs",
         ),
     ] {
         let mut report = Report::default();

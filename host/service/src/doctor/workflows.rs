@@ -7,13 +7,15 @@ use super::Report;
 use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform;
-use crate::tune::{clones, memory_bounds};
+use crate::tune::{clones, in_name, memory_bounds};
 use crate::workflows::{problem, read_file};
 
 /// Runs within so long tell how fast a workflow is today, ms.
 const LATELY: i64 = 3_600_000;
 /// Fewer tell nothing.
 const ENOUGH: usize = 8;
+/// What to do about a namespace that is not the key's.
+const FORBIDDEN: &str = "set workflow.namespace to the key's own, which `wsk namespace list` prints, or take the key of a subject with this right";
 /// OpenWhisk's default time limit of an action, ms.
 const TIME_LIMIT: u64 = 60_000;
 
@@ -24,7 +26,7 @@ impl Report {
             let before = self.troubles;
             let Some(file) = self.workflow_file(registered) else { continue };
             let called = format!("workflow {}", file.name);
-            let name = (file.name.clone(), registered.namespace.clone());
+            let name = (in_name(&file.name), registered.namespace.clone());
             if registered.tune && tuned.contains(&name) {
                 self.broken(
                     format!("{called}: registered twice"),
@@ -109,7 +111,7 @@ impl Report {
         for function in &file.workflow.functions {
             let name = &function.name;
             match client.action(name, false).await {
-                Err(error) => return self.call(&error),
+                Err(error) => return self.call(&error, FORBIDDEN),
                 Ok(None) => self.broken(
                     format!("{called}: there is no action /{namespace}/{name}"),
                     "name functions in its file as `wsk action list` does ([package/]action), or set workflow.namespace",
@@ -147,11 +149,11 @@ impl Report {
     /// Whether a search that was given up left clones, which no instance deletes any more.
     async fn clones(&mut self, file: &WorkflowFile, client: &Client, called: &str) {
         match clones(client, &file.name).await {
-            Err(error) => self.call(&error),
+            Err(error) => self.call(&error, FORBIDDEN),
             Ok(clones) if clones.is_empty() => {}
             Ok(clones) => self.doubtful(
                 format!("{called}: a search left clones: {}", clones.join(", ")),
-                "`wsk action delete` them, or set tune = true: a search deletes them at its end",
+                "`wsk action delete` them",
             ),
         }
     }
@@ -160,7 +162,7 @@ impl Report {
     async fn memory(&mut self, registered: &Registered, client: &Client) {
         let bounds = match memory_bounds(client).await {
             Ok(bounds) => bounds,
-            Err(error) => return self.call(&error),
+            Err(error) => return self.call(&error, FORBIDDEN),
         };
         if let Err(fault) = problem(registered).and_then(|problem| problem.check_memory(bounds)) {
             self.fault(fault);
@@ -171,7 +173,7 @@ impl Report {
     async fn runs(&mut self, file: &WorkflowFile, client: &Client, clock: Clock, called: &str) {
         let name = &file.name;
         match client.action(name, false).await {
-            Err(error) => return self.call(&error),
+            Err(error) => return self.call(&error, FORBIDDEN),
             Ok(Some(action)) if action.is_workflow() => {}
             Ok(_) => {
                 return self.doubtful(
@@ -190,7 +192,7 @@ impl Report {
         };
         let records = match client.activations(&selection).await {
             Ok(records) => records,
-            Err(error) => return self.call(&error),
+            Err(error) => return self.call(&error, FORBIDDEN),
         };
         // The steps of a composition's conductor have the composition's name.
         let whole = records.iter().filter(|record| record.kind() == "sequence");
