@@ -38,7 +38,7 @@ impl Report {
             Err(error) => {
                 // Why comes as an event of its own.
                 let _ = consumer.poll(STEP);
-                let why = consumer.context().take_reason().unwrap_or_else(|| error.to_string());
+                let why = consumer.context().reason().unwrap_or_else(|| error.to_string());
                 return self.broken(
                     format!("Kafka: {brokers}: {why}"),
                     "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataPartition;
 
 use super::kafka::Log;
@@ -118,9 +119,7 @@ impl Asker {
 
     fn partitions(&self) -> Result<Vec<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
-        let metadata = metadata.map_err(|error| {
-            let reason = self.consumer.context().take_reason();
-            let reason = reason.unwrap_or_else(|| error.to_string());
+        let metadata = self.heard(metadata).map_err(|reason| {
             format!(
                 "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
             )
@@ -140,10 +139,21 @@ impl Asker {
 
     fn ends(&self, partition: i32) -> Result<Ends, String> {
         let asked = Instant::now();
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT)
-            .map_err(|error| format!("partition {partition} cannot be read: {error}"))?;
+        let found = self.consumer.fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT);
+        let (low, high) =
+            self.heard(found).map_err(|reason| format!("partition {partition} cannot be read: {reason}"))?;
         Ok(Ends { partition, low, high, asked })
+    }
+
+    /// The answer, or why there is none.
+    fn heard<T>(&self, answer: KafkaResult<T>) -> Result<T, String> {
+        let context = self.consumer.context();
+        match answer {
+            Ok(answer) => {
+                context.reached();
+                Ok(answer)
+            }
+            Err(error) => Err(context.reason().unwrap_or_else(|| error.to_string())),
+        }
     }
 }

@@ -51,7 +51,7 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
     client
 }
 
-/// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached last.
+/// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached, until one answers.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     reason: Mutex<Option<String>>,
@@ -59,8 +59,13 @@ pub(crate) struct Log {
 
 impl Log {
     /// Why a broker was not reached last, if that has been told.
-    pub(crate) fn take_reason(&self) -> Option<String> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One has answered.
+    pub(crate) fn reached(&self) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -92,5 +97,23 @@ pub(in crate::source) fn log(level: RDKafkaLogLevel, facility: &str, message: &s
             tracing::debug!(facility, "{message}");
         }
         _ => tracing::warn!(facility, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_broker_was_not_reached_is_told_until_one_answers() {
+        let log = Log::default();
+        let error = |code| KafkaError::Global(code);
+        log.error(error(RDKafkaErrorCode::SSL), "the handshake failed");
+        log.error(error(RDKafkaErrorCode::AllBrokersDown), "all brokers are down");
+        for _ in 0..2 {
+            assert_eq!(log.reason().as_deref(), Some("the handshake failed"));
+        }
+        log.reached();
+        assert_eq!(log.reason(), None);
     }
 }
