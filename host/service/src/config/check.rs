@@ -2,6 +2,7 @@
 
 use aquatope_workflow::fault::Fault;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::source::Source;
 use super::{ActuatorKind, Config, Security};
@@ -143,7 +144,7 @@ impl Check<'_> {
     fn log(&self) -> Result<(), Fault> {
         let filter = &self.config.log.filter;
         // Any other word would be taken for the only module to be heard of.
-        let known = |directive: &str| directive.contains('=') || LEVELS.contains(&directive);
+        let known = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
         if EnvFilter::try_new(filter).is_err() || !filter.split(',').all(known) {
             let mend =
                 format!("set one of {}, or a filter as \"warn,aquatope_service=debug\"", listed(LEVELS));

@@ -289,7 +289,9 @@ fn keys_that_do_not_fit_together_are_refused() {
         assert!(!fault.mend.is_empty());
     }
     assert!(read_text("[kafka]\ngroup = \"healthy-observer\"", &[]).is_ok());
-    assert!(read_text("[log]\nfilter = \"warn,aquatope_service=debug\"", &[]).is_ok());
+    for filter in ["warn,aquatope_service=debug", "INFO", "3", "info,", ""] {
+        assert!(read_text(&format!("[log]\nfilter = {filter:?}"), &[]).is_ok(), "{filter:?}");
+    }
     assert!(read_text("[kafka]\nbrokers = \"[::1]:9092, kafka,\"", &[]).is_ok());
     assert_eq!(read_text("[kafka]\ngroup = \"\"", &[]).unwrap_err().what, "empty");
 }
