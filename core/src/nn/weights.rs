@@ -182,7 +182,7 @@ impl<'w> Layers<'w> {
     }
 
     /// How many values have been taken: the index of the next one.
-    pub const fn taken(&self) -> usize {
+    pub(crate) const fn taken(&self) -> usize {
         self.total - self.rest.len()
     }
 

@@ -121,6 +121,7 @@ impl Share {
         let mut held = self.held();
         let Some(told) = told else {
             held.unread.insert(shard);
+            self.came.notify_all();
             return;
         };
         held.unread.remove(&shard);
@@ -178,10 +179,11 @@ impl Share {
         };
         let plans: Vec<_> = (0..first.of).filter_map(newest).collect();
         let complete = plans.len() == first.of as usize && plans.iter().all(|plan| plan.minute >= minute);
+        let is_planned = |shard: &u32| held.shards.get(shard).is_some_and(|one| one.wants.minute > 0);
         // Whoever does not hear what it tells itself does not hear of the others' plans either; nor does whoever cannot read
         // what one of them tells.
         let hears = held.heard.get(&0).is_some_and(|heard| heard.last.wants.minute >= minute)
-            && held.unread.iter().all(|shard| held.shards.contains_key(shard));
+            && held.unread.range(..first.of).all(is_planned);
         if complete || (hears && since >= patience) {
             self.send(plans.into_iter(), None);
             held.settled = minute;
@@ -231,13 +233,16 @@ impl Term {
         patience: Duration,
     ) -> Result<f64, String> {
         let number = self.shard.number;
-        let is_deaf = |held: &Held| held.heard.get(&number).map(|heard| heard.last.wants.minute) < told;
+        let is_deaf = |held: &Held| {
+            !held.unread.contains(&number)
+                && held.heard.get(&number).map(|heard| heard.last.wants.minute) < told
+        };
         let waited = self.share.came.wait_timeout_while(self.share.held(), patience, |held| is_deaf(held));
         let (held, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if is_deaf(&held) {
             return Err(format!("what shard {number} told last has not come back"));
         }
-        if let Some(unread) = held.unread.first() {
+        if let Some(unread) = held.unread.range(..self.shard.of).next() {
             return Err(format!("what shard {unread} tells is of another version"));
         }
         let demand = |shard: u32| {
@@ -379,6 +384,24 @@ mod tests {
         // What is ours needs not be read.
         share.hear(2, None);
         share.hear(1, Some(plan(7, "b")));
+        assert_eq!(told(&mut wanted), Some((8, ["a", "b", "c"].map(String::from).into())));
+    }
+
+    #[test]
+    fn a_shard_whose_last_plan_cannot_be_read_is_waited_for_until_it_is_planned_here() {
+        let (share, mut wanted) = Share::new(Some(Duration::ZERO));
+        let (zero, two) = (begin(&share, 0), begin(&share, 2));
+        share.hear(1, Some(plan(7, "b")));
+        share.hear(2, None);
+        // Of a time of more shards.
+        share.hear(9, None);
+        zero.want(wants(8, "a"));
+        share.hear(0, Some(plan(8, "a")));
+        share.look();
+        assert_eq!(told(&mut wanted), None, "its functions would have nothing");
+        let version = two.part_mb(300.0, 9, Some(8), Duration::from_secs(100)).unwrap_err();
+        assert_eq!(version, "what shard 2 tells is of another version");
+        two.want(wants(8, "c"));
         assert_eq!(told(&mut wanted), Some((8, ["a", "b", "c"].map(String::from).into())));
     }
 

@@ -145,7 +145,9 @@ impl Check<'_> {
         let filter = &self.config.log.filter;
         // Any other word would be taken for the only module to be heard of.
         let known = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
-        if EnvFilter::try_new(filter).is_err() || !filter.split(',').all(known) {
+        // And without any, only errors would be heard of.
+        let is_empty = filter.split(',').all(str::is_empty);
+        if is_empty || EnvFilter::try_new(filter).is_err() || !filter.split(',').all(known) {
             let mend =
                 format!("set one of {}, or a filter as \"warn,aquatope_service=debug\"", listed(LEVELS));
             return self.wrong("log.filter", format!("is {filter:?}"), &mend);
