@@ -119,6 +119,7 @@ pub fn try_read(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
     use std::sync::mpsc;
 
     use rdkafka::config::ClientConfig;
@@ -151,10 +152,11 @@ mod tests {
         tell(0);
         assert_eq!(hears(), 0);
         let gone = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
-        brokers.request_errors(RDKafkaApiKey::Fetch, &[gone]);
+        // librdkafka takes the first for the end of the partition, should it be told of the end with it.
+        brokers.request_errors(RDKafkaApiKey::Fetch, &[gone, gone]);
         assert_eq!(hears(), 0, "from the begin");
         tell(1);
-        assert_eq!(hears(), 1);
+        assert_eq!(iter::repeat_with(hears).find(|&shard| shard != 0), Some(1));
         drop(follower);
     }
 }
