@@ -1,8 +1,8 @@
 //! Trains the hybrid model on one week of one function and validates it on the day after.
 //!
 //! ```text
-//! cargo run --release -p aquatope-benches --example function_week [FUNCTION [FOLDER]]
-//! OMP_NUM_THREADS=2 python benches/peers/hybrid_training.py FOLDER
+//! cargo run --release -p aquatope-benches --example function_week [FUNCTION [FOLDER [SEED]]]
+//! OMP_NUM_THREADS=2 python benches/peers/hybrid_training.py FOLDER [SEED]
 //! ```
 //!
 //! FUNCTION is an index into the demo's functions (8: a timer with users). Into FOLDER go the very samples, standardised, that
@@ -32,11 +32,12 @@ fn main() {
     if let Some(folder) = arguments.next() {
         export(&series, Path::new(&folder));
     }
+    let seed = arguments.next().map_or(Options::REPAIRED.seed, |text| text.parse().expect("a number"));
     let (started, mut least) = (Instant::now(), f64::INFINITY);
     let outcome = train(
         &series,
         PARTS,
-        &Options::REPAIRED,
+        &Options { seed, ..Options::REPAIRED },
         None,
         |_| ControlFlow::Continue(()),
         |progress| {

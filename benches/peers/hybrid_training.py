@@ -1,6 +1,6 @@
 """The hybrid network of examples/function_week.rs trained in PyTorch: the same samples (from the folder that the example
 writes), sizes, masks a sequence, losses, optimiser, schedule, clipping, phases and early stopping by validation.  Random
-numbers differ.  Needs torch and numpy.  OMP_NUM_THREADS=2 python hybrid_training.py FOLDER"""
+numbers differ.  Needs torch and numpy.  OMP_NUM_THREADS=2 python hybrid_training.py FOLDER [SEED]"""
 import math
 import os
 import sys
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-torch.manual_seed(1)
+torch.manual_seed(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
 FOLDER = Path(sys.argv[1])
 WINDOW, AHEAD, PATIENCE = 48, 12, 32
 LEVELS = torch.tensor([0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995])

@@ -56,7 +56,8 @@ impl Default for AnomalyTest {
 ///
 /// # Errors
 /// [`GpError::Length`] when `verdicts` or a process has another length than the first, and
-/// [`GpError::NotPositiveDefinite`] for a process that is not fitted.
+/// [`GpError::NotPositiveDefinite`] when `constraint` cannot be factored again. Both must have been fitted since their last
+/// observation was added; else the verdicts mean nothing.
 pub fn judge<const N: usize, const D: usize>(
     objective: &Gp<N, D>,
     constraint: &mut Gp<N, D>,

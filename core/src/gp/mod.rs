@@ -156,9 +156,10 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         let mut column = [0.0; N];
         self.covariances(x, &mut column[..n]);
         let outputscale = self.hyperparameters.outputscale;
+        let mut jitters = self.jitters();
         let factor = self.factor.as_flattened_mut();
         // A duplicate without noise has no pivot of its own; give it the smallest noise that works.
-        let added = JITTERS.map(|jitter| outputscale * jitter).into_iter().find(|jitter| {
+        let added = jitters.find(|jitter| {
             let diagonal = outputscale + jitter + noise + self.jitter;
             cholesky::append(factor, n, N, &mut column.clone(), diagonal).is_ok()
         });
@@ -385,6 +386,12 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         if expected == found { Ok(()) } else { Err(GpError::Length { expected, found }) }
     }
 
+    /// What may be added to the diagonal, least first.
+    fn jitters(&self) -> impl Iterator<Item = f64> + use<N, D> {
+        let outputscale = self.hyperparameters.outputscale;
+        JITTERS.into_iter().map(move |share| outputscale * share)
+    }
+
     /// Factors the covariance of all observations, with as little jitter as it takes.
     pub(crate) fn factorise(&mut self) -> Result<(), GpError> {
         self.jitter = 0.0;
@@ -399,8 +406,7 @@ impl<const N: usize, const D: usize> Gp<N, D> {
         }
         let outputscale = self.hyperparameters.outputscale;
         let least = self.jitter;
-        for jitter in JITTERS.map(|jitter| outputscale * jitter).into_iter().filter(|&jitter| jitter >= least)
-        {
+        for jitter in self.jitters().filter(|&jitter| jitter >= least) {
             self.jitter = jitter;
             for i in 0..n {
                 let row = &mut self.factor[i][i..n];

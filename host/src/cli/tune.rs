@@ -66,14 +66,11 @@ pub(super) struct Arguments {
     /// How a black box is searched (qlognei, unless given)
     #[arg(long, value_enum)]
     sampler: Option<Sampler>,
-    /// Black box: Monte-Carlo paths of the acquisition function (64, unless given)
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", help = effort("Monte-Carlo paths of the acquisition function", |of| of.mc_samples))]
     mc_samples: Option<u16>,
-    /// Black box: starts of the search for a batch (10, unless given)
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", help = effort("Starts of the search for a batch", |of| of.restarts))]
     restarts: Option<u16>,
-    /// Black box: raw samples from which the starts are chosen (128, unless given)
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", help = effort("Raw samples from which the starts are chosen", |of| of.raw_samples))]
     raw_samples: Option<u16>,
     /// Black box: which trials are left out as anomalous [default: those above a 99 % interval]
     #[arg(long, value_enum, value_name = "TEST")]
@@ -167,6 +164,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || arguments.run());
     let worker = worker.map_err(|error| Error::Failed(format!("no thread for the search: {error}")))?;
     worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Help of an option of the acquisition function.
+fn effort(text: &str, usual: impl FnOnce(Effort) -> u16) -> String {
+    format!("{text} ({}, unless given)", usual(Effort::default()))
 }
 
 impl Arguments {

@@ -35,7 +35,8 @@ pub(super) struct Paths<const N: usize, const D: usize, const S: usize, const Q:
     /// From [`Paths::take`] to [`Paths::release`] the process has no factor: its matrix is P then. Before that, while paths
     /// are drawn, `K⁻¹` below its diagonal, and on and above it the root of the baseline.
     pub(super) process: Gp<N, D>,
-    /// Noise variances of the training points.
+    /// What the draws take for the noise of the training points: their variances and the jitter, at least
+    /// 1e-9 of the output scale. The mean goes by the process's own.
     noise: [f64; N],
     /// Diagonal of `K⁻¹`.
     diagonal: [f64; N],
