@@ -91,12 +91,9 @@ impl Shards {
             Ok(Event::Metric(of)) => (shard_of(&of.namespace, self.of), Some(of.timestamp_ms)),
             Err(_) => (0, None),
         };
-        let id = match &decoded {
-            Ok(Event::Activation(of)) => of.activation_id.as_deref().map(activation_id),
-            _ => None,
-        };
-        let is_own = id
-            .is_some_and(|id| find(&mut self.held, owner).is_some_and(|ingest| ingest.observer().is_own(id)));
+        let is_own = matches!(&decoded, Ok(Event::Activation(of)) if of.activation_id.as_deref().is_some_and(|id| {
+            find(&mut self.held, owner).is_some_and(|ingest| ingest.observer().is_own(activation_id(id)))
+        }));
         // Nobody asked for what we did ourselves.
         if !is_own && let (Ok(event), Some(any)) = (&decoded, self.held.first_mut()) {
             let (delay_ms, observer) = (any.ingest.event_delay_ms(), any.ingest.observer());
