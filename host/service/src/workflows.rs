@@ -281,7 +281,7 @@ impl Tuning {
         tracing::error!(workflow = self.name(), %error, wait_s = wait.as_secs_f64(), "trying again");
         self.show(|shown| shown.error = Some(error.to_string()));
         sleep(*wait).await;
-        *wait = (*wait * 2).min(self.platform.pace.longest_retry);
+        *wait = self.platform.pace.longer(*wait);
     }
 
     /// It works again.

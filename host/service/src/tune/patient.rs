@@ -25,6 +25,13 @@ pub struct Pace {
     pub watch: Duration,
 }
 
+impl Pace {
+    /// The wait after one of `wait`, where it failed again.
+    pub fn longer(&self, wait: Duration) -> Duration {
+        (wait * 2).min(self.longest_retry)
+    }
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self {
@@ -77,7 +84,7 @@ impl Patient {
                     }
                     tracing::warn!(%error, wait_s = wait.as_secs_f64(), "OpenWhisk does not answer; trying again");
                     sleep(wait).await;
-                    wait = (wait * 2).min(self.pace.longest_retry);
+                    wait = self.pace.longer(wait);
                 }
                 answer => return answer,
             }

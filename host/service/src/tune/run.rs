@@ -178,7 +178,7 @@ async fn keep_safe(platform: &Patient, keep: &Arc<dyn Keep>, bytes: Vec<u8>) {
         let Err(error) = apart(move || keep.save(&bytes)).await else { return };
         tracing::error!(error, "a search cannot be kept; trying again");
         sleep(wait).await;
-        wait = (wait * 2).min(platform.pace.longest_retry);
+        wait = platform.pace.longer(wait);
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::kept::Kept;
 use super::{Phase, Tuning};
-use crate::tune::{Change, Finished, Keep, Pace, Progress, TuneError, remove_clones, tune};
+use crate::tune::{Change, Finished, Keep, Progress, TuneError, remove_clones, tune};
 
 impl Tuning {
     /// Whether to apply what was found; waits for the approval if there is something to approve of.
@@ -41,11 +41,11 @@ impl Tuning {
 
     /// Deletes the clones of this search and of earlier ones, until none is left.
     pub(super) async fn remove_clones(&self) {
-        let Pace { retry, longest_retry, .. } = self.platform.pace;
-        let mut wait = retry;
+        let pace = &self.platform.pace;
+        let mut wait = pace.retry;
         while !self.try_to_remove_clones().await {
             sleep(wait).await;
-            wait = (wait * 2).min(longest_retry);
+            wait = pace.longer(wait);
         }
     }
 
