@@ -247,13 +247,7 @@ fn follow_plans(
     let share = Arc::clone(share);
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
-        Some((shard, bytes)) => {
-            let told = Told::from_bytes(bytes);
-            if told.is_none() {
-                tracing::warn!(shard, "what this shard tells is of another version");
-            }
-            share.hear(shard, told);
-        }
+        Some((shard, bytes)) => share.hear(shard, Told::from_bytes(bytes)),
     };
     Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))

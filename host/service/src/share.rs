@@ -77,6 +77,8 @@ struct One {
 /// A plan that has not been acted for by then is of a process that was paused, and out of date.
 const FRESH: Duration = Duration::from_secs(30);
 
+const ONE_VERSION: &str = "run one version on all instances";
+
 /// The time in which a shard is held.
 pub(crate) struct Term {
     shard: Shard,
@@ -119,9 +121,11 @@ impl Share {
     /// The holder of a shard has told this; nothing: something that is not readable.
     pub(crate) fn hear(&self, shard: u32, told: Option<Told>) {
         let mut held = self.held();
+        self.came.notify_all();
         let Some(told) = told else {
-            held.unread.insert(shard);
-            self.came.notify_all();
+            if held.unread.insert(shard) {
+                tracing::warn!(shard, "what this shard tells is of another version; {ONE_VERSION}");
+            }
             return;
         };
         held.unread.remove(&shard);
@@ -130,7 +134,6 @@ impl Share {
             if is_later { Some(last.demand) } else { before }
         });
         held.heard.insert(shard, Heard { last: told, before });
-        self.came.notify_all();
         self.settle(&mut held);
     }
 
@@ -240,10 +243,12 @@ impl Term {
         let waited = self.share.came.wait_timeout_while(self.share.held(), patience, |held| is_deaf(held));
         let (held, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if is_deaf(&held) {
-            return Err(format!("what shard {number} told last has not come back"));
+            return Err(format!(
+                "what shard {number} told last has not come back; `aquatope doctor` looks whether the plans can be read"
+            ));
         }
         if let Some(unread) = held.unread.range(..self.shard.of).next() {
-            return Err(format!("what shard {unread} tells is of another version"));
+            return Err(format!("what shard {unread} tells is of another version; {ONE_VERSION}"));
         }
         let demand = |shard: u32| {
             let Heard { last, before } = held.heard.get(&shard)?;
@@ -400,9 +405,21 @@ mod tests {
         share.look();
         assert_eq!(told(&mut wanted), None, "its functions would have nothing");
         let version = two.part_mb(300.0, 9, Some(8), Duration::from_secs(100)).unwrap_err();
-        assert_eq!(version, "what shard 2 tells is of another version");
+        assert_eq!(version, "what shard 2 tells is of another version; run one version on all instances");
         two.want(wants(8, "c"));
         assert_eq!(told(&mut wanted), Some((8, ["a", "b", "c"].map(String::from).into())));
+    }
+
+    #[test]
+    fn a_shard_of_another_version_is_told_when_that_is_new() {
+        let (share, _wanted) = Share::new(None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let log = Arc::new(file.reopen().unwrap());
+        tracing::subscriber::with_default(tracing_subscriber::fmt().with_writer(log).finish(), || {
+            [None, None, Some(plan(7, "b")), None].into_iter().for_each(|told| share.hear(1, told));
+        });
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(log.matches("run one version").count(), 2, "{log}");
     }
 
     #[test]
