@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::{Shared, since_s};
 use crate::board::{Function, Shown, Workflow};
 use crate::read;
+use crate::source::ClusterStatus;
 use crate::store::{StoreError, Unreadable};
 
 /// `GET /api/status`: everything but the functions.
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
-    let board = read(&shared.board);
+    let (board, events) = (read(&shared.board), shared.ingest.get());
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_ms": board.started_ms,
@@ -24,7 +25,8 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Value> {
         "shards_planned": board.planned.len(),
         "model": board.model(),
         "actuator": board.actuator,
-        "events": shared.ingest.get(),
+        "cluster_failing": events.cluster.as_ref().and_then(ClusterStatus::failing),
+        "events": events,
         "behind_s": shared.behind_s(),
         "sequences": board.sequences,
         "throttled": board.throttled,

@@ -185,7 +185,7 @@ impl Collector for Scrape {
         )?;
         gauge(
             "cluster_state_failing",
-            "1 when a shard could not be opened or the plans in Kafka could not be read the last time",
+            "1 when a shard could not be opened, the plans in Kafka could not be read the last time, or a shard does not know what the others want",
             cluster.map(|cluster| f64::from(u8::from(cluster.failing().is_some()))),
         )?;
         gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
@@ -225,7 +225,7 @@ impl Collector for Scrape {
             ("training_failures", "Trainings that failed", model.failures),
         ];
         let of_cluster = cluster.map(|cluster| {
-            let read = "Times that the state or the plans in Kafka could not be read";
+            let read = "Times that the state or the plans in Kafka could not be read, and minutes of a shard that did not know what the others want";
             let refused = "Shards that another instance had taken over unnoticed";
             [("cluster_read_errors", read, cluster.read_errors), ("shards_refused", refused, cluster.refused)]
         });

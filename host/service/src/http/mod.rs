@@ -206,6 +206,26 @@ mod tests {
     use crate::config::{Config, Secrets};
     use crate::source::ClusterStatus;
 
+    fn shared(clock: Clock) -> Shared {
+        Shared {
+            board: Arc::default(),
+            ingest: SharedStatus::default(),
+            share: Share::new(None).0,
+            scraped: Arc::default(),
+            elsewhere: None,
+            token: None,
+            clock,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_fails_in_a_cluster_is_in_the_status_for_the_page() {
+        let shared = shared(Clock::system());
+        shared.ingest.handle_heard(3, Some(&"it is deaf".to_owned()));
+        let failing = &api::status(State(shared)).await.0["cluster_failing"];
+        assert!(failing.as_str().unwrap().contains("shard 3 does not know"), "{failing}");
+    }
+
     #[tokio::test]
     async fn what_others_tune_is_shown_with_its_age() {
         static NOW: AtomicU64 = AtomicU64::new(0);
@@ -221,15 +241,7 @@ mod tests {
         let workflows = [("pair".to_owned(), workflow)].into();
         let shard = shard_of("pair", config.cluster.shards).unsigned_abs();
         share.hear(shard, Some(Told { by, at, wants, workflows, ..Told::default() }));
-        let shared = Shared {
-            board: Arc::default(),
-            ingest: SharedStatus::default(),
-            share,
-            scraped: Arc::default(),
-            elsewhere: Some(Arc::new(elsewhere)),
-            token: None,
-            clock: Clock::stepped(&NOW),
-        };
+        let shared = Shared { elsewhere: Some(Arc::new(elsewhere)), share, ..shared(Clock::stepped(&NOW)) };
         let shown = api::workflows(State(shared)).await.0;
         let pair = &shown["pair"];
         assert_eq!((&pair["state"], &pair["here"]), (&json!("searching"), &json!(false)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aquatope_core::time::{Minute, Timestamp};
@@ -59,7 +60,7 @@ pub struct ClusterStatus {
     pub held: Vec<i32>,
     /// Why one of them could not be opened.
     pub error: Option<String>,
-    /// Times that the state or the plans could not be read, since the start.
+    /// Times that the state or the plans could not be read, and minutes in which a shard was deaf, since the start.
     pub read_errors: u64,
     /// Why the plans could not; nothing once they could.
     pub plans_error: Option<String>,
@@ -70,7 +71,7 @@ pub struct ClusterStatus {
 }
 
 impl ClusterStatus {
-    /// Why the state or the plans are not read, if they are not.
+    /// Why the state or the plans are not read, or what the others want is not known, if that is so.
     pub fn failing(&self) -> Option<&String> {
         self.error.as_ref().or(self.plans_error.as_ref()).or(self.deaf.values().next())
     }
@@ -140,30 +141,32 @@ impl SharedStatus {
 
     /// The plans of the cluster were read, or could not be.
     pub(crate) fn handle_plans_read(&self, read: Result<(), &dyn Display>) {
-        self.update(|status| {
-            let cluster = status.cluster.get_or_insert_default();
-            let error = read.err().map(|error| format!("plans cannot be read: {error}"));
-            if let Some(error) = &error {
-                cluster.read_errors += 1;
-                if cluster.plans_error.as_ref() != Some(error) {
-                    tracing::warn!("{error}");
-                }
-            }
-            cluster.plans_error = error;
-        });
+        let error = read.err().map(|error| format!("plans cannot be read: {error}"));
+        self.handle_read(error, |cluster, error| mem::replace(&mut cluster.plans_error, error));
     }
 
     /// The shard knows what the others want, or does not, for this reason.
     pub(crate) fn handle_heard(&self, shard: u32, error: Option<&String>) {
+        let error = error.map(|error| format!("shard {shard} does not know what the others want: {error}"));
+        self.handle_read(error, |cluster, error| match error {
+            Some(error) => cluster.deaf.insert(shard, error),
+            None => cluster.deaf.remove(&shard),
+        });
+    }
+
+    /// `keep` puts the error where it belongs, in place of the one it returns; one that is new is told.
+    fn handle_read(
+        &self,
+        error: Option<String>,
+        keep: impl FnOnce(&mut ClusterStatus, Option<String>) -> Option<String>,
+    ) {
         self.update(|status| {
             let cluster = status.cluster.get_or_insert_default();
-            let Some(error) = error else { return drop(cluster.deaf.remove(&shard)) };
-            cluster.read_errors += 1;
-            let error = format!("shard {shard} does not know what the others want: {error}");
-            if cluster.deaf.get(&shard) != Some(&error) {
+            cluster.read_errors += u64::from(error.is_some());
+            let before = keep(cluster, error.clone());
+            if let Some(error) = error.filter(|error| before.as_ref() != Some(error)) {
                 tracing::warn!("{error}");
             }
-            cluster.deaf.insert(shard, error);
         });
     }
 
@@ -189,6 +192,6 @@ mod tests {
         status.handle_heard(0, None);
         assert!(failing().contains("denied"));
         status.handle_plans_read(Ok(()));
-        assert_eq!(failing(), "");
+        assert_eq!((failing().as_str(), status.get().cluster.unwrap().read_errors), ("", 2));
     }
 }
