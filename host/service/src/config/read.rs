@@ -6,7 +6,7 @@ use aquatope_workflow::fault::Fault;
 use toml::{Table, Value};
 
 use super::check::check;
-use super::source::{Source, unknown_key};
+use super::source::{Source, try_one, unknown_key};
 use super::{Config, Secrets};
 use crate::platform::fault;
 
@@ -76,9 +76,14 @@ fn set(table: &mut Table, name: &str, value: &str) -> Result<(), Fault> {
         let mend = "name it AQUATOPE_<SECTION>_<KEY>, or unset it; a [[workflow]] stands in the file only";
         return Err(fault(name, "stands for no key", mend));
     };
-    // A value that is not TOML is a string without quotes.
+    // What is not TOML, or is something else than the key takes, may be a text without quotes.
+    let takes = |value: &Value| try_one(section, key, value.clone()).is_ok();
     let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
-    let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+    let text = Value::String(value.to_owned());
+    let value = match parsed {
+        Some(parsed) if takes(&parsed) || !takes(&text) => parsed,
+        _ => text,
+    };
     let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(section) = section {
         section.insert(key.to_owned(), value);

@@ -154,7 +154,7 @@ fn is_within(section: &str, key: &str, value: &Value) -> bool {
 }
 
 /// Whether `key` of `section` takes values of the type of `value`.
-fn try_one(section: &str, key: &str, value: Value) -> Result<(), Error> {
+pub(super) fn try_one(section: &str, key: &str, value: Value) -> Result<(), Error> {
     let mut keys = Table::new();
     let several = section == "workflow";
     if several {

@@ -231,6 +231,11 @@ fn wrong_variables_are_told_by_their_names() {
         ("AQUATOPE_KAFKA_START", "first", "is \"first\"; set one of \"earliest\", \"latest\""),
         ("AQUATOPE_STATE_HISTORY_DAYS", "0", "is 0; set a whole number from 1 to 3650"),
         (
+            "AQUATOPE_ACTUATOR_KIND",
+            "3",
+            "is 3; set one of \"dry-run\", \"manifest-file\", \"runtimes\", \"warm-up\", \"keep-count\"",
+        ),
+        (
             "AQUATOPE_WORKFLOW_FILE",
             "a.json",
             "stands for no key; name it AQUATOPE_<SECTION>_<KEY>, or unset it; a [[workflow]] stands in the file only",
@@ -250,9 +255,14 @@ fn the_environment_overrides_the_file() {
         ("AQUATOPE_KAFKA_BROKERS", "b:2,c:3"),
         ("AQUATOPE_POOL_MOST", "7"),
         ("AQUATOPE_POOL_FUNCTIONS", "[\"guest/*\"]"),
+        ("AQUATOPE_LOG_FILTER", "3"),
+        ("AQUATOPE_KAFKA_USERNAME", "true"),
+        ("AQUATOPE_KAFKA_TOPIC", "\"7\""),
         ("PATH", "/bin"),
     ];
     let config = read_text(text, &environment).unwrap();
+    assert_eq!((config.log.filter.as_str(), config.kafka.username.as_str()), ("3", "true"));
+    assert_eq!(config.kafka.topic, "7");
     assert_eq!((config.kafka.brokers.as_str(), config.pool.most), ("b:2,c:3", 7));
     assert_eq!(config.pool.functions, ["guest/*"]);
 }
