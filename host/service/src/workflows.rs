@@ -122,7 +122,10 @@ impl Tuning {
     /// Until it is over, or cannot go on, and no clone is left; what is in the way is shown.
     async fn run(&self) {
         let (qos_s, budget) = (self.problem.qos_s, self.problem.settings.trials);
-        self.show(|shown| *shown = Shown { qos_s, budget, ..Shown::default() });
+        // Clones that were left are left until they are known to be gone.
+        self.show(|shown| {
+            *shown = Shown { qos_s, budget, clones_left: shown.clones_left.take(), ..Shown::default() };
+        });
         let begun = self.begin().await;
         // From here on nothing runs on clones, and nothing waits for them to go.
         tokio::join!(self.go_on(begun), self.remove_clones());

@@ -71,7 +71,8 @@ impl Tuning {
                 progress.best.as_ref().map(|best| (words(&best.resources), best.cost[0], best.latency_s[0]));
             let trials = progress.finished;
             self.show(|shown| {
-                (shown.trials, shown.error) = (trials, None);
+                // The clones are in use.
+                (shown.trials, shown.error, shown.clones_left) = (trials, None, None);
                 if let Some((resources, cost, latency_s)) = best {
                     shown.recommendation = Some(resources);
                     shown.expected = Some([cost, latency_s]);
@@ -80,7 +81,7 @@ impl Tuning {
         };
         let mut wait = self.platform.pace.retry;
         loop {
-            self.show(|shown| (shown.state, shown.clones_left) = ("searching".into(), None));
+            self.state("searching");
             let saved = match self.get("search").await {
                 Ok(saved) => saved,
                 Err(error) => {

@@ -394,6 +394,24 @@ async fn clones_of_a_search_that_is_refused_are_deleted_as_far_as_they_can_be() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clones_are_shown_as_left_until_they_are_known_to_be_gone() {
+    let mut both = Both::start(3.0).await;
+    both.tuning.platform.pace.retry = Duration::from_millis(50);
+    both.tuning.platform.pace.longest_retry = Duration::from_secs(5);
+    let (board, searches) = (both.tuning.board.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = searches.clone();
+    both.tuning.platform.client = client_of(move |request| {
+        let is_shown = read(&board).workflows["pair"].clones_left.is_some();
+        counted.fetch_add(usize::from(is_shown && request.contains("/actions/a?")), Ordering::Relaxed);
+        Some((403, "{}"))
+    });
+    both.until(|_| searches.load(Ordering::Relaxed) > 0).await;
+    // Nor are they forgotten when it is begun anew.
+    both.tuning.platform.client = client_of(|_| None);
+    both.until(|shown| shown.state == "searching" && shown.clones_left.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_does_not_wait_for_clones_to_go() {
     let mut both = Both::start(3.0).await;
     let tries = Arc::new(AtomicUsize::new(0));
