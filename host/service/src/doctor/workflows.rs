@@ -1,5 +1,7 @@
 //! Whether every `[[workflow]]` can be read, is there on the platform, and asks for what it can have.
 
+use std::collections::BTreeSet;
+
 use aquatope_openwhisk::rest::{Client, Selection};
 use aquatope_workflow::workflow_file::WorkflowFile;
 
@@ -7,7 +9,7 @@ use super::Report;
 use crate::clock::Clock;
 use crate::config::{Config, Secrets, Workflow as Registered};
 use crate::platform;
-use crate::tune::{clones, in_name, memory_bounds};
+use crate::tune::{in_name, is_clone, is_clone_of, memory_bounds};
 use crate::workflows::{problem, read_file};
 
 /// Runs within so long tell how fast a workflow is today, ms.
@@ -22,9 +24,13 @@ const TIME_LIMIT: u64 = 60_000;
 impl Report {
     pub(super) async fn workflows(&mut self, config: &Config, secrets: &Secrets, clock: Clock) {
         let mut tuned = Vec::new();
+        let mut all_known = true;
         for registered in &config.workflow {
             let before = self.troubles;
-            let Some(file) = self.workflow_file(registered) else { continue };
+            let Some(file) = self.workflow_file(registered) else {
+                all_known = false;
+                continue;
+            };
             let called = format!("workflow {}", file.name);
             let name = (in_name(&file.name), registered.namespace.clone());
             if registered.tune && tuned.contains(&name) {
@@ -52,6 +58,40 @@ impl Report {
                 let qos_s = file.qos_s;
                 self.well(format!("{called}: its {functions} actions are there, its QoS is {qos_s} s"));
             }
+        }
+        if !all_known || config.openwhisk.url.is_empty() {
+            return;
+        }
+        let mut namespaces: BTreeSet<&str> =
+            config.workflow.iter().map(|registered| registered.namespace.as_str()).collect();
+        if namespaces.is_empty() {
+            // The key's own.
+            namespaces.insert("_");
+        }
+        for namespace in namespaces {
+            let tuned = tuned.iter().filter(|(_, of)| of == namespace).map(|(name, _)| name.as_str());
+            if let Ok(client) = platform::client(config, secrets, namespace) {
+                self.clones(&client, &tuned.collect::<Vec<_>>()).await;
+            }
+        }
+    }
+
+    /// Whether searches left clones that no instance with this configuration deletes, as their workflows are not `tuned` any
+    /// more, or not by that name.
+    async fn clones(&mut self, client: &Client, tuned: &[&str]) {
+        let mut left = match client.action_names().await {
+            Ok(actions) => actions,
+            Err(error) => return self.call(&error, FORBIDDEN),
+        };
+        left.retain(|action| is_clone(action) && !tuned.iter().any(|workflow| is_clone_of(action, workflow)));
+        if !left.is_empty() {
+            self.doubtful(
+                format!(
+                    "OpenWhisk: searches left clones: {}",
+                    left.into_iter().collect::<Vec<_>>().join(", ")
+                ),
+                "`wsk action delete` each, unless another instance tunes the workflow that its name ends in",
+            );
         }
     }
 
@@ -141,20 +181,6 @@ impl Report {
         if registered.tune {
             self.memory(registered, client).await;
             self.runs(file, client, clock, called).await;
-        } else {
-            self.clones(file, client, called).await;
-        }
-    }
-
-    /// Whether a search that was given up left clones, which no instance deletes any more.
-    async fn clones(&mut self, file: &WorkflowFile, client: &Client, called: &str) {
-        match clones(client, &file.name).await {
-            Err(error) => self.call(&error, FORBIDDEN),
-            Ok(clones) if clones.is_empty() => {}
-            Ok(clones) => self.doubtful(
-                format!("{called}: a search left clones: {}", clones.join(", ")),
-                "`wsk action delete` them",
-            ),
         }
     }
 

@@ -301,7 +301,7 @@ pub fn is_clone(action: &str) -> bool {
 }
 
 /// Whether it is one made for trials of `workflow`.
-pub(super) fn is_clone_of(action: &str, workflow: &str) -> bool {
+pub(crate) fn is_clone_of(action: &str, workflow: &str) -> bool {
     action.rsplit_once(MARK).is_some_and(|(_, of)| of == in_name(workflow))
 }
 

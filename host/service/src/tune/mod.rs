@@ -24,13 +24,13 @@ mod run;
 mod search;
 mod watch;
 
-pub(crate) use bench::in_name;
 pub use bench::is_clone;
+pub(crate) use bench::{in_name, is_clone_of};
 pub use change::{ActionChange, Change, RolledBack};
 pub use error::TuneError;
 pub use patient::{Pace, Patient};
 pub use problem::{Problem, Resources, Settings};
+pub(crate) use run::memory_bounds;
 pub use run::{Keep, remove_clones, tune};
-pub(crate) use run::{clones, memory_bounds};
 pub use search::{Finished, Progress, Recommended, TrialReport, TrialState};
 pub use watch::{Guard, Promise, Verdict, WARM_UP, Watch};

@@ -1,5 +1,6 @@
 //! A whole tuning run: measure today's configuration, then trial by trial until the budget is used up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aquatope_openwhisk::error::{Cause, RestError};
@@ -63,10 +64,11 @@ pub async fn tune(
 /// # Errors
 /// The first call that failed.
 pub async fn remove_clones(client: &Client, workflow: &str) -> Result<(), RestError> {
-    let mut left = Vec::new();
+    let mut left = BTreeSet::new();
     // Names may be missing in a list while others are deleted: only an empty one tells that none is left.
     for _ in 0..LISTS {
-        left = clones(client, workflow).await?;
+        left = client.action_names().await?;
+        left.retain(|action| is_clone_of(action, workflow));
         if left.is_empty() {
             return Ok(());
         }
@@ -78,21 +80,13 @@ pub async fn remove_clones(client: &Client, workflow: &str) -> Result<(), RestEr
             return Err(error);
         }
     }
-    let why = format!("{} were deleted and are listed all the same", left.join(", "));
+    let left = left.into_iter().collect::<Vec<_>>().join(", ");
+    let why = format!("{left} were deleted and are listed all the same");
     Err(RestError { at: "actions".into(), cause: Cause::Unexpected(why) })
 }
 
 /// A list may be an older one, and be brought up to date after it is read.
 const LISTS: usize = 10;
-
-/// The clones that searches of `workflow` left in the namespace.
-///
-/// # Errors
-/// The actions are not to be had.
-pub(crate) async fn clones(client: &Client, workflow: &str) -> Result<Vec<String>, RestError> {
-    let actions = client.action_names().await?;
-    Ok(actions.into_iter().filter(|action| is_clone_of(action, workflow)).collect())
-}
 
 /// Steps until the trials are used up.
 async fn finish(
