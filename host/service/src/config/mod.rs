@@ -7,14 +7,13 @@
 mod bounds;
 mod check;
 mod read;
-mod secrets;
+pub(crate) mod secrets;
 mod source;
 #[cfg(test)]
 mod tests;
 
 pub use read::{DEFAULT, read, read_all};
 pub use secrets::Secrets;
-pub(crate) use secrets::files;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! The secrets: read once, from the environment or from files, and never printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aquatope_openwhisk::credentials::Secret;
 use aquatope_workflow::fault::Fault;
@@ -25,26 +25,75 @@ pub struct Secrets {
     pub http: Option<Secret>,
 }
 
+/// What a secret is called, and where it comes from.
+pub(crate) struct Named {
+    /// The variable that may hold it.
+    pub(crate) variable: &'static str,
+    /// The key that may name its file.
+    pub(crate) key: &'static str,
+    file: fn(&Config) -> Option<&PathBuf>,
+    place: fn(&mut Secrets) -> &mut Option<Secret>,
+}
+
+impl Named {
+    /// The file that may hold it.
+    pub(crate) fn file<'c>(&self, config: &'c Config) -> Option<&'c PathBuf> {
+        (self.file)(config)
+    }
+}
+
+pub(crate) const OPENWHISK: Named = Named {
+    variable: "AQUATOPE_OPENWHISK_AUTH",
+    key: "openwhisk.auth_file",
+    file: |config| config.openwhisk.auth_file.as_ref(),
+    place: |secrets| &mut secrets.openwhisk,
+};
+pub(crate) const CONTROLLER: Named = Named {
+    variable: "AQUATOPE_CONTROLLER_AUTH",
+    key: "openwhisk.controller_auth_file",
+    file: |config| config.openwhisk.controller_auth_file.as_ref(),
+    place: |secrets| &mut secrets.controller,
+};
+pub(crate) const INVOKER: Named = Named {
+    variable: "AQUATOPE_INVOKER_AUTH",
+    key: "openwhisk.invoker_auth_file",
+    file: |config| config.openwhisk.invoker_auth_file.as_ref(),
+    place: |secrets| &mut secrets.invoker,
+};
+pub(crate) const COUCHDB: Named = Named {
+    variable: "AQUATOPE_COUCHDB_AUTH",
+    key: "actuator.couchdb_auth_file",
+    file: |config| config.actuator.couchdb_auth_file.as_ref(),
+    place: |secrets| &mut secrets.couchdb,
+};
+pub(crate) const KAFKA: Named = Named {
+    variable: "AQUATOPE_KAFKA_PASSWORD",
+    key: "kafka.password_file",
+    file: |config| config.kafka.password_file.as_ref(),
+    place: |secrets| &mut secrets.kafka,
+};
+const HTTP: Named = Named {
+    variable: "AQUATOPE_HTTP_TOKEN",
+    key: "http.token_file",
+    file: |config| config.http.token_file.as_ref(),
+    place: |secrets| &mut secrets.http,
+};
+/// All of them.
+pub(crate) const NAMED: [Named; 6] = [OPENWHISK, CONTROLLER, INVOKER, COUCHDB, KAFKA, HTTP];
+
 impl Secrets {
     /// Take the secrets out of the variables; what is left overrides keys.
     pub(super) fn split(environment: Vec<(String, String)>) -> (Self, Vec<(String, String)>) {
         let mut secrets = Self::default();
         let mut rest = Vec::new();
         for (name, value) in environment {
-            let place = match name.as_str() {
-                "AQUATOPE_OPENWHISK_AUTH" => &mut secrets.openwhisk,
-                "AQUATOPE_CONTROLLER_AUTH" => &mut secrets.controller,
-                "AQUATOPE_INVOKER_AUTH" => &mut secrets.invoker,
-                "AQUATOPE_COUCHDB_AUTH" => &mut secrets.couchdb,
-                "AQUATOPE_KAFKA_PASSWORD" => &mut secrets.kafka,
-                "AQUATOPE_HTTP_TOKEN" => &mut secrets.http,
-                _ => {
-                    rest.push((name, value));
-                    continue;
-                }
+            let Some(named) = NAMED.iter().find(|named| named.variable == name) else {
+                rest.push((name, value));
+                continue;
             };
             // An empty variable is as one that is not set: its file counts.
-            *place = Some(value.trim()).filter(|secret| !secret.is_empty()).map(Secret::new);
+            *(named.place)(&mut secrets) =
+                Some(value.trim()).filter(|secret| !secret.is_empty()).map(Secret::new);
         }
         (secrets, rest)
     }
@@ -52,17 +101,10 @@ impl Secrets {
     /// Read the files of the secrets that the environment does not give; and what is wrong with them, or with certificates.
     pub(super) fn with_files(mut self, config: &Config) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
-        let secrets = [
-            &mut self.openwhisk,
-            &mut self.controller,
-            &mut self.invoker,
-            &mut self.couchdb,
-            &mut self.kafka,
-            &mut self.http,
-        ];
-        for (secret, (key, path)) in secrets.into_iter().zip(files(config)) {
-            if let (None, Some(path)) = (&secret, path) {
-                match from_file(key, path) {
+        for named in NAMED {
+            let secret = (named.place)(&mut self);
+            if let (None, Some(path)) = (&secret, named.file(config)) {
+                match from_file(named.key, path) {
                     Ok(read) => *secret = Some(read),
                     Err(fault) => faults.push(fault),
                 }
@@ -80,19 +122,6 @@ impl Secrets {
         }
         (self, faults)
     }
-}
-
-/// The files of the secrets, in the order of the fields of [`Secrets`], by key.
-pub(crate) fn files(config: &Config) -> [(&'static str, Option<&Path>); 6] {
-    let whisk = &config.openwhisk;
-    [
-        ("openwhisk.auth_file", whisk.auth_file.as_deref()),
-        ("openwhisk.controller_auth_file", whisk.controller_auth_file.as_deref()),
-        ("openwhisk.invoker_auth_file", whisk.invoker_auth_file.as_deref()),
-        ("actuator.couchdb_auth_file", config.actuator.couchdb_auth_file.as_deref()),
-        ("kafka.password_file", config.kafka.password_file.as_deref()),
-        ("http.token_file", config.http.token_file.as_deref()),
-    ]
 }
 
 fn from_file(key: &str, path: &Path) -> Result<Secret, Fault> {

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use aquatope_workflow::fault::Fault;
 
 use super::Report;
-use crate::config::{Config, Secrets, Security, files};
+use crate::config::secrets::{CONTROLLER, COUCHDB, INVOKER, KAFKA, NAMED, OPENWHISK};
+use crate::config::{Config, Secrets, Security};
 use crate::platform::credentials;
 
 impl Report {
@@ -14,14 +15,14 @@ impl Report {
         let before = self.findings.len();
         faults.into_iter().for_each(|fault| self.fault(fault));
         let pairs = [
-            (&secrets.openwhisk, "AQUATOPE_OPENWHISK_AUTH", "openwhisk.auth_file"),
-            (&secrets.controller, "AQUATOPE_CONTROLLER_AUTH", "openwhisk.controller_auth_file"),
-            (&secrets.invoker, "AQUATOPE_INVOKER_AUTH", "openwhisk.invoker_auth_file"),
-            (&secrets.couchdb, "AQUATOPE_COUCHDB_AUTH", "actuator.couchdb_auth_file"),
+            (&secrets.openwhisk, OPENWHISK),
+            (&secrets.controller, CONTROLLER),
+            (&secrets.invoker, INVOKER),
+            (&secrets.couchdb, COUCHDB),
         ];
-        for (secret, variable, key) in pairs {
+        for (secret, named) in pairs {
             if secret.is_some()
-                && let Err(fault) = credentials(secret.as_ref(), variable, key)
+                && let Err(fault) = credentials(secret.as_ref(), &named)
             {
                 self.fault(fault);
             }
@@ -33,16 +34,16 @@ impl Report {
         if sasl && secrets.kafka.is_none() {
             self.broken(
                 "secrets: kafka.security is SASL, and there is no password",
-                "set AQUATOPE_KAFKA_PASSWORD or kafka.password_file",
+                format!("set {} or {}", KAFKA.variable, KAFKA.key),
             );
         }
-        for (key, path) in files(config) {
-            let Some(path) = path else { continue };
+        for named in NAMED {
+            let Some(path) = named.file(config) else { continue };
             let Ok(about) = path.metadata() else { continue };
             if about.is_file() && about.permissions().mode() & OTHERS_READ != 0 {
                 let path = path.display();
                 self.doubtful(
-                    format!("secrets: {key} = {path}: everybody on this machine can read it"),
+                    format!("secrets: {} = {path}: everybody on this machine can read it", named.key),
                     format!("chmod o-rwx {path}"),
                 );
             }
