@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -125,7 +126,7 @@ impl KafkaLog {
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     return Ok(());
                 }
-                Some(Err(error)) => last = Some(error),
+                Some(Err(error)) => last = Some(consumer.context().why(&error)),
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
@@ -134,7 +135,7 @@ impl KafkaLog {
                 None => {}
             }
         }
-        let why = last.map_or_else(|| "the brokers do not answer".to_owned(), |error| error.to_string());
+        let why = last.unwrap_or_else(|| "the brokers do not answer".to_owned());
         Err(LogError::Unavailable(format!("{}/{} cannot be read: {why}", self.topic, self.shard)))
     }
 }

@@ -110,7 +110,7 @@ pub fn try_read(kafka: &Kafka, password: Option<&Secret>, cluster: &Cluster) -> 
     while Instant::now() < until {
         match consumer.poll(EVERY) {
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-            Some(Err(error)) => why = error.to_string(),
+            Some(Err(error)) => why = consumer.context().why(&error),
             None => {}
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
 
 use super::plans;
 use crate::config::{Cluster, Kafka};
-use crate::source::kafka::{Log, client_config};
+use crate::source::kafka::{Log, client_config, metadata};
 
 /// The largest record: what one minute of all functions of a shard brought, or a model.
 pub(super) const RECORD_BYTES: &str = "8388608";
@@ -115,7 +115,7 @@ pub fn check(
     let client = client_config(kafka, password);
     let consumer: BaseConsumer<Log> =
         client.create_with_context(Log::default()).map_err(|error| failed(&error))?;
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(|error| failed(&error))?;
+    let metadata = metadata(&consumer, Some(topic), PATIENCE).map_err(|why| failed(&why))?;
     let known = metadata.topics().iter().find(|known| known.name() == topic);
     if let Some(code) = known.and_then(MetadataTopic::error) {
         return Err(refused(topic, code.into()));

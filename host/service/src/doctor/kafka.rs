@@ -13,12 +13,10 @@ use super::Report;
 use crate::cluster::topic::{self, Checked, TopicError};
 use crate::cluster::{log, plans};
 use crate::config::{Config, Secrets};
-use crate::source::kafka::{Log, client_config};
+use crate::source::kafka::{Log, client_config, metadata};
 
 /// How long the broker has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long an event that is there may take to be handed out.
-const STEP: Duration = Duration::from_millis(500);
 /// Messages looked at for the kinds of events.
 const LOOKED_AT: i64 = 200;
 
@@ -33,12 +31,9 @@ impl Report {
                 return self.broken(format!("Kafka: {error}"), "correct [kafka] in the configuration");
             }
         };
-        let metadata = match consumer.fetch_metadata(None, PATIENCE) {
+        let metadata = match metadata(&consumer, None, PATIENCE) {
             Ok(metadata) => metadata,
-            Err(error) => {
-                // Why comes as an event of its own.
-                let _ = consumer.poll(STEP);
-                let why = consumer.context().reason().unwrap_or_else(|| error.to_string());
+            Err(why) => {
                 return self.broken(
                     format!("Kafka: {brokers}: {why}"),
                     "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
 use rdkafka::metadata::MetadataPartition;
 
 use super::kafka::Log;
@@ -61,13 +60,14 @@ impl Asker {
                     Err(error) => drop(self.answers.send(Err(error))),
                 }
             }
-            let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
-            if ends.as_ref().is_ok_and(Vec::is_empty) {
-                // Why has been said.
-            } else if self.answers.send(ends).is_err() {
-                return;
-            }
             if !partitions.0.is_empty() {
+                let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
+                if ends.is_ok() {
+                    self.consumer.context().reached();
+                }
+                if self.answers.send(ends).is_err() {
+                    return;
+                }
                 self.take_part();
             }
             thread::sleep(Self::EVERY);
@@ -119,10 +119,9 @@ impl Asker {
 
     fn partitions(&self) -> Result<Vec<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
-        let metadata = self.heard(metadata).map_err(|reason| {
-            format!(
-                "brokers do not answer: {reason}; check [kafka]: brokers, security, sasl_mechanism, ca_file"
-            )
+        let metadata = metadata.map_err(|error| {
+            let why = self.consumer.context().why(&error);
+            format!("brokers do not answer: {why}; check [kafka]: brokers, security, sasl_mechanism, ca_file")
         })?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
         let partitions: Vec<i32> = topic
@@ -140,20 +139,9 @@ impl Asker {
     fn ends(&self, partition: i32) -> Result<Ends, String> {
         let asked = Instant::now();
         let found = self.consumer.fetch_watermarks(&self.config.topic, partition, Self::TIMEOUT);
-        let (low, high) =
-            self.heard(found).map_err(|reason| format!("partition {partition} cannot be read: {reason}"))?;
+        let (low, high) = found.map_err(|error| {
+            format!("partition {partition} cannot be read: {}", self.consumer.context().why(&error))
+        })?;
         Ok(Ends { partition, low, high, asked })
-    }
-
-    /// The answer, or why there is none.
-    fn heard<T>(&self, answer: KafkaResult<T>) -> Result<T, String> {
-        let context = self.consumer.context();
-        match answer {
-            Ok(answer) => {
-                context.reached();
-                Ok(answer)
-            }
-            Err(error) => Err(context.reason().unwrap_or_else(|| error.to_string())),
-        }
     }
 }

@@ -1,13 +1,15 @@
 //! What librdkafka needs to know to reach the brokers, and what it has to say.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::ProducerContext;
 
 use crate::config::{Kafka, Security};
@@ -51,22 +53,55 @@ pub fn client_config(config: &Kafka, password: Option<&Secret>) -> ClientConfig 
     client
 }
 
-/// librdkafka's log lines, which hold no secrets, to ours; and why a broker was not reached, until one answers.
+/// librdkafka's log lines, which hold no secrets, to ours; and why a broker is not reached.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     reason: Mutex<Option<String>>,
 }
 
 impl Log {
-    /// Why a broker was not reached last, if that has been told.
-    pub(crate) fn reason(&self) -> Option<String> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why a call failed with `error`: where no broker was reached, what was told of that last. The client has to be polled
+    /// to be told.
+    pub(crate) fn why(&self, error: &KafkaError) -> String {
+        let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reason.filter(|_| is_unreached(error)).unwrap_or_else(|| error.to_string())
     }
 
-    /// One has answered.
+    /// All that were asked have answered.
     pub(crate) fn reached(&self) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// The brokers' answer, from a client that nobody polls; or why there is none.
+pub(crate) fn metadata(
+    consumer: &BaseConsumer<Log>,
+    topic: Option<&str>,
+    patience: Duration,
+) -> Result<Metadata, String> {
+    consumer.fetch_metadata(topic, patience).map_err(|error| {
+        // Why comes as an event of its own.
+        let _ = consumer.poll(EVENT);
+        consumer.context().why(&error)
+    })
+}
+
+/// An event that is there may take so long to be handed out.
+const EVENT: Duration = Duration::from_millis(500);
+
+/// Whether this says that a broker was not reached: then none has answered.
+fn is_unreached(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::Authentication
+        )
+    )
 }
 
 impl ClientContext for Log {
@@ -77,8 +112,17 @@ impl ClientContext for Log {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
         // "All brokers are down" tells less than what came before it.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        let is_all = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if !is_unreached(&error) || is_all {
+            return;
+        }
+        // How long it took is news every time.
+        let reason = reason.split(" (after ").next().unwrap_or(reason);
+        let cause = |reason: &str| reason.rsplit(": ").next().map(str::to_owned);
+        let mut last = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        // The same at another address of the broker, or at another broker, is no news.
+        if last.as_deref().and_then(cause) != cause(reason) {
+            *last = Some(reason.to_owned());
         }
     }
 }
@@ -104,16 +148,48 @@ pub(in crate::source) fn log(level: RDKafkaLogLevel, facility: &str, message: &s
 mod tests {
     use super::*;
 
+    const REFUSED: &str = "k1:9092/1: Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
+
     #[test]
-    fn why_a_broker_was_not_reached_is_told_until_one_answers() {
+    fn why_a_broker_is_not_reached_is_told_until_all_answer() {
         let log = Log::default();
         let error = |code| KafkaError::Global(code);
-        log.error(error(RDKafkaErrorCode::SSL), "the handshake failed");
+        log.error(error(RDKafkaErrorCode::SSL), "k1:9092/1: the handshake failed (after 3ms in state SSL)");
         log.error(error(RDKafkaErrorCode::AllBrokersDown), "all brokers are down");
+        let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
         for _ in 0..2 {
-            assert_eq!(log.reason().as_deref(), Some("the handshake failed"));
+            assert_eq!(log.why(&timed_out), "k1:9092/1: the handshake failed");
         }
         log.reached();
-        assert_eq!(log.reason(), None);
+        assert_eq!(log.why(&timed_out), timed_out.to_string());
+    }
+
+    #[test]
+    fn where_a_broker_answered_no_other_one_is_to_blame() {
+        let log = Log::default();
+        log.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), REFUSED);
+        let denied = KafkaError::MetadataFetch(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert_eq!(log.why(&denied), denied.to_string());
+        // Of a fetch: it says nothing of who cannot be reached.
+        log.error(KafkaError::Global(RDKafkaErrorCode::TopicAuthorizationFailed), "the fetch failed");
+        log.error(KafkaError::Global(RDKafkaErrorCode::PartitionEOF), "no more messages");
+        assert_eq!(log.why(&KafkaError::OffsetFetch(RDKafkaErrorCode::OperationTimedOut)), REFUSED);
+    }
+
+    #[test]
+    fn one_cause_at_several_addresses_is_told_once() {
+        let log = Log::default();
+        let failed = KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure);
+        for again in ["", "1 identical error(s) suppressed"] {
+            for address in ["ipv4#10.0.0.1:9092", "ipv6#[::1]:9092"] {
+                let reason = format!(
+                    "k1:9092/1: Connect to {address} failed: Connection refused (after 0ms in state CONNECT{again})"
+                );
+                log.error(failed.clone(), &reason);
+                assert_eq!(log.why(&failed), REFUSED);
+            }
+        }
+        log.error(failed.clone(), "k1:9092/1: Disconnected: the broker may want TLS (after 2ms in state UP)");
+        assert_eq!(log.why(&failed), "k1:9092/1: Disconnected: the broker may want TLS");
     }
 }

@@ -27,9 +27,9 @@ use super::{Duty, Ingest, IngestHandle, Records, SharedStatus};
 use crate::clock::Clock;
 use crate::config::{Cluster, Kafka};
 
-pub(crate) use self::client::Log;
 pub use self::client::client_config;
 pub(super) use self::client::log;
+pub(crate) use self::client::{Log, metadata};
 
 /// Start the thread, which connects and reconnects for as long as it runs. `records` fill gaps, if there are any.
 ///
