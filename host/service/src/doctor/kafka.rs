@@ -13,7 +13,7 @@ use super::Report;
 use crate::cluster::topic::{self, Checked, TopicError};
 use crate::cluster::{log, plans};
 use crate::config::{Config, Secrets};
-use crate::source::kafka::{Log, client_config, metadata};
+use crate::source::kafka::{Log, client_config, mend, metadata};
 
 /// How long the broker has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,12 +33,7 @@ impl Report {
         };
         let metadata = match metadata(&consumer, None, PATIENCE) {
             Ok(metadata) => metadata,
-            Err(why) => {
-                return self.broken(
-                    format!("Kafka: {brokers}: {why}"),
-                    "check kafka.brokers, kafka.security and the credentials, and that this machine may reach the brokers",
-                );
-            }
+            Err(why) => return self.broken(format!("Kafka: {brokers}: {why}"), mend(&why)),
         };
         self.well(format!("Kafka: {} brokers answer at {brokers}", metadata.brokers().len()));
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {

@@ -9,7 +9,7 @@ use aquatope_openwhisk::credentials::Secret;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::MetadataPartition;
 
-use super::kafka::Log;
+use super::kafka::{Log, mend};
 use super::membership::Member;
 use super::{Duty, SharedStatus};
 use crate::cluster::topic;
@@ -121,7 +121,7 @@ impl Asker {
         let metadata = self.consumer.fetch_metadata(Some(&self.config.topic), Self::TIMEOUT);
         let metadata = metadata.map_err(|error| {
             let why = self.consumer.context().why(&error);
-            format!("brokers do not answer: {why}; check [kafka]: brokers, security, sasl_mechanism, ca_file")
+            format!("brokers do not answer: {why}; {}", mend(&why))
         })?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
         let partitions: Vec<i32> = topic

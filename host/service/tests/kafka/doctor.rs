@@ -10,7 +10,7 @@ use crate::load::{past_runs, send};
 use crate::tests::cluster;
 
 /// What is said of Kafka and the topics of a cluster, in lines.
-fn said(config: &Config, password: Option<&str>) -> String {
+pub(crate) fn said(config: &Config, password: Option<&str>) -> String {
     let secrets = Secrets { kafka: password.map(Secret::new), ..Secrets::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let findings = runtime.block_on(examine(config, &secrets, Vec::new(), Clock::system()));
@@ -65,8 +65,5 @@ pub(crate) fn the_doctor_tells_what_is_wrong_with_topics_and_credentials() {
 
     config.cluster.enabled = false;
     config.kafka = cluster.kafka_as(USER, "examined-events");
-    let refused = said(&config, Some("open-barley"));
-    expect(refused.clone(), &["Broken Kafka: ", "Authentication failed", "the credentials"]);
-    assert!(!refused.contains("barley"), "{refused}");
     expect(said(&config, Some(PASSWORD)), &["the last ones are activations"]);
 }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let tests = [
         ("starts_before_the_broker_and_the_topic", tests::starts_before_the_broker_and_the_topic as fn()),
         ("a_wrong_protocol_is_told", tests::a_wrong_protocol_is_told),
-        ("a_wrong_password_is_told_and_not_shown", tests::a_wrong_password_is_told_and_not_shown),
+        ("tls_and_a_password_let_in_and_keep_out", tests::tls_and_a_password_let_in_and_keep_out),
         (
             "the_doctor_tells_what_is_wrong_with_topics_and_credentials",
             doctor::the_doctor_tells_what_is_wrong_with_topics_and_credentials,

@@ -1,5 +1,6 @@
 //! The tests.
 
+use std::fs;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -8,12 +9,13 @@ use aquatope_core::time::Timestamp;
 use aquatope_openwhisk::credentials::Secret;
 use aquatope_openwhisk::records::Record;
 use aquatope_service::clock::Clock;
-use aquatope_service::config::{Kafka, Security};
+use aquatope_service::config::{Config, Kafka, Security};
 use aquatope_service::observe::Counters;
 use aquatope_service::source::{IngestStatus, RecordError, Records};
 
 use crate::SHARED;
 use crate::broker::{Cluster, PASSWORD, USER};
+use crate::doctor;
 use crate::kills::kill_readers;
 use crate::load::{Run, Sender, after, past_runs, send, send_slowly, truth};
 use crate::members;
@@ -93,26 +95,41 @@ pub(crate) fn a_wrong_protocol_is_told() {
     assert!(!reader.wait("the handshake fails", told).connected);
 }
 
-pub(crate) fn a_wrong_password_is_told_and_not_shown() {
+/// Over TLS and with a password, events are read. A password that is wrong and an authority that is not known are told, with
+/// the setting to be mended, by the service and by its doctor; and no password is in the log.
+pub(crate) fn tls_and_a_password_let_in_and_keep_out() {
+    const WRONG: &str = "open-barley";
     let shared = cluster();
     let cluster = shared.as_ref().unwrap();
     cluster.create_topic("secret", 1, &[]);
     let runs = past_runs(2, 20, 5, 10);
     send(&cluster.brokers(), "secret", 1, &runs);
-    let kafka = cluster.kafka_as(USER, "secret");
-    let (_folder, path) = state();
-    let start = |password: &str| {
-        let password = Secret::new(password);
-        Reader::with_password(&kafka, Some(&password), &path, Clock::system(), None)
+    let (folder, path) = state();
+    let log = folder.path().join("log");
+    let writer = Arc::new(fs::File::create(&log).unwrap());
+    let filter = "aquatope_service=trace";
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
+    let right = cluster.kafka_as(USER, "secret");
+    let start = |kafka: &Kafka, password: &str| {
+        Reader::with_password(kafka, Some(&Secret::new(password)), &path, Clock::system(), None)
     };
-    let mut reader = start("open-barley");
-    let told = |status: &IngestStatus| {
-        status.error.as_ref().is_some_and(|error| error.contains("Authentication failed"))
-    };
-    let status = reader.wait("the password is refused", told);
-    assert!(!status.error.unwrap().contains("barley"));
-    drop(reader);
-    assert_same(&start(PASSWORD).finish(after(&runs)), &truth(&runs));
+    for (kafka, password, expected) in [
+        (right.clone(), WRONG, ["Authentication failed", "AQUATOPE_KAFKA_PASSWORD"]),
+        (Kafka { ca_file: None, ..right.clone() }, PASSWORD, ["certificate verify failed", "kafka.ca_file"]),
+    ] {
+        let is_told = |text: &str| expected.iter().all(|words| text.contains(words));
+        let mut reader = start(&kafka, password);
+        let status = reader.wait("it is refused", |status| status.error.as_deref().is_some_and(is_told));
+        assert!(!status.connected && status.counters == Counters::default());
+        let config = Config { kafka, ..Config::default() };
+        let said = doctor::said(&config, Some(password));
+        assert!(said.contains("Broken Kafka: ") && is_told(&said), "{said}");
+        assert!(!said.contains(password), "{said}");
+    }
+    assert_same(&start(&right, PASSWORD).finish(after(&runs)), &truth(&runs));
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("Authentication failed") && log.contains("the brokers answer"), "{log}");
+    assert!(!log.contains(PASSWORD) && !log.contains(WRONG), "{log}");
 }
 
 pub(crate) fn unreadable_messages_are_kept_aside() {

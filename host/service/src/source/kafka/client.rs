@@ -86,6 +86,30 @@ pub(crate) fn metadata(
     })
 }
 
+/// What to do where a broker is not reached, for the reason that librdkafka gives. It gives one for all that can be wrong with
+/// a certificate.
+pub(crate) fn mend(why: &str) -> &'static str {
+    const MENDS: [(&str, &str); 5] = [
+        ("mechanism handshake failed", "set kafka.sasl_mechanism to one that the brokers have"),
+        (
+            "SASL authentication error",
+            "check kafka.username, and AQUATOPE_KAFKA_PASSWORD or the file of kafka.password_file",
+        ),
+        (
+            "certificate verify failed",
+            "set kafka.ca_file to the authority of the brokers' certificates, which must be of the hosts in kafka.brokers, \
+             and not have expired",
+        ),
+        ("SSL handshake failed", "check kafka.security, and that the ports in kafka.brokers are for TLS"),
+        ("security.protocol", "check kafka.security, and that the ports in kafka.brokers are without TLS"),
+    ];
+    let known = MENDS.into_iter().find(|(words, _)| why.contains(words));
+    known.map_or(
+        "check kafka.brokers and kafka.security, and that this machine may reach the brokers",
+        |(_, mend)| mend,
+    )
+}
+
 /// An event that is there may take so long to be handed out.
 const EVENT: Duration = Duration::from_millis(500);
 
@@ -191,5 +215,39 @@ mod tests {
         }
         log.error(failed.clone(), "k1:9092/1: Disconnected: the broker may want TLS (after 2ms in state UP)");
         assert_eq!(log.why(&failed), "k1:9092/1: Disconnected: the broker may want TLS");
+    }
+
+    #[test]
+    fn what_librdkafka_says_leads_to_a_key() {
+        for (why, key) in [
+            // Of PLAIN and of SCRAM.
+            (
+                "SASL authentication error: Authentication failed: Invalid username or password",
+                "kafka.username",
+            ),
+            (
+                "SASL authentication error: Authentication failed during authentication due to invalid credentials with \
+                 SASL mechanism SCRAM-SHA-512",
+                "kafka.username",
+            ),
+            (
+                "SASL SCRAM-SHA-512 mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported \
+                 mechanisms: PLAIN",
+                "kafka.sasl_mechanism",
+            ),
+            (
+                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could \
+                 not be verified",
+                "kafka.ca_file",
+            ),
+            ("SSL handshake failed: error:0A00010B:SSL routines::wrong version number", "are for TLS"),
+            (
+                "Disconnected: verify that security.protocol is correctly configured, broker might require SASL",
+                "kafka.security",
+            ),
+            (REFUSED, "kafka.brokers"),
+        ] {
+            assert!(mend(why).contains(key), "{why}: {}", mend(why));
+        }
     }
 }

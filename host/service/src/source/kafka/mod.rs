@@ -29,7 +29,7 @@ use crate::config::{Cluster, Kafka};
 
 pub use self::client::client_config;
 pub(super) use self::client::log;
-pub(crate) use self::client::{Log, metadata};
+pub(crate) use self::client::{Log, mend, metadata};
 
 /// Start the thread, which connects and reconnects for as long as it runs. `records` fill gaps, if there are any.
 ///
