@@ -53,25 +53,26 @@ impl Asker {
     pub(super) fn run(self) {
         let mut partitions: (Vec<i32>, Option<Instant>) = (Vec::new(), None);
         while !self.stopped.load(Ordering::Relaxed) {
-            if partitions.0.is_empty() || partitions.1.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY)
-            {
-                match self.partitions() {
-                    Ok(found) => partitions = (found, Some(Instant::now())),
-                    Err(error) => drop(self.answers.send(Err(error))),
-                }
+            let answer = self.look(&mut partitions);
+            if answer.is_ok() {
+                self.consumer.context().reached();
+            }
+            if self.answers.send(answer).is_err() {
+                return;
             }
             if !partitions.0.is_empty() {
-                let ends: Result<Vec<Ends>, String> = partitions.0.iter().map(|&id| self.ends(id)).collect();
-                if ends.is_ok() {
-                    self.consumer.context().reached();
-                }
-                if self.answers.send(ends).is_err() {
-                    return;
-                }
                 self.take_part();
             }
             thread::sleep(Self::EVERY);
         }
+    }
+
+    /// How far the partitions go, which are looked for now and then. One reason why that is not to be had is enough.
+    fn look(&self, (partitions, found): &mut (Vec<i32>, Option<Instant>)) -> Answer {
+        if found.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY) {
+            (*partitions, *found) = (self.partitions()?, Some(Instant::now()));
+        }
+        partitions.iter().map(|&id| self.ends(id)).collect()
     }
 
     fn take_part(&self) {

@@ -128,6 +128,11 @@ fn is_unreached(error: &KafkaError) -> bool {
     )
 }
 
+/// What went wrong, without the broker and address it went wrong with.
+fn cause(reason: &str) -> &str {
+    reason.rsplit(": ").next().unwrap_or(reason)
+}
+
 impl ClientContext for Log {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
@@ -142,10 +147,9 @@ impl ClientContext for Log {
         }
         // How long it took is news every time.
         let reason = reason.split(" (after ").next().unwrap_or(reason);
-        let cause = |reason: &str| reason.rsplit(": ").next().map(str::to_owned);
         let mut last = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         // The same at another address of the broker, or at another broker, is no news.
-        if last.as_deref().and_then(cause) != cause(reason) {
+        if last.as_deref().map(cause) != Some(cause(reason)) {
             *last = Some(reason.to_owned());
         }
     }
