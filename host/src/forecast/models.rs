@@ -40,6 +40,20 @@ pub struct Models<'a> {
     hybrid: OnceCell<Known>,
 }
 
+/// Minutes on which a choice between models is made at least. The score of a function that is busy now and then follows
+/// chance on fewer, and timers up to an hourly one fire in them.
+const LEAST_EVIDENCE: usize = 60;
+
+/// What a choice is made between.
+struct Candidates {
+    /// They stand at `from`; the first one is used unless another is clearly better.
+    forecasters: Vec<Box<dyn Forecaster>>,
+    /// The first minute that none of them has seen.
+    from: usize,
+    /// What the user should know of those that were left out.
+    said: Vec<String>,
+}
+
 /// A model, and the first minute of the trace that it was not trained on.
 type Known = (Trained, usize);
 
@@ -106,32 +120,67 @@ impl<'a> Models<'a> {
 
     /// Per function what validates best of the light model, the hybrid one, Holt-Winters and NLinear, or a pair; at
     /// the first minute of the test. All are calibrated on the end of the training part, and models of a folder may have
-    /// seen some of what comes after it: no candidate has seen what it is validated on. The hybrid model is left out where
-    /// there is too little to train it on.
+    /// seen some of what comes after it: no candidate has seen what it is validated on, and one that has seen too much of
+    /// it is left out. The hybrid model is left out where there is too little to train it on. Without evidence it is the
+    /// light model. Says what it left out, and why.
     ///
     /// # Errors
     /// As [`Self::hybrid`].
     pub fn selection(&self) -> Result<Selection> {
+        let Candidates { forecasters, from, said } = self.candidates()?;
+        said.iter().for_each(note);
+        Ok(Selection::by_validation(forecasters, self.trace, from..self.split.valid_end))
+    }
+
+    fn candidates(&self) -> Result<Candidates> {
         let Split { train_end, valid_end, .. } = self.split;
-        let mut from = train_end.max(self.light_model()?.1);
+        let light_alone = |said| -> Result<Candidates> {
+            Ok(Candidates { forecasters: vec![Box::new(self.light(valid_end)?)], from: valid_end, said })
+        };
+        let validated = valid_end - train_end;
+        if validated < LEAST_EVIDENCE {
+            return light_alone(vec![format!(
+                "{validated} minutes validate, and a choice between models needs {LEAST_EVIDENCE}: aquatope is the light \
+                 model; give more minutes between training and test (--split)"
+            )]);
+        }
+        let mut known = vec![(LIGHT_FILE, self.light_model()?.1)];
         if self.hybrid_at_hand() {
-            from = from.max(self.hybrid_model()?.1);
+            known.push((HYBRID_FILE, self.hybrid_model()?.1));
         }
-        if from >= valid_end {
-            note(
-                "the models have seen all that comes before the test: aquatope is the light one for want of evidence",
-            );
+        let (judged, seen): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|&(_, unseen)| unseen + LEAST_EVIDENCE <= valid_end);
+        let then = match judged[..] {
+            [] => "for want of evidence aquatope is the light model",
+            _ => "aquatope chooses without it",
+        };
+        let left_out = |(file, unseen): (&str, usize)| {
+            let path = self.folder.as_deref().map_or_else(|| file.into(), |folder| folder.join(file));
+            format!(
+                "{}: has seen all but {} of the minutes before the test, and a choice needs {LEAST_EVIDENCE}: {then}; train \
+                 it on fewer days (--train-days)",
+                path.display(),
+                valid_end - unseen,
+            )
+        };
+        let said = seen.into_iter().map(left_out).collect();
+        let Some(from) = judged.iter().map(|&(_, unseen)| unseen.max(train_end)).max() else {
+            return light_alone(said);
+        };
+        let mut forecasters: Vec<Box<dyn Forecaster>> = Vec::new();
+        for (file, _) in judged {
+            forecasters.push(if file == LIGHT_FILE {
+                Box::new(self.light(from)?)
+            } else {
+                Box::new(self.hybrid(from)?)
+            });
         }
-        let mut candidates: Vec<Box<dyn Forecaster>> = vec![Box::new(self.light(from)?)];
-        if self.hybrid_at_hand() {
-            candidates.push(Box::new(self.hybrid(from)?));
-        }
-        let earlier = train_end.saturating_sub(valid_end - train_end);
+        let earlier = train_end.saturating_sub(validated);
         let inner = Split { train_end: earlier, valid_end: from, end: valid_end };
         for model in [Classical::HoltWinters, Classical::Linear] {
-            candidates.push(Box::new(model.forecaster(self.trace, inner)));
+            forecasters.push(Box::new(model.forecaster(self.trace, inner)));
         }
-        Ok(Selection::by_validation(candidates, self.trace, from..valid_end))
+        Ok(Candidates { forecasters, from, said })
     }
 
     /// Whether the parts are long enough for the hybrid model, or a trained one is at hand.
@@ -257,4 +306,127 @@ fn cached(cell: &OnceCell<Known>, make: impl FnOnce() -> Result<Known>) -> Resul
     }
     let model = make()?;
     Ok(cell.get_or_init(|| model).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model_file::Origin;
+    use std::ops::Range;
+
+    const SPLIT: Split = Split { train_end: 300, valid_end: 400, end: 500 };
+
+    fn load() -> Trace {
+        let mut trace = crate::generate::trace(1, 1).before(SPLIT.end);
+        trace.functions.truncate(2);
+        trace.counts.truncate(2);
+        trace.peaks.truncate(2);
+        trace
+    }
+
+    fn models(trace: &Trace, split: Split, folder: Option<PathBuf>) -> Models<'_> {
+        Models::new(trace, split, 1, folder, Progress::hidden())
+    }
+
+    fn names(candidates: &Candidates) -> Vec<&str> {
+        candidates.forecasters.iter().map(|candidate| candidate.name()).collect()
+    }
+
+    /// Neither by training nor by early stopping nor by calibration.
+    #[test]
+    fn no_candidate_has_seen_what_it_is_judged_on() {
+        let trace = load();
+        let changed = |minutes: Range<usize>| {
+            let mut trace = trace.clone();
+            for row in trace.counts.iter_mut().chain(&mut trace.peaks) {
+                row[minutes.clone()].iter_mut().for_each(|number| *number += 5);
+            }
+            trace
+        };
+        let at_first_judged = |trace: &Trace| {
+            let models = models(trace, SPLIT, None);
+            let mut candidates = models.candidates().expect("a load to train on");
+            assert_eq!(names(&candidates), ["light", "hybrid", "Holt-Winters", "NLinear"]);
+            assert_eq!((candidates.from, candidates.said.len()), (SPLIT.train_end, 0));
+            let forecasts: Vec<_> = candidates.forecasters.iter_mut().map(|c| c.forecast()).collect();
+            let trained =
+                [models.light_model(), models.hybrid_model()].map(|known| known.expect("trained").0);
+            (forecasts, trained)
+        };
+        let (forecasts, trained) = at_first_judged(&trace);
+        let judged_on = at_first_judged(&changed(SPLIT.train_end..SPLIT.valid_end));
+        assert!((&forecasts, &trained) == (&judged_on.0, &judged_on.1));
+        // The last tenth of what comes before is the hybrid model's to stop and to calibrate on.
+        let learnt_from = at_first_judged(&changed(SPLIT.train_end - 30..SPLIT.train_end));
+        assert!(forecasts.iter().zip(&learnt_from.0).all(|(one, other)| one != other));
+        assert!(trained.iter().zip(&learnt_from.1).all(|(one, other)| one != other));
+    }
+
+    /// What the light and the hybrid model have seen; the candidates, where they stand, and what is said.
+    type Case<'a> = (usize, usize, &'a [&'a str], usize, &'a [&'a str]);
+
+    #[test]
+    fn a_model_that_has_seen_too_much_is_left_out_of_the_choice() {
+        let trace = load();
+        let fresh = models(&trace, SPLIT, None);
+        let [light, hybrid] =
+            [fresh.light_model(), fresh.hybrid_model()].map(|known| known.expect("trained").0);
+        let folder = std::env::temp_dir().join(format!("aquatope-choice-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a writable temporary folder");
+        let all = ["light", "hybrid", "Holt-Winters", "NLinear"];
+        let without_light = &all[1..];
+        let cases: [Case<'_>; 6] = [
+            (300, 300, &all, 300, &[]),
+            (200, 340, &all, 340, &[]),
+            (
+                341,
+                300,
+                without_light,
+                300,
+                &["light.aqlm: has seen all but 59 of the minutes before the test"],
+            ),
+            (
+                400,
+                340,
+                without_light,
+                340,
+                &["light.aqlm: has seen all but 0 of the minutes before the test"],
+            ),
+            (320, 400, &["light", "Holt-Winters", "NLinear"], 320, &["hybrid.aqlm: has seen all but 0"]),
+            (
+                400,
+                350,
+                &["light"],
+                400,
+                &["light.aqlm: has seen all but 0", "hybrid.aqlm: has seen all but 50"],
+            ),
+        ];
+        for (light_seen, hybrid_seen, expected, from, said) in cases {
+            for (file, model, seen) in [(LIGHT_FILE, &light, light_seen), (HYBRID_FILE, &hybrid, hybrid_seen)]
+            {
+                let file_of_model = ModelFile { model: model.clone(), origin: Origin::of(&trace, seen) };
+                file_of_model.write(&folder.join(file)).expect("a writable temporary folder");
+            }
+            let models = models(&trace, SPLIT, Some(folder.clone()));
+            let candidates = models.candidates().expect("models that fit");
+            assert_eq!(names(&candidates), expected, "seen until {light_seen} and {hybrid_seen}");
+            assert_eq!(candidates.from, from);
+            assert_eq!(candidates.said.len(), said.len(), "{:?}", candidates.said);
+            for (line, part) in candidates.said.iter().zip(said) {
+                assert!(line.contains(part) && line.contains("train it on fewer days"), "{line}");
+            }
+            assert_eq!(models.selection().expect("the same").record().len(), 2);
+        }
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+    }
+
+    #[test]
+    fn on_less_than_an_hour_nothing_is_chosen() {
+        let trace = load();
+        for (valid_end, chosen) in [(359, false), (360, true)] {
+            let models = models(&trace, Split { valid_end, ..SPLIT }, None);
+            let candidates = models.candidates().expect("a load to train on");
+            assert_eq!((candidates.forecasters.len() > 1, candidates.said.is_empty()), (chosen, chosen));
+        }
+    }
 }
