@@ -58,15 +58,18 @@ impl Parts {
     /// Whether there are minutes enough to train on.
     ///
     /// # Errors
-    /// [`TrainError::TooShort`].
+    /// [`TrainError::TooShort`], with what [`Self::of`] makes enough of.
     pub fn check(self) -> Result<(), TrainError> {
-        let valid = self.valid_end.saturating_sub(self.train_end);
-        for (minutes, needed) in [(self.train_end, 2 * (WINDOW + AHEAD)), (valid, AHEAD + 1)] {
-            if minutes < needed {
-                return Err(TrainError::TooShort { minutes, needed });
-            }
+        if self.suffice() {
+            return Ok(());
         }
-        Ok(())
+        let mut more = self.valid_end + 1..;
+        let needed = more.find(|&end| Self::of(end).suffice()).unwrap_or(usize::MAX);
+        Err(TrainError::TooShort { minutes: self.valid_end, needed })
+    }
+
+    fn suffice(self) -> bool {
+        self.train_end >= 2 * (WINDOW + AHEAD) && self.valid_end.saturating_sub(self.train_end) > AHEAD
     }
 }
 

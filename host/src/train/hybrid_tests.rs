@@ -107,6 +107,12 @@ fn too_short_a_history_is_refused() {
         let refused = train(&series(&peaks), parts, &SHORT, None, never, |_| {});
         assert!(matches!(refused, Err(TrainError::TooShort { .. })));
     }
+    // With as many minutes as the refusal names there is a model, and with one less there is none.
+    for minutes in [0, 100, 132] {
+        assert_eq!(Parts::of(minutes).check(), Err(TrainError::TooShort { minutes, needed: 133 }));
+    }
+    let enough = Parts::of(133);
+    assert!(matches!(train(&series(&peaks), enough, &SHORT, None, never, |_| {}), Ok(Outcome::Finished(_))));
 }
 
 #[test]

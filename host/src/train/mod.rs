@@ -20,7 +20,7 @@ pub enum TrainError {
     /// There is nothing to learn from or to validate on.
     #[error("{minutes} minutes are too few to train on; give at least {needed}")]
     TooShort {
-        /// Minutes of the shorter part.
+        /// Minutes there are.
         minutes: usize,
         /// Minutes needed.
         needed: usize,
