@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile};
+use aquatope_core::forecast::features::{FEATURES, FULL_HISTORY, FunctionState, Profile};
 use aquatope_core::forecast::light::{LightModel, header, network_len};
 use aquatope_core::nn::weights::Weights;
 use aquatope_core::time::Minute;
@@ -12,7 +12,9 @@ const HIDDEN: usize = 64;
 
 /// A weight file with small weights of both signs.
 fn weight_file() -> Vec<u32> {
-    let values: Vec<f32> = (0..network_len(HIDDEN)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
+    let mut values: Vec<f32> =
+        (0..network_len(HIDDEN)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
+    values[FEATURES..2 * FEATURES].fill(0.1);
     let head = header(HIDDEN, 1).to_bytes(&values).expect("finite values");
     let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     head.chain(values.iter().map(|value| value.to_bits())).collect()

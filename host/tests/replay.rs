@@ -347,10 +347,13 @@ fn a_test_without_invocations_is_refused() {
 
 mod inspect {
     use super::*;
+    use aquatope_core::forecast::features::FEATURES;
     use aquatope_core::forecast::light::{header, network_len};
 
-    fn model(hidden: usize) -> Vec<u8> {
-        let values = vec![0.25f32; network_len(hidden)];
+    /// With `gain` for all features.
+    fn model(hidden: usize, gain: f32) -> Vec<u8> {
+        let mut values = vec![0.25f32; network_len(hidden)];
+        values[FEATURES..2 * FEATURES].fill(gain);
         let mut bytes = header(hidden, 1).to_bytes(&values).expect("finite values").to_vec();
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         bytes
@@ -360,7 +363,7 @@ mod inspect {
     fn a_model_file_is_explained() {
         let folder = Folder::new("inspect");
         let path = folder.0.join("light.aqm");
-        fs::write(&path, model(8)).expect("a writable temporary folder");
+        fs::write(&path, model(8, 0.25)).expect("a writable temporary folder");
         let path = path.to_str().expect("a UTF-8 path");
         let text = String::from_utf8(aquatope(&["inspect", path]).stdout).expect("text");
         assert!(text.contains("kind        light") && text.contains("to 0.25"), "{text}");
@@ -372,18 +375,19 @@ mod inspect {
     #[test]
     fn unsound_model_files_are_refused() {
         let folder = Folder::new("unsound");
-        let whole = model(8);
+        let whole = model(8, 0.25);
         let mut flipped = whole.clone();
         flipped[100] ^= 1;
         let mut version = whole.clone();
         version[4] = 99;
-        let cases: [(&str, &[u8], &str); 6] = [
+        let cases: [(&str, &[u8], &str); 7] = [
             ("empty", b"", "not a model file; give"),
             ("foreign", b"minute,func,cnt,act\n0,0,1,1\n", "not a model file; give"),
             ("truncated", &whole[..whole.len() - 4], "bytes where"),
             ("torn", &whole[..whole.len() - 3], "bytes where"),
             ("flipped", &flipped, "checksum"),
             ("version", &version, "of version 99"),
+            ("gains", &model(8, 0.0), "value 105 of the weight file is out of range; train the model again"),
         ];
         for (case, bytes, expected) in cases {
             let path = folder.0.join(case);

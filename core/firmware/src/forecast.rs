@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use aquatope_core::forecast::Forecast;
-use aquatope_core::forecast::features::{FunctionState, Profile};
+use aquatope_core::forecast::features::{FEATURES, FunctionState, Profile};
 use aquatope_core::forecast::light::{LightModel, header, network_len};
 use aquatope_core::nn::weights::{HEADER_BYTES, Weights};
 use aquatope_core::time::Minute;
@@ -10,12 +10,13 @@ use aquatope_core::time::Minute;
 const HIDDEN: usize = 8;
 const VALUES: usize = network_len(HIDDEN);
 
-/// Weights of both signs.
+/// Weights of both signs, gains above 0.
 static WEIGHTS: [f32; VALUES] = {
     let mut weights = [0.0; VALUES];
     let mut k = 0;
     while k < VALUES {
-        weights[k] = ((k * 37 % 101) as f32 - 50.0) / 500.0;
+        let gain = FEATURES <= k && k < 2 * FEATURES;
+        weights[k] = if gain { 0.1 } else { ((k * 37 % 101) as f32 - 50.0) / 500.0 };
         k += 1;
     }
     weights

@@ -69,7 +69,8 @@ impl<'w> LightModel<'w> {
     ///
     /// # Errors
     /// [`WeightsError::Kind`] or [`WeightsError::Window`] for another model's file, [`WeightsError::Shape`] when the
-    /// values are not those of at least one network on [`FEATURES`] features, at most [`MAX_HIDDEN`] wide.
+    /// values are not those of at least one network on [`FEATURES`] features, at most [`MAX_HIDDEN`] wide,
+    /// [`WeightsError::OutOfRange`] for a gain that is not above 0.
     pub fn new(weights: &Weights<'w>) -> Result<Self, WeightsError> {
         weights.expect(ModelKind::Light, FULL_HISTORY as u32)?;
         let [features, hidden, levels, networks, experts, ..] =
@@ -81,6 +82,12 @@ impl<'w> LightModel<'w> {
         let expected = if known { networks.max(1).saturating_mul(network_len(hidden)) } else { 0 };
         if weights.values().len() != expected {
             return Err(WeightsError::Shape { expected, found: weights.values().len() });
+        }
+        for (at, network) in part::rows(weights.values(), network_len(hidden)).enumerate() {
+            let gains = network.part(FEATURES..2 * FEATURES);
+            if let Some(wrong) = gains.iter().position(|&gain| gain <= 0.0) {
+                return Err(WeightsError::OutOfRange { index: at * network_len(hidden) + FEATURES + wrong });
+            }
         }
         Ok(Self { values: weights.values(), hidden })
     }
@@ -192,9 +199,10 @@ mod tests {
         Reading { features: [0.0; FEATURES], experts: [0.0; EXPERTS], unit }
     }
 
-    /// All weights 0, so that the outputs are the last biases.
+    /// All weights 0 and all gains 1, so that the outputs are the last biases.
     fn constant(hidden: usize, biases: [f32; OUTPUTS]) -> Vec<f32> {
         let mut values = vec![0.0; network_len(hidden)];
+        values[FEATURES..2 * FEATURES].fill(1.0);
         let at = values.len() - OUTPUTS;
         values[at..].copy_from_slice(&biases);
         values
@@ -263,6 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn gains_not_above_0_are_refused() {
+        let networks = [constant(8, [0.0; OUTPUTS]), constant(8, [0.0; OUTPUTS])].concat();
+        let second = network_len(8) + FEATURES;
+        for (index, gain) in [(FEATURES, 0.0), (2 * FEATURES - 1, -1.0), (second, -0.0), (second + 5, -1e-9)]
+        {
+            let mut values = networks.clone();
+            values[index] = gain;
+            let words = file(&header(8, 2), &values);
+            let weights = Weights::parse(bytemuck::cast_slice(&words)).unwrap();
+            assert_eq!(LightModel::new(&weights).unwrap_err(), WeightsError::OutOfRange { index });
+        }
+    }
+
+    #[test]
     fn overflowing_weights_give_ordered_finite_quantiles() {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         let forecast = from_quantiles([-inf, 1.0, nan, 3.0, 2.0, inf, nan, -inf, 5.0, nan, inf]);
@@ -279,7 +301,8 @@ mod tests {
             expert in 0.0f32..1e9,
             unit in 0.0f32..1e5,
         ) {
-            let values: Vec<f32> = (0..network_len(8)).map(|k| seed[k * 31 % 97]).collect();
+            let mut values: Vec<f32> = (0..network_len(8)).map(|k| seed[k * 31 % 97]).collect();
+            values[FEATURES..2 * FEATURES].iter_mut().for_each(|gain| *gain = gain.abs().max(1e-3));
             let mut reading = reading(unit);
             reading.experts[3] = expert;
             reading.features[..32].copy_from_slice(&features);

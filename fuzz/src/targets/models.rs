@@ -3,7 +3,7 @@
 
 use crate::input::{Operations, read};
 use crate::number::Number;
-use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
+use aquatope_core::forecast::features::{FEATURES, FULL_HISTORY, FunctionState, Profile, Upstream};
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, HybridShape, Recipe, SEQUENCE};
 use aquatope_core::forecast::light::{self, LightModel};
 use aquatope_core::forecast::mc_dropout::Calibration;
@@ -44,7 +44,7 @@ pub fn run(bytes: &[u8]) {
     let profile = Profile { mean: mean.get() as f32, period, period_correlation: correlation.get() as f32 };
     let mut state: Box<FunctionState<FULL_HISTORY>> =
         Box::new(FunctionState::new(Minute(setup.first), profile));
-    let Some(model) = (if setup.hybrid { hybrid(&setup) } else { Some(light(&setup)) }) else { return };
+    let Some(model) = (if setup.hybrid { hybrid(&setup) } else { light(&setup) }) else { return };
     let weights = Weights::parse(bytemuck::cast_slice(&model)).expect("what was written is read back");
     for operation in operations.into_iter().take(32) {
         match operation {
@@ -99,10 +99,19 @@ fn values(count: usize, setup: &Setup) -> Vec<f32> {
     (0..count).map(|_| (2.0 * random::uniform(&mut rng) as f32 - 1.0) * scale).collect()
 }
 
-fn light(setup: &Setup) -> Vec<u32> {
+/// `None` when a strange value is a gain that is refused, as it must be.
+fn light(setup: &Setup) -> Option<Vec<u32>> {
     let (hidden, networks) = (1 + usize::from(setup.sizes[0] % 8), 1 + usize::from(setup.sizes[1] % 3));
-    let values = values(networks * light::network_len(hidden), setup);
-    file(&light::header(hidden, networks), values, setup)
+    let length = light::network_len(hidden);
+    let mut values = values(networks * length, setup);
+    let mut gains = (0..values.len()).filter(|at| (FEATURES..2 * FEATURES).contains(&(at % length)));
+    gains.clone().for_each(|at| values[at] = values[at].abs().max(1e-3));
+    let words = file(&light::header(hidden, networks), values, setup);
+    let value = |at: usize| f32::from_bits(words[words.len() - networks * length + at]);
+    let in_range = gains.all(|at| value(at) > 0.0);
+    let weights = Weights::parse(bytemuck::cast_slice(&words)).expect("what was written is read back");
+    assert_eq!(LightModel::new(&weights).is_ok(), in_range);
+    in_range.then_some(words)
 }
 
 fn shape(setup: &Setup) -> HybridShape {
