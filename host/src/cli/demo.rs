@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::replay::{self, Output};
+use super::print;
 use crate::error::Result;
 use crate::generate;
 use crate::live;
@@ -47,7 +48,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let split = Split { train_end: 10 * DAY, valid_end: 11 * DAY, end: DAYS * DAY };
     let options = replay::options(PolicyName::ALL.into(), replay::DEFAULT_COLD_COST, arguments.seed);
     let comparison = crate::replay::run(&trace, split, &options, &progress)?;
-    output.write(&comparison, &trace, || {
+    output.write(&comparison, &trace, print, || {
         let model = comparison.light.as_ref()?;
         Some(live::run(&trace, BUSY, model, &progress))
     })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::print;
+use super::{number, print, whole};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::live::Live;
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         ..options(arguments.policy, arguments.cold_cost, arguments.seed)
     };
     let comparison = replay::run(&trace, split, &options, &Progress::visible())?;
-    output.write(&comparison, &trace, || None)
+    output.write(&comparison, &trace, print, || None)
 }
 
 /// The options of a comparison with ten functions shown in detail.
@@ -126,12 +126,13 @@ impl Output {
         self.report.as_deref().map_or(Ok(()), files::prepare_folder)
     }
 
-    /// Write the report and print the comparison; then let the service run, if it is to, and print what it did. JSON is
-    /// one text, printed at the end, whether the service failed or not.
+    /// Write the report and `print` the comparison; then let the service run, if it is to, and print what it did. JSON is
+    /// one text, printed at the end, whether the service failed or not. All is printed where the report cannot be written.
     pub(super) fn write(
         &self,
         comparison: &Comparison,
         trace: &Trace,
+        mut print: impl FnMut(&str) -> Result<()>,
         live: impl FnOnce() -> Option<Result<Live>>,
     ) -> Result<()> {
         let failed =
@@ -143,11 +144,11 @@ impl Output {
                 .map_or(Ok(()), |path| files::write(path, comparison.report(trace, live).as_bytes()))
         };
         // Now, as the service may fail, and once more with what it did.
-        write(None)?;
+        let mut written = write(None);
         if !self.json {
             let rows: Vec<_> = comparison.policies.iter().map(cells).collect();
-            let place =
-                report.as_ref().map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
+            let place = report.as_ref().filter(|_| written.is_ok());
+            let place = place.map_or_else(String::new, |path| format!("Report: {}\n", path.display()));
             print(&format!(
                 "{}\n{} functions, {} invocations in the test; memory in units of a clairvoyant pool's.\n{place}{}\n",
                 aligned(&COLUMNS, &rows),
@@ -158,15 +159,16 @@ impl Output {
         }
         let live = live().transpose();
         if let Ok(Some(live)) = &live {
-            write(Some(live))?;
+            written = write(Some(live));
         }
         if self.json {
             print(&json(comparison, &live)?)?;
         }
         match live.map_err(failed)? {
-            Some(live) if !self.json => print(&live.to_string()),
-            _ => Ok(()),
+            Some(live) if !self.json => print(&live.to_string())?,
+            _ => {}
         }
+        written
     }
 }
 
@@ -223,4 +225,45 @@ fn two_minutes(text: &str) -> std::result::Result<(usize, usize), String> {
         .split_once(',')
         .and_then(|(train, valid)| Some((train.trim().parse().ok()?, valid.trim().parse().ok()?)));
     parsed.ok_or_else(|| "give two minutes, such as 900,1020".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_finished_is_printed_though_the_report_cannot_be_written() {
+        let trace = crate::generate::trace(1, 1);
+        let split = Split::new(900, 1000, trace.minutes).expect("three parts");
+        let options = options(vec![PolicyName::KeepAlive], DEFAULT_COLD_COST, 1);
+        let comparison = replay::run(&trace, split, &options, &Progress::hidden()).expect("a comparison");
+        let folder = std::env::temp_dir().join(format!("aquatope-unwritten-{}", std::process::id()));
+        // The folder goes before the service has run, or was never there.
+        for (there, json) in [(true, true), (true, false), (false, true), (false, false)] {
+            if there {
+                fs::create_dir_all(&folder).expect("a writable temporary folder");
+            }
+            let mut printed = String::new();
+            let output = Output { report: Some(folder.clone()), json };
+            let written = output.write(
+                &comparison,
+                &trace,
+                |text| {
+                    printed.push_str(text);
+                    Ok(())
+                },
+                || {
+                    let _ = fs::remove_dir_all(&folder);
+                    Some(Ok(Live { minutes: 7, speed: 1.0, functions: 30, sides: Vec::new() }))
+                },
+            );
+            let refused = written.expect_err("the folder is gone").to_string();
+            assert!(refused.contains("report.html"), "{refused}");
+            let finished =
+                if json { ["\"points\":", "\"live\":"] } else { ["keep-alive", "7 minutes of the load"] };
+            assert!(finished.iter().all(|part| printed.contains(part)), "{printed}");
+            assert_eq!(printed.contains("Report:"), there && !json);
+        }
+    }
 }
