@@ -39,6 +39,10 @@ pub fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// What the system refused, naming the folder.
 pub fn prepare_folder(folder: &Path) -> Result<()> {
+    if folder.is_file() {
+        let mend = "name a folder, or one that is not there yet";
+        return Err(Error::input(folder.display().to_string(), "is a file", mend));
+    }
     let refused = |source| Error::io(folder, source, "give a folder that can be written");
     fs::create_dir_all(folder).map_err(refused)?;
     let probe = folder.join(format!(".probe.{}.tmp", std::process::id()));

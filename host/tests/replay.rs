@@ -116,7 +116,8 @@ fn bad_requests_end_with_code_2_and_one_line() {
     fs::write(&file, "in the way").expect("a writable temporary folder");
     let blocked = file.join("report");
     let blocked = blocked.to_str().expect("a UTF-8 path");
-    let cases: [(&[&str], &str); 8] = [
+    let file = file.to_str().expect("a UTF-8 path");
+    let cases: [(&[&str], &str); 10] = [
         (&["--unit", "containers"], "--unit containers: belongs to the Azure schema"),
         (&["--split", "0,400"], "the training part is empty"),
         (&["--split", "300,300"], "the validation part, from minute 300 to before 300, is empty"),
@@ -124,7 +125,9 @@ fn bad_requests_end_with_code_2_and_one_line() {
         (&["--train-days", "3"], "--train-days 3: the test part"),
         (&["--cold-cost", "0"], "--cold-cost: is 0; give a price in GB-minutes of idle memory, above 0"),
         (&["--cold-cost", "-1"], "--cold-cost: is -1; give a price in GB-minutes of idle memory, above 0"),
+        (&["--policy", "light,keep-alive,light"], "--policy: names light twice; name every policy once"),
         (&["--report", blocked], "give a folder that can be written"),
+        (&["--report", file], "file: is a file; name a folder, or one that is not there yet"),
     ];
     for (arguments, expected) in cases {
         let output = replay(&folder.0, arguments);

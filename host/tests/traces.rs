@@ -186,6 +186,12 @@ fn bad_input_is_named_with_its_place_and_its_mend() {
         ),
         ("foreign", vec![("a.csv", "a,b\n1,2\n".into())], "a.csv", &["a.csv:1: no column `minute`"]),
         (
+            "semicolons",
+            vec![("a.csv", "minute;func;cnt;act\n0;0;1;1\n".into())],
+            "a.csv",
+            &["separate the columns by commas"],
+        ),
+        (
             "twice",
             vec![("a.csv", format!("{header}0,0,1,1\n0,0,1,1\n"))],
             "a.csv",

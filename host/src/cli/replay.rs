@@ -80,6 +80,12 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         );
         return Err(Error::input("--cold-cost", what, mend));
     }
+    let twice =
+        (1..arguments.policy.len()).find(|&at| arguments.policy[..at].contains(&arguments.policy[at]));
+    if let Some(at) = twice {
+        let what = format!("names {} twice", arguments.policy[at].label());
+        return Err(Error::input("--policy", what, "name every policy once"));
+    }
     let output = Output { report: arguments.report, json: arguments.json };
     output.prepare()?;
     let read = ReadOptions {

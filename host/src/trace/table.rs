@@ -69,7 +69,10 @@ impl Table {
                 Error::input(
                     format!("{}:1", self.path.display()),
                     format!("no column `{name}` in the header"),
-                    format!("the file needs the columns {}", names.join(",")),
+                    match self.header.as_slice() {
+                        [only] if only.contains([';', '\t']) => "separate the columns by commas".into(),
+                        _ => format!("the file needs the columns {}", names.join(",")),
+                    },
                 )
             })?;
         }
