@@ -136,6 +136,10 @@ pub fn show(value: &Value) -> String {
 
 /// Parse `text` as one JSON document; `source` names it in errors.
 pub fn parse(source: &str, text: &str) -> Result<Value> {
+    if text.trim().is_empty() {
+        let mend = "write a JSON document";
+        return Err(Fault { at: source.into(), what: "is empty".into(), mend: mend.into() });
+    }
     serde_json::from_str(text).map_err(|fault| {
         let at = format!("{source}:{}:{}", fault.line(), fault.column());
         let what = fault.to_string();
@@ -165,5 +169,9 @@ mod tests {
                 .starts_with("a.json:2:7: not valid JSON")
         );
         assert!(parse("a.json", "1e999").is_err());
+        assert_eq!(
+            parse("a.json", " \n").unwrap_err().to_string(),
+            "a.json: is empty; write a JSON document"
+        );
     }
 }
