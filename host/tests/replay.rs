@@ -334,6 +334,17 @@ fn talk(arguments: &[&str], input: &str) -> Output {
 }
 
 #[test]
+fn a_model_of_next_to_nothing_is_warned_of() {
+    let folder = Folder::with_load("short");
+    for (split, warned) in [("119,200", true), ("120,200", false)] {
+        let output = replay(&folder.0, &["--split", split, "--policy", "light"]);
+        assert!(output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.contains("the light model has only 119 minutes to learn from"), warned, "{said}");
+    }
+}
+
+#[test]
 fn a_test_without_invocations_is_refused() {
     let folder = Folder::new("quiet");
     let files = [

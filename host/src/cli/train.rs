@@ -105,6 +105,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn light(&self, train_end: usize) -> Result<()> {
+        models::warn_if_short(train_end);
         let options = light::Options { seed: self.seed, ..Default::default() };
         let path = self.out.join("light.checkpoint");
         let file = CheckpointFile { path: &path, options, series: &self.series, end: train_end };

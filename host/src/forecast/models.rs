@@ -254,6 +254,7 @@ impl<'a> Models<'a> {
     }
 
     fn train_light(&self) -> Result<Trained> {
+        warn_if_short(self.split.train_end);
         let series = Series::of(self.trace);
         let options = light::Options { seed: self.seed, ..Default::default() };
         let bar = self.progress.bar(0, "light: training".into(), "rounds");
@@ -297,6 +298,19 @@ pub fn refused(model: &str, why: TrainError) -> Error {
             Error::input(model, why.to_string(), mend)
         }
         other => Error::Failed(format!("{model}: {other}")),
+    }
+}
+
+/// Two hours: in fewer minutes not even an hourly rhythm is seen twice.
+const FEW: usize = 120;
+
+/// Say so when the light model is to learn from fewer `minutes` than that.
+pub fn warn_if_short(minutes: usize) {
+    if minutes < FEW {
+        note(format_args!(
+            "warning: the {LIGHT} has only {minutes} minutes to learn from; give a longer trace or another split, or \
+             leave it out"
+        ));
     }
 }
 
