@@ -137,8 +137,14 @@ fn bad_requests_end_with_code_2_and_one_line() {
         assert_eq!(line.trim_end().lines().count(), 1, "{line}");
         assert!(output.stdout.is_empty());
     }
-    for (arguments, expected) in [(["--policy", "magic"], "possible values"), (["--split", "x"], "900,1020")]
-    {
+    let unparsed = [
+        (["--policy", "magic"], "possible values"),
+        (["--split", "x"], "900,1020"),
+        (["--cold-cost", "abc"], "give a number, such as 2.25"),
+        (["--train-days", "-3"], "give a whole number, 0 or above"),
+        (["--seed", "99999999999999999999"], "give a smaller number"),
+    ];
+    for (arguments, expected) in unparsed {
         let output = replay(&folder.0, &arguments);
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected));

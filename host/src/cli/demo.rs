@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::replay::{self, Output};
-use super::print;
+use super::{print, whole};
 use crate::error::Result;
 use crate::generate;
 use crate::live;
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "aquatope-demo")]
     report: PathBuf,
     /// Seed of the load and of everything random
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = whole::<u64>)]
     seed: u64,
     /// Print everything as JSON
     #[arg(long)]

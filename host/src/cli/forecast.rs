@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::whole;
 use crate::error::Result;
 use crate::forecast::models::Models;
 use crate::forecast::{Forecaster, stream};
@@ -24,7 +25,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Seed of everything random.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole::<u64>)]
     seed: u64,
 }
 

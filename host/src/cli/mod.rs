@@ -10,7 +10,9 @@ mod tune;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
+use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -71,6 +73,19 @@ fn print(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// A whole number of an option, with an error that says what to give; the parser's own does not.
+fn whole<N: FromStr<Err = ParseIntError>>(text: &str) -> std::result::Result<N, &'static str> {
+    text.parse().map_err(|error: ParseIntError| match error.kind() {
+        IntErrorKind::PosOverflow => "give a smaller number",
+        _ => "give a whole number, 0 or above",
+    })
+}
+
+/// As [`whole`], with decimals.
+fn number(text: &str) -> std::result::Result<f64, &'static str> {
+    text.parse().map_err(|_| "give a number, such as 2.25")
 }
 
 fn dispatch(command: Command) -> Result<()> {

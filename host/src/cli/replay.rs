@@ -37,17 +37,17 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...")]
     policy: Vec<PolicyName>,
     /// Days to train on; one more validates and the rest is the test
-    #[arg(long, value_name = "N", conflicts_with = "split")]
+    #[arg(long, value_name = "N", conflicts_with = "split", value_parser = whole::<usize>)]
     train_days: Option<usize>,
     /// Minutes at which training and validation end, counted from 0: `900,1020` trains on minutes 0 to 899, validates on
     /// 900 to 1019 and tests on all from 1020 on
     #[arg(long, value_name = "TRAIN,VALID", value_parser = two_minutes)]
     split: Option<(usize, usize)>,
     /// Price of a cold start, in GB-minutes of idle memory
-    #[arg(long, value_name = "R", default_value_t = DEFAULT_COLD_COST)]
+    #[arg(long, value_name = "R", default_value_t = DEFAULT_COLD_COST, value_parser = number)]
     cold_cost: f64,
     /// Seed of everything random
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = whole::<u64>)]
     seed: u64,
     /// Folder of models written by `aquatope train`; without it models are trained first, the hybrid one briefly
     #[arg(long, value_name = "DIR")]

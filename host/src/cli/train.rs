@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::print;
+use super::{print, whole};
 use crate::error::{Error, Result, note};
 use crate::files;
 use crate::forecast::models::{self, HYBRID, LIGHT};
@@ -41,10 +41,10 @@ pub(super) struct Arguments {
     out: PathBuf,
     /// Days to train on; of them the hybrid model keeps the last tenth, at most a day, to validate on [default: what the
     /// trace states, or all of it]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     train_days: Option<usize>,
     /// Seed of everything random
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = whole::<u64>)]
     seed: u64,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aquatope_core::bo::acquisition::maximise::{MAX_RAW, MAX_RESTARTS};
 use clap::{Args, ValueEnum};
 
-use super::print;
+use super::{number, print, whole};
 use crate::error::{Error, Result, note};
 use crate::files;
 use crate::progress;
@@ -58,7 +58,7 @@ pub(super) struct Arguments {
         "profile", "noise", "outliers"])]
     compare: bool,
     /// Runs of every method in every setting of --compare
-    #[arg(long, value_name = "N", default_value_t = 5, requires = "compare")]
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "compare", value_parser = whole::<u64>)]
     seeds: u64,
     /// What the search knows of the workflow (structured, unless --sampler is given)
     #[arg(long, value_enum)]
@@ -66,32 +66,32 @@ pub(super) struct Arguments {
     /// How a black box is searched (qlognei, unless given)
     #[arg(long, value_enum)]
     sampler: Option<Sampler>,
-    #[arg(long, value_name = "S", help = effort("Monte-Carlo paths of the acquisition function", |of| of.mc_samples))]
+    #[arg(long, value_name = "S", value_parser = whole::<u16>, help = effort("Monte-Carlo paths of the acquisition function", |of| of.mc_samples))]
     mc_samples: Option<u16>,
-    #[arg(long, value_name = "R", help = effort("Starts of the search for a batch", |of| of.restarts))]
+    #[arg(long, value_name = "R", value_parser = whole::<u16>, help = effort("Starts of the search for a batch", |of| of.restarts))]
     restarts: Option<u16>,
-    #[arg(long, value_name = "K", help = effort("Raw samples from which the starts are chosen", |of| of.raw_samples))]
+    #[arg(long, value_name = "K", value_parser = whole::<u16>, help = effort("Raw samples from which the starts are chosen", |of| of.raw_samples))]
     raw_samples: Option<u16>,
     /// Black box: which trials are left out as anomalous [default: those above a 99 % interval]
     #[arg(long, value_enum, value_name = "TEST")]
     anomalies: Option<AnomalyTest>,
     /// Trials in all
-    #[arg(long, value_name = "N", default_value_t = 70)]
+    #[arg(long, value_name = "N", default_value_t = 70, value_parser = whole::<usize>)]
     trials: usize,
     /// Trials chosen together
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<usize>)]
     batch: usize,
     /// Probability of meeting the QoS that the recommendation must have
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = number)]
     confidence: f64,
     /// Start no trial once the samples have cost this much
-    #[arg(long, value_name = "C")]
+    #[arg(long, value_name = "C", value_parser = number)]
     budget_cost: Option<f64>,
     /// Start no trial once the samples have taken this many seconds
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = number)]
     budget_time: Option<f64>,
     /// Seed of every random choice
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = whole::<u64>)]
     seed: u64,
     /// Keep the study in this file, and continue it from there
     #[arg(long, value_name = "FILE")]
@@ -100,16 +100,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "CMD")]
     evaluator: Option<String>,
     /// Seconds after which a measurement counts as hanging
-    #[arg(long, value_name = "T", default_value_t = 300.0)]
+    #[arg(long, value_name = "T", default_value_t = 300.0, value_parser = number)]
     evaluator_timeout: f64,
     /// Measurements of the starting configuration before the search (50 simulated, 5 by an evaluator)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     profile: Option<usize>,
     /// Simulator: standard deviation of the log durations
-    #[arg(long, value_name = "SIGMA", default_value_t = 0.05, conflicts_with = "evaluator")]
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.05, conflicts_with = "evaluator", value_parser = number)]
     noise: f64,
     /// Simulator: probability that a sample is slowed by a noisy neighbour
-    #[arg(long, value_name = "P", default_value_t = 0.0, conflicts_with = "evaluator")]
+    #[arg(long, value_name = "P", default_value_t = 0.0, conflicts_with = "evaluator", value_parser = number)]
     outliers: f64,
     /// Write an HTML report, and the result as JSON, into this folder; of --compare also an SVG file a figure
     #[arg(long, value_name = "DIR")]
