@@ -45,7 +45,7 @@ fn lead(summary: &Summary) -> String {
     let mut text = match (summary.saving(), summary.expected_cost()) {
         (Some(saving), Some(cost)) if saving >= 0.0 => {
             format!(
-                "The recommended configuration saves {:.0} % of today's cost ({cost:.4} a run).",
+                "The recommended configuration saves {:.0} % of today's cost: it costs {cost:.4} a run.",
                 100.0 * saving
             )
         }

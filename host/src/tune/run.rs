@@ -52,7 +52,7 @@ pub struct Finished {
 
 /// Sees a run while it goes on.
 pub trait Observer {
-    /// The study in the state file `at` goes on after `trials` trials.
+    /// The study in the state file `at` goes on after `trials` trials that have ended.
     fn continued(&mut self, at: &str, trials: usize) {
         let _ = (at, trials);
     }
@@ -109,7 +109,8 @@ impl Run<'_> {
             Some((store, record, at)) => {
                 if let Some(record) = &record {
                     check_settings(at, record, &settings)?;
-                    observer.continued(at, record.trials.len());
+                    let ended = record.trials.iter().filter(|trial| trial.state != TrialState::Running);
+                    observer.continued(at, ended.count());
                 }
                 (Some(store), record.unwrap_or_default())
             }

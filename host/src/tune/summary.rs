@@ -260,7 +260,7 @@ pub(super) fn percentage(probability: f64) -> String {
 }
 
 fn interval(Interval { median, low, high }: Interval, unit: &str) -> String {
-    format!("{median:.4}{unit} [{low:.4}, {high:.4}]")
+    format!("{median:.4}{unit} (95 %: {low:.4} to {high:.4})")
 }
 
 fn interval_json(Interval { median, low, high }: Interval) -> Value {
