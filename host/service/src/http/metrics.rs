@@ -42,7 +42,7 @@ pub(super) async fn handler(State(shared): State<Shared>) -> Response {
     }
 }
 
-fn scrape(shared: Shared) -> Result<Bytes, fmt::Error> {
+pub(super) fn scrape(shared: Shared) -> Result<Bytes, fmt::Error> {
     let mut registry = Registry::with_prefix("aquatope");
     registry.register_collector(Box::new(Scrape(shared)));
     let mut text = String::new();
@@ -188,7 +188,7 @@ impl Collector for Scrape {
             "1 when a shard could not be opened, the plans in Kafka could not be read the last time, or a shard does not know what the others want",
             cluster.map(|cluster| f64::from(u8::from(cluster.failing().is_some()))),
         )?;
-        gauge("behind_seconds", "Clock minus watermark of the events", Some(self.0.behind_s()))?;
+        gauge("behind_seconds", "Clock minus watermark of the events", self.0.behind_s())?;
         gauge(
             "planned_minute",
             "The minute last planned for, since the epoch",

@@ -62,9 +62,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// How far the events that were read lie behind now, seconds; by our own look at the clock, as the reader may hang.
-    fn behind_s(&self) -> f64 {
-        since_s(self.ingest.get().watermark, self.clock.now())
+    /// How far the events that were read lie behind now, seconds, if any were; by our own look at the clock, as the reader
+    /// may hang.
+    fn behind_s(&self) -> Option<f64> {
+        self.ingest.get().watermark.map(|watermark| since_s(watermark, self.clock.now()))
     }
 }
 
@@ -167,7 +168,8 @@ fn unready(ingest: &IngestStatus, board: &Board, now: Timestamp) -> Option<Strin
         }
     }
     let Some(planned) = board.planned() else { return Some("no minute has been planned yet".to_owned()) };
-    let behind_s = since_s(ingest.watermark, now);
+    let Some(watermark) = ingest.watermark else { return Some("no events have been read yet".to_owned()) };
+    let behind_s = since_s(watermark, now);
     if behind_s > READY_BEHIND.as_secs_f64() {
         return Some(format!("events are {behind_s:.0} s behind"));
     }
@@ -227,6 +229,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nobody_is_behind_before_there_are_events() {
+        let shared = shared(Clock::system());
+        let behind = async || {
+            let metrics = String::from_utf8(metrics::scrape(shared.clone()).unwrap().into()).unwrap();
+            let status = api::status(State(shared.clone())).await.0;
+            (status["behind_s"].as_f64(), metrics.contains("aquatope_behind_seconds "))
+        };
+        assert_eq!(behind().await, (None, false));
+        shared.ingest.update(|status| status.watermark = Some(Timestamp(shared.clock.now().0 + 3_600_000)));
+        assert_eq!(behind().await, (Some(0.0), true));
+    }
+
+    #[tokio::test]
     async fn what_others_tune_is_shown_with_its_age() {
         static NOW: AtomicU64 = AtomicU64::new(0);
         let at = Minute(29_000_000).start();
@@ -261,7 +276,7 @@ mod tests {
             Board { planned: [(0, planned)].into(), ..Board::default() }
         };
         // What the reader said last does not change any more.
-        let read = |minutes: u64| IngestStatus { watermark: at(minutes), ..IngestStatus::default() };
+        let read = |minutes: u64| IngestStatus { watermark: Some(at(minutes)), ..IngestStatus::default() };
         assert_eq!(unready(&read(0), &Board::default(), at(0)).unwrap(), "no minute has been planned yet");
         assert_eq!(unready(&read(0), &planned(0), at(5)), None);
         assert_eq!(unready(&read(0), &planned(6), at(6)).unwrap(), "events are 360 s behind");

@@ -281,8 +281,7 @@ impl Ingest {
             status.counters = observer.counters();
             status.functions = observer.functions();
             status.sampled = observer.sampled();
-            status.watermark = observer.watermark();
-            status.behind_ms = observer.behind().as_millis() as u64;
+            status.watermark = Some(observer.watermark()).filter(|&at| at > Timestamp::default());
             status.open = observer.open();
             status.commits = commits;
         });

@@ -172,8 +172,7 @@ impl Shards {
             if let Some(cluster) = &mut all.cluster {
                 cluster.refused = self.past.lost;
             }
-            all.watermark = statuses.iter().map(|of| of.watermark).min().unwrap_or_default();
-            all.behind_ms = statuses.iter().map(|of| of.behind_ms).max().unwrap_or_default();
+            all.watermark = statuses.iter().map(|of| of.watermark).min().flatten();
             all.open = statuses.iter().map(|of| of.open).min().flatten();
             all.store_error = statuses.iter().find_map(|of| of.store_error.clone());
         });

@@ -25,10 +25,8 @@ pub struct IngestStatus {
     pub functions: usize,
     /// Functions whose peaks are sampled, because too many of their runs are open.
     pub sampled: usize,
-    /// Everything up to here has been read.
-    pub watermark: Timestamp,
-    /// The clock minus the watermark, ms.
-    pub behind_ms: u64,
+    /// Everything up to here has been read; `None` until there is an event, or a broker says that there is none.
+    pub watermark: Option<Timestamp>,
     /// The first minute that is not final.
     pub open: Option<Minute>,
     /// Transactions of the store.
