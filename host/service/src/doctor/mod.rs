@@ -22,6 +22,7 @@ use crate::actuate::{BackEnd, OwnActivations};
 use crate::clock::Clock;
 use crate::config::{ActuatorKind, Config, Secrets};
 use crate::platform;
+use crate::store::{Store, StoreError};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,14 +137,28 @@ impl Report {
         let existing = directory.ancestors().find(|folder| folder.exists());
         let existing = existing.unwrap_or_else(|| Path::new("."));
         match tempfile::tempfile_in(existing) {
-            Ok(_) if existing == directory => {
-                self.well(format!("state: {} is writable", directory.display()));
-            }
+            Ok(_) if existing == directory => self.stores(directory),
             Ok(_) => self.well(format!("state: {} will be made at the start", directory.display())),
             Err(error) => self.broken(
                 format!("state: {}: {error}", directory.display()),
                 "set state.directory to a folder the service may write to",
             ),
+        }
+    }
+
+    /// Whether a service could have the files in a folder that it may write to.
+    fn stores(&mut self, directory: &Path) {
+        let files = directory.read_dir().into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut stores = files.filter(|file| file.extension().is_some_and(|extension| extension == "redb"));
+        match stores.find(|store| Store::is_in_use(store)) {
+            None => self.well(format!("state: {} is writable", directory.display())),
+            Some(path) => {
+                let Fault { at, what, mend } = StoreError::InUse { path }.fault();
+                self.doubtful(
+                    format!("state: {at}: {what}: another service would not start"),
+                    format!("if it is not this service that runs already, {mend}"),
+                );
+            }
         }
     }
 

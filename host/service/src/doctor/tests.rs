@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::cluster::topic::{Checked, TopicError};
 use crate::config::read_all;
+use crate::serve::STORE;
 
 fn words(report: Report) -> Vec<(Level, String)> {
     let words = |of: Finding| (of.level, format!("{} -> {}", of.what, of.mend));
@@ -208,6 +209,30 @@ async fn a_key_without_rights_is_told_where_no_workflow_is_registered() {
     report.rest(&config, &secrets, Clock::system()).await;
     let said = words(report);
     assert!(said[0].1.ends_with(" -> take the key of a subject with this right"), "{said:?}");
+}
+
+#[test]
+fn a_state_that_another_process_has_is_told() {
+    let folder = TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.state.directory = folder.path().to_owned();
+    let said = || {
+        let mut report = Report::default();
+        report.state(&config);
+        words(report).remove(0)
+    };
+    let path = folder.path().join(STORE);
+    let store = Store::open(&path, 15).unwrap();
+    let (level, words) = said();
+    assert!(
+        level == Level::Doubtful && words.contains("aquatope.redb: in use by another process"),
+        "{words}"
+    );
+    drop(store);
+    let before = fs::read(&path).unwrap();
+    let (level, words) = said();
+    assert!(level == Level::Well && words.contains("is writable"), "{words}");
+    assert!(fs::read(&path).unwrap() == before, "looking changes nothing");
 }
 
 #[test]

@@ -23,8 +23,8 @@ use aquatope_core::time::Minute;
 use aquatope_core::window::Window;
 use redb::backends::InMemoryBackend;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError, WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,11 @@ impl Store {
     /// Whether another instance writes the log now: nothing can be stored here any more.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether another process has the file at `path` open; it is not changed.
+    pub(crate) fn is_in_use(path: &Path) -> bool {
+        matches!(ReadOnlyDatabase::open(path), Err(DatabaseError::DatabaseAlreadyOpen))
     }
 
     /// A store that ends with the process, for demonstrations.
