@@ -149,6 +149,8 @@ fn bad_requests_end_with_code_2_and_one_line() {
         assert_eq!(output.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
     }
+    let output = aquatope(&["train", "--trace", "x", "--out", "y", "--train-days", "-3"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give a whole number, 0 or above"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::cluster::told::Told;
 use crate::config::{Config, Secrets};
 use crate::http::{self, Elsewhere};
 use crate::platform::{self, fault};
-use crate::share::Share;
+use crate::share::{ONE_VERSION, Share};
 use crate::source::kafka::Sharing;
 use crate::source::{Ingest, IngestHandle, PlatformRecords, Records, SharedStatus, in_process, kafka};
 use crate::train::Trainer;
@@ -247,7 +247,11 @@ fn follow_plans(
     let share = Arc::clone(share);
     let hear = move |told: Option<(u32, &[u8])>| match told {
         None => share.look(),
-        Some((shard, bytes)) => share.hear(shard, Told::from_bytes(bytes)),
+        Some((shard, bytes)) => {
+            if share.hear(shard, Told::from_bytes(bytes)) {
+                tracing::warn!(shard, "what this shard tells is of another version; {ONE_VERSION}");
+            }
+        }
     };
     Follower::start(&config.kafka, secrets.kafka.as_ref(), &config.cluster, status, hear)
         .map_err(|error| fault("[kafka]", error, "correct this section of the configuration"))

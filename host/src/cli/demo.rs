@@ -16,6 +16,7 @@ use crate::trace::Split;
 /// Show what forecasting buys: replay a generated 14-day load of 30 functions and write a report; then run part of it on
 /// a simulated OpenWhisk, with the service beside it and without.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct Arguments {
     /// Folder of the HTML report
     #[arg(long, value_name = "DIR", default_value = "aquatope-demo")]

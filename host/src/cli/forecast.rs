@@ -14,6 +14,7 @@ use crate::trace::{Split, Trace};
 
 /// Forecast minute by minute for a program that sends what happened.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct Arguments {
     /// Speak the leak-free stream protocol on standard input and output: train on HELLO, answer P, learn from A.
     #[arg(long, required = true)]

@@ -170,11 +170,18 @@ impl Output {
         if self.json {
             print(&json(comparison, &live)?)?;
         }
-        match live.map_err(failed)? {
-            Some(live) if !self.json => print(&live.to_string())?,
-            _ => {}
+        match live.map_err(failed) {
+            Ok(live) => {
+                if let Some(live) = live.filter(|_| !self.json) {
+                    print(&live.to_string())?;
+                }
+                written
+            }
+            Err(of_live) => match written {
+                Ok(()) => Err(of_live),
+                Err(of_report) => Err(Error::Failed(format!("{of_live}; {of_report}"))),
+            },
         }
-        written
     }
 }
 
@@ -246,7 +253,14 @@ mod tests {
         let comparison = replay::run(&trace, split, &options, &Progress::hidden()).expect("a comparison");
         let folder = std::env::temp_dir().join(format!("aquatope-unwritten-{}", std::process::id()));
         // The folder goes before the service has run, or was never there.
-        for (there, json) in [(true, true), (true, false), (false, true), (false, false)] {
+        for (there, json, fails) in [
+            (true, true, false),
+            (true, false, false),
+            (false, true, false),
+            (false, false, false),
+            (false, true, true),
+            (false, false, true),
+        ] {
             if there {
                 fs::create_dir_all(&folder).expect("a writable temporary folder");
             }
@@ -261,14 +275,16 @@ mod tests {
                 },
                 || {
                     let _ = fs::remove_dir_all(&folder);
-                    Some(Ok(Live { minutes: 7, speed: 1.0, functions: 30, sides: Vec::new() }))
+                    let live = Live { minutes: 7, speed: 1.0, functions: 30, sides: Vec::new() };
+                    Some(if fails { Err(Error::Failed("no port is free".into())) } else { Ok(live) })
                 },
             );
             let refused = written.expect_err("the folder is gone").to_string();
             assert!(refused.contains("report.html"), "{refused}");
-            let finished =
-                if json { ["\"points\":", "\"live\":"] } else { ["keep-alive", "7 minutes of the load"] };
-            assert!(finished.iter().all(|part| printed.contains(part)), "{printed}");
+            assert_eq!(refused.contains("no port is free"), fails, "{refused}");
+            let (compared, served) =
+                if json { ("\"points\":", "\"live\":") } else { ("keep-alive", "7 minutes of the load") };
+            assert!(printed.contains(compared) && printed.contains(served) != fails, "{printed}");
             assert_eq!(printed.contains("Report:"), there && !json);
         }
     }

@@ -22,6 +22,7 @@ use crate::train::{hybrid, light};
 
 /// Train a model on a trace: one network for all functions, in one file with what is the functions' own.
 #[derive(Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct Arguments {
     /// A trace: a folder or file in the Azure Functions 2019 schema, or in the long form `minute,func,cnt,act`
     #[arg(long, value_name = "DIR_OR_FILE")]

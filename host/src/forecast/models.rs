@@ -155,7 +155,7 @@ impl<'a> Models<'a> {
             _ => "aquatope chooses without it",
         };
         let left_out = |(file, unseen): (&str, usize)| {
-            let path = self.folder.as_deref().map_or_else(|| file.into(), |folder| folder.join(file));
+            let path = self.folder.clone().unwrap_or_default().join(file);
             format!(
                 "{}: has seen all but {} of the minutes before the test, and a choice needs {LEAST_EVIDENCE}: {then}; train \
                  it on fewer days (--train-days)",
@@ -290,11 +290,13 @@ pub const LIGHT: &str = "light model";
 /// The hybrid model, in messages.
 pub const HYBRID: &str = "hybrid model";
 
+const MORE: &str = "give a longer trace, or more of it to train on";
+
 /// What the trainer of `model` refused, and how to mend it.
 pub fn refused(model: &str, why: TrainError) -> Error {
     match why {
         TrainError::TooShort { .. } => {
-            let mend = format!("give a longer trace or another split, or leave the {model} out");
+            let mend = format!("{MORE}, or leave the {model} out");
             Error::input(model, why.to_string(), mend)
         }
         other => Error::Failed(format!("{model}: {other}")),
@@ -307,10 +309,7 @@ const FEW: usize = 120;
 /// Say so when the light model is to learn from fewer `minutes` than that.
 pub fn warn_if_short(minutes: usize) {
     if minutes < FEW {
-        note(format_args!(
-            "warning: the {LIGHT} has only {minutes} minutes to learn from; give a longer trace or another split, or \
-             leave it out"
-        ));
+        note(format_args!("warning: the {LIGHT} has only {minutes} minutes to learn from; {MORE}"));
     }
 }
 

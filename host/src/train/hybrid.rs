@@ -58,18 +58,22 @@ impl Parts {
     /// Whether there are minutes enough to train on.
     ///
     /// # Errors
-    /// [`TrainError::TooShort`], with what [`Self::of`] makes enough of.
+    /// [`TrainError::TooShort`], of the part that is; of the whole where the parts are those of [`Self::of`].
     pub fn check(self) -> Result<(), TrainError> {
-        if self.suffice() {
-            return Ok(());
+        let Some((minutes, needed)) = self.short() else { return Ok(()) };
+        if self != Self::of(self.valid_end) {
+            return Err(TrainError::TooShort { minutes, needed });
         }
         let mut more = self.valid_end + 1..;
-        let needed = more.find(|&end| Self::of(end).suffice()).unwrap_or(usize::MAX);
+        let needed = more.find(|&end| Self::of(end).short().is_none()).unwrap_or(usize::MAX);
         Err(TrainError::TooShort { minutes: self.valid_end, needed })
     }
 
-    fn suffice(self) -> bool {
-        self.train_end >= 2 * (WINDOW + AHEAD) && self.valid_end.saturating_sub(self.train_end) > AHEAD
+    /// The minutes of the first part that has too few, and how many it needs.
+    fn short(self) -> Option<(usize, usize)> {
+        let valid = self.valid_end.saturating_sub(self.train_end);
+        let parts = [(self.train_end, 2 * (WINDOW + AHEAD)), (valid, AHEAD + 1)];
+        parts.into_iter().find(|&(minutes, needed)| minutes < needed)
     }
 }
 

@@ -103,9 +103,9 @@ fn stopping_and_resuming_changes_no_bit() {
 #[test]
 fn too_short_a_history_is_refused() {
     let peaks = peaks();
-    for parts in [Parts { train_end: 60, valid_end: 500 }, Parts { train_end: 400, valid_end: 401 }] {
-        let refused = train(&series(&peaks), parts, &SHORT, None, never, |_| {});
-        assert!(matches!(refused, Err(TrainError::TooShort { .. })));
+    for (train_end, valid_end, minutes, needed) in [(60, 500, 60, 120), (400, 401, 1, 13)] {
+        let refused = train(&series(&peaks), Parts { train_end, valid_end }, &SHORT, None, never, |_| {});
+        assert_eq!(refused.err(), Some(TrainError::TooShort { minutes, needed }));
     }
     // With as many minutes as the refusal names there is a model, and with one less there is none.
     for minutes in [0, 100, 132] {

@@ -20,7 +20,7 @@ pub enum TrainError {
     /// There is nothing to learn from or to validate on.
     #[error("{minutes} minutes are too few to train on; give at least {needed}")]
     TooShort {
-        /// Minutes there are.
+        /// Minutes there are, of the part that has too few or of all.
         minutes: usize,
         /// Minutes needed.
         needed: usize,

@@ -50,19 +50,23 @@ impl Follower {
         let stopped = Arc::clone(&stop);
         let work = move || {
             let mut assigned = true;
+            let is_read = || {
+                consumer.context().reached();
+                status.handle_plans_read(Ok(()));
+            };
             while !stopped.load(Ordering::Relaxed) {
                 if !assigned {
                     assigned = consumer.assign(&list).is_ok();
                 }
                 match consumer.poll(EVERY) {
                     Some(Ok(message)) => {
-                        status.handle_plans_read(Ok(()));
+                        is_read();
                         let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
                         if let (Ok(Row::Plan(shard)), Some(plan)) = (key.parse(), message.payload()) {
                             hear(Some((shard, plan)));
                         }
                     }
-                    Some(Err(KafkaError::PartitionEOF(_))) => status.handle_plans_read(Ok(())),
+                    Some(Err(KafkaError::PartitionEOF(_))) => is_read(),
                     Some(Err(error)) => {
                         let code = error.rdkafka_error_code();
                         // It is made by whoever starts first.
@@ -74,7 +78,7 @@ impl Follower {
                         );
                         assigned &= !(missing || moved);
                         if !missing {
-                            status.handle_plans_read(Err(&error));
+                            status.handle_plans_read(Err(&consumer.context().why(&error)));
                         }
                         thread::sleep(EVERY);
                         hear(None);

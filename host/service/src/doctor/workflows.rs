@@ -62,16 +62,13 @@ impl Report {
         if !all_known || config.openwhisk.url.is_empty() {
             return;
         }
-        let mut namespaces: BTreeSet<&str> =
-            config.workflow.iter().map(|registered| registered.namespace.as_str()).collect();
-        if namespaces.is_empty() {
-            // The key's own.
-            namespaces.insert("_");
-        }
+        // The key's own too, which may be one of those by another name: what is tuned anywhere counts for all.
+        let namespaces = config.workflow.iter().map(|registered| registered.namespace.as_str());
+        let namespaces: BTreeSet<&str> = namespaces.chain(["_"]).collect();
+        let tuned: Vec<&str> = tuned.iter().map(|(name, _)| name.as_str()).collect();
         for namespace in namespaces {
-            let tuned = tuned.iter().filter(|(_, of)| of == namespace).map(|(name, _)| name.as_str());
             if let Ok(client) = platform::client(config, secrets, namespace) {
-                self.clones(&client, &tuned.collect::<Vec<_>>()).await;
+                self.clones(&client, &tuned).await;
             }
         }
     }

@@ -89,7 +89,7 @@ pub(crate) fn metadata(
 /// What to do where a broker is not reached, for the reason that librdkafka gives. It gives one for all that can be wrong with
 /// a certificate.
 pub(crate) fn mend(why: &str) -> &'static str {
-    const MENDS: [(&str, &str); 5] = [
+    const MENDS: [(&str, &str); 6] = [
         ("mechanism handshake failed", "set kafka.sasl_mechanism to one that the brokers have"),
         (
             "SASL authentication error",
@@ -101,6 +101,10 @@ pub(crate) fn mend(why: &str) -> &'static str {
              and not have expired",
         ),
         ("SSL handshake failed", "check kafka.security, and that the ports in kafka.brokers are for TLS"),
+        (
+            "require SASL",
+            "set kafka.security to sasl-ssl or sasl-plaintext, as these ports have it, with kafka.username and a password",
+        ),
         ("security.protocol", "check kafka.security, and that the ports in kafka.brokers are without TLS"),
     ];
     let known = MENDS.into_iter().find(|(words, _)| why.contains(words));
@@ -246,8 +250,9 @@ mod tests {
             ),
             ("SSL handshake failed: error:0A00010B:SSL routines::wrong version number", "are for TLS"),
             (
-                "Disconnected: verify that security.protocol is correctly configured, broker might require SASL",
-                "kafka.security",
+                "Disconnected: verify that security.protocol is correctly configured, broker might require SASL \
+                 authentication",
+                "sasl-ssl",
             ),
             (REFUSED, "kafka.brokers"),
         ] {
