@@ -6,6 +6,7 @@ use toml::{Spanned, Table, Value};
 
 use super::Config;
 use super::bounds::bounds;
+use super::secrets::NAMED;
 use crate::platform::fault;
 
 /// What the configuration was read from.
@@ -105,14 +106,17 @@ impl Source<'_> {
     }
 }
 
-/// A key that there is not, with the nearest one that there is.
+/// A key that there is not, with the nearest one that there is. `at` may be a variable, which may be meant for a secret.
 pub(super) fn unknown_key(at: &str, error: &Error) -> Option<Fault> {
     let (wrong, expected) = error.message().strip_prefix("unknown field `")?.split_once('`')?;
-    let known = expected.split('`').skip(1).step_by(2);
-    let nearest = known.min_by_key(|known| strsim::damerau_levenshtein(wrong, known));
+    let measured = |wrong, known| (strsim::damerau_levenshtein(wrong, known), known);
+    let keys = expected.split('`').skip(1).step_by(2).map(|key| measured(wrong, key));
+    let is_variable = at.starts_with("AQUATOPE_");
+    let secrets = NAMED.iter().filter(|_| is_variable).map(|named| measured(at, named.variable));
+    let nearest = secrets.chain(keys).min_by_key(|&(distance, _)| distance);
     let mend = nearest.map_or_else(
         || "remove it".to_owned(),
-        |nearest| format!("the nearest key is `{nearest}`; `aquatope config` lists them all"),
+        |(_, nearest)| format!("the nearest key is `{nearest}`; `aquatope config` lists them all"),
     );
     Some(fault(at, format!("unknown key `{wrong}`"), mend))
 }

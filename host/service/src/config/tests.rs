@@ -125,6 +125,10 @@ fn a_misspelt_key_is_named_with_the_nearest_one() {
     let fault = read_text("", &[("AQUATOPE_KAFKA_BROKER", "x:1")]).unwrap_err();
     assert_eq!(fault.at, "AQUATOPE_KAFKA_BROKER");
     assert!(fault.mend.contains("`brokers`"), "{}", fault.mend);
+    for variable in ["AQUATOPE_OPENWHISK_AUT", "AQUATOPE_OPENWISK_AUTH"] {
+        let fault = read_text("", &[(variable, "user:secret")]).unwrap_err();
+        assert!(fault.mend.contains("`AQUATOPE_OPENWHISK_AUTH`"), "{fault}");
+    }
 }
 
 /// The file, and what is said of it after the folder's name.
