@@ -65,7 +65,7 @@ pub fn read_all(
     }
     let config: Config = table.try_into().map_err(|error| source.syntax(&error))?;
     check(&config, &source)?;
-    let (secrets, faults) = secrets.with_files(&config);
+    let (secrets, faults) = secrets.with_files(&config, &source);
     Ok((config, secrets, faults))
 }
 

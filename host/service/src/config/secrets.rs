@@ -6,6 +6,7 @@ use aquatope_openwhisk::credentials::Secret;
 use aquatope_workflow::fault::Fault;
 
 use super::Config;
+use super::source::Source;
 use crate::platform::fault;
 
 /// What authenticates us; each is `user:password` but for Kafka's password and our own token.
@@ -99,12 +100,13 @@ impl Secrets {
     }
 
     /// Read the files of the secrets that the environment does not give; and what is wrong with them, or with certificates.
-    pub(super) fn with_files(mut self, config: &Config) -> (Self, Vec<Fault>) {
+    pub(super) fn with_files(mut self, config: &Config, source: &Source<'_>) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
+        let place = |key: &str, path: &Path| format!("{} = {}", source.place(key, 0), path.display());
         for named in NAMED {
             let secret = (named.place)(&mut self);
             if let (None, Some(path)) = (&secret, named.file(config)) {
-                match from_file(named.key, path) {
+                match from_file(&place(named.key, path), path) {
                     Ok(read) => *secret = Some(read),
                     Err(fault) => faults.push(fault),
                 }
@@ -117,19 +119,18 @@ impl Secrets {
                 && let Err(error) = std::fs::read(path)
             {
                 let mend = "name a file with certificates in PEM form, which the service may read";
-                faults.push(fault(&format!("{key} = {}", path.display()), error, mend));
+                faults.push(fault(&place(key, path), error, mend));
             }
         }
         (self, faults)
     }
 }
 
-fn from_file(key: &str, path: &Path) -> Result<Secret, Fault> {
-    let at = format!("{key} = {}", path.display());
+fn from_file(at: &str, path: &Path) -> Result<Secret, Fault> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| fault(&at, error, "put the secret there, in a file the service may read"))?;
+        .map_err(|error| fault(at, error, "put the secret there, in a file the service may read"))?;
     match text.trim() {
-        "" => Err(fault(&at, "the file is empty", "put the secret into it, in one line")),
+        "" => Err(fault(at, "the file is empty", "put the secret into it, in one line")),
         secret => Ok(Secret::new(secret)),
     }
 }

@@ -218,9 +218,14 @@ fn wrong_values_are_told_with_their_place_and_what_is_allowed() {
     }
     for key in ["openwhisk", "kafka"] {
         let told = read_text(&format!("[{key}]\nca_file = \"/nowhere/ca.pem\""), &[]).unwrap_err();
-        assert_eq!(told.at, format!("{key}.ca_file = /nowhere/ca.pem"));
+        assert!(told.at.ends_with(&format!("aquatope.toml:2:11: {key}.ca_file = /nowhere/ca.pem")), "{told}");
         assert!(told.mend.contains("PEM"), "{told}");
     }
+    let token = "/nowhere/token";
+    let told = read_text(&format!("[http]\ntoken_file = {token:?}"), &[]).unwrap_err();
+    assert!(told.at.ends_with(&format!("aquatope.toml:2:14: http.token_file = {token}")), "{told}");
+    let told = read_text("", &[("AQUATOPE_HTTP_TOKEN_FILE", token)]).unwrap_err();
+    assert_eq!(told.at, format!("AQUATOPE_HTTP_TOKEN_FILE = {token}"));
     // A key that there is not, behind a value that is wrong.
     let told = read_text("[pool]\nmost = true\n[kafka]\nbroker = 1\n", &[]).unwrap_err();
     assert!(told.what == "unknown key `broker`" && told.mend.contains("`brokers`"), "{told}");

@@ -80,9 +80,10 @@ impl StoreError {
                     LogError::Foreign(_) => "use the version that wrote it, or another cluster.topic",
                 },
             ),
-            Self::Io { source, .. } => {
-                (source.to_string(), "check the disk and the permissions of state.directory")
-            }
+            Self::Io { source, .. } => (
+                source.to_string(),
+                "check the disk and the permissions of state.directory, or set it to a folder the service may write to",
+            ),
         };
         fault(&self.at(), what, mend)
     }
