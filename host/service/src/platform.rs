@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aquatope_openwhisk::controller::Controller;
-use aquatope_openwhisk::credentials::{Credentials, Secret};
+use aquatope_openwhisk::credentials::Credentials;
 use aquatope_openwhisk::invoker::Invoker;
 use aquatope_openwhisk::rest::{Client, Transport};
 use aquatope_openwhisk::subjects::Subjects;
@@ -19,7 +19,7 @@ pub(crate) fn fault(at: &str, what: impl ToString, mend: impl Into<String>) -> F
 /// A client of the REST API for `namespace`.
 pub(crate) fn client(config: &Config, secrets: &Secrets, namespace: &str) -> Result<Client, Fault> {
     let url = address(&config.openwhisk.url, "openwhisk.url")?;
-    let credentials = credentials(secrets.openwhisk.as_ref(), &OPENWHISK)?;
+    let credentials = credentials(secrets, &OPENWHISK)?;
     Client::new(url, namespace, credentials, &transport(config))
         .map_err(|error| setup("openwhisk.url", &error))
 }
@@ -27,14 +27,14 @@ pub(crate) fn client(config: &Config, secrets: &Secrets, namespace: &str) -> Res
 /// A client of a controller's own port, for what needs no credentials there.
 pub(crate) fn controller_client(config: &Config, secrets: &Secrets) -> Result<Client, Fault> {
     let url = controller_url(config)?;
-    let credentials = credentials(secrets.openwhisk.as_ref(), &OPENWHISK)?;
+    let credentials = credentials(secrets, &OPENWHISK)?;
     Client::new(url, "_", credentials, &transport(config))
         .map_err(|error| setup("openwhisk.controller_url", &error))
 }
 
 /// The endpoint of pull request 4790.
 pub(crate) fn controller(config: &Config, secrets: &Secrets) -> Result<Controller, Fault> {
-    let credentials = credentials(secrets.controller.as_ref(), &CONTROLLER)?;
+    let credentials = credentials(secrets, &CONTROLLER)?;
     Controller::new(controller_url(config)?, credentials, &transport(config))
         .map_err(|error| setup("openwhisk.controller_url", &error))
 }
@@ -42,7 +42,7 @@ pub(crate) fn controller(config: &Config, secrets: &Secrets) -> Result<Controlle
 /// The subjects in CouchDB.
 pub(crate) fn subjects(config: &Config, secrets: &Secrets) -> Result<Subjects, Fault> {
     let actuator = &config.actuator;
-    let credentials = credentials(secrets.couchdb.as_ref(), &COUCHDB)?;
+    let credentials = credentials(secrets, &COUCHDB)?;
     Subjects::new(&actuator.couchdb_url, &actuator.subjects_database, credentials, &transport(config))
         .map_err(|error| setup("actuator.couchdb_url", &error))
 }
@@ -53,7 +53,7 @@ pub(crate) fn invokers(config: &Config, secrets: &Secrets) -> Result<Vec<(String
     if urls.is_empty() {
         return Ok(Vec::new());
     }
-    let credentials = credentials(secrets.invoker.as_ref(), &INVOKER)?;
+    let credentials = credentials(secrets, &INVOKER)?;
     urls.iter()
         .map(|url| {
             Invoker::new(url, credentials.clone(), &transport(config))
@@ -64,9 +64,9 @@ pub(crate) fn invokers(config: &Config, secrets: &Secrets) -> Result<Vec<(String
 }
 
 /// `user:password` out of a secret.
-pub(crate) fn credentials(secret: Option<&Secret>, named: &Named) -> Result<Credentials, Fault> {
+pub(crate) fn credentials(secrets: &Secrets, named: &Named) -> Result<Credentials, Fault> {
     let Named { variable, key, .. } = named;
-    let Some(secret) = secret else {
+    let Some(secret) = named.of(secrets) else {
         return Err(fault(key, "missing", format!("set {variable} or name a file here")));
     };
     Credentials::parse(secret.reveal())

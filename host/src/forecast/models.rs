@@ -168,12 +168,12 @@ impl<'a> Models<'a> {
             return light_alone(said);
         };
         let mut forecasters: Vec<Box<dyn Forecaster>> = Vec::new();
-        for (file, _) in judged {
-            forecasters.push(if file == LIGHT_FILE {
-                Box::new(self.light(from)?)
-            } else {
-                Box::new(self.hybrid(from)?)
-            });
+        let is_judged = |model: &str| judged.iter().any(|&(file, _)| file == model);
+        if is_judged(LIGHT_FILE) {
+            forecasters.push(Box::new(self.light(from)?));
+        }
+        if is_judged(HYBRID_FILE) {
+            forecasters.push(Box::new(self.hybrid(from)?));
         }
         let earlier = train_end.saturating_sub(validated);
         let inner = Split { train_end: earlier, valid_end: from, end: valid_end };

@@ -33,6 +33,7 @@ pub(crate) struct Named {
     /// The key that may name its file.
     pub(crate) key: &'static str,
     file: fn(&Config) -> Option<&PathBuf>,
+    of: fn(&Secrets) -> Option<&Secret>,
     place: fn(&mut Secrets) -> &mut Option<Secret>,
 }
 
@@ -41,42 +42,53 @@ impl Named {
     pub(crate) fn file<'c>(&self, config: &'c Config) -> Option<&'c PathBuf> {
         (self.file)(config)
     }
+
+    /// It, if it is given.
+    pub(crate) fn of<'s>(&self, secrets: &'s Secrets) -> Option<&'s Secret> {
+        (self.of)(secrets)
+    }
 }
 
 pub(crate) const OPENWHISK: Named = Named {
     variable: "AQUATOPE_OPENWHISK_AUTH",
     key: "openwhisk.auth_file",
     file: |config| config.openwhisk.auth_file.as_ref(),
+    of: |secrets| secrets.openwhisk.as_ref(),
     place: |secrets| &mut secrets.openwhisk,
 };
 pub(crate) const CONTROLLER: Named = Named {
     variable: "AQUATOPE_CONTROLLER_AUTH",
     key: "openwhisk.controller_auth_file",
     file: |config| config.openwhisk.controller_auth_file.as_ref(),
+    of: |secrets| secrets.controller.as_ref(),
     place: |secrets| &mut secrets.controller,
 };
 pub(crate) const INVOKER: Named = Named {
     variable: "AQUATOPE_INVOKER_AUTH",
     key: "openwhisk.invoker_auth_file",
     file: |config| config.openwhisk.invoker_auth_file.as_ref(),
+    of: |secrets| secrets.invoker.as_ref(),
     place: |secrets| &mut secrets.invoker,
 };
 pub(crate) const COUCHDB: Named = Named {
     variable: "AQUATOPE_COUCHDB_AUTH",
     key: "actuator.couchdb_auth_file",
     file: |config| config.actuator.couchdb_auth_file.as_ref(),
+    of: |secrets| secrets.couchdb.as_ref(),
     place: |secrets| &mut secrets.couchdb,
 };
 pub(crate) const KAFKA: Named = Named {
     variable: "AQUATOPE_KAFKA_PASSWORD",
     key: "kafka.password_file",
     file: |config| config.kafka.password_file.as_ref(),
+    of: |secrets| secrets.kafka.as_ref(),
     place: |secrets| &mut secrets.kafka,
 };
 const HTTP: Named = Named {
     variable: "AQUATOPE_HTTP_TOKEN",
     key: "http.token_file",
     file: |config| config.http.token_file.as_ref(),
+    of: |secrets| secrets.http.as_ref(),
     place: |secrets| &mut secrets.http,
 };
 /// All of them.

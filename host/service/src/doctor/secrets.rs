@@ -14,15 +14,9 @@ impl Report {
     pub(super) fn secrets(&mut self, config: &Config, secrets: &Secrets, faults: Vec<Fault>) {
         let before = self.findings.len();
         faults.into_iter().for_each(|fault| self.fault(fault));
-        let pairs = [
-            (&secrets.openwhisk, OPENWHISK),
-            (&secrets.controller, CONTROLLER),
-            (&secrets.invoker, INVOKER),
-            (&secrets.couchdb, COUCHDB),
-        ];
-        for (secret, named) in pairs {
-            if secret.is_some()
-                && let Err(fault) = credentials(secret.as_ref(), &named)
+        for named in [OPENWHISK, CONTROLLER, INVOKER, COUCHDB] {
+            if named.of(secrets).is_some()
+                && let Err(fault) = credentials(secrets, &named)
             {
                 self.fault(fault);
             }
