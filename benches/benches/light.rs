@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use aquatope_core::forecast::features::{FEATURES, FULL_HISTORY, FunctionState, Profile};
-use aquatope_core::forecast::light::{LightModel, header, network_len};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile};
+use aquatope_core::forecast::light::{GAINS, LightModel, header, network_len};
 use aquatope_core::nn::weights::Weights;
 use aquatope_core::time::Minute;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -14,7 +14,7 @@ const HIDDEN: usize = 64;
 fn weight_file() -> Vec<u32> {
     let mut values: Vec<f32> =
         (0..network_len(HIDDEN)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
-    values[FEATURES..2 * FEATURES].fill(0.1);
+    values[GAINS].fill(0.1);
     let head = header(HIDDEN, 1).to_bytes(&values).expect("finite values");
     let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     head.chain(values.iter().map(|value| value.to_bits())).collect()

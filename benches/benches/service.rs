@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aquatope_core::activation::FunctionId;
-use aquatope_core::forecast::features::{FEATURES, Profile};
-use aquatope_core::forecast::light::{header, network_len};
+use aquatope_core::forecast::features::Profile;
+use aquatope_core::forecast::light::{GAINS, header, network_len};
 use aquatope_core::pool::{Hysteresis, Prices};
 use aquatope_core::time::Minute;
 use aquatope_core::window::Window;
@@ -44,7 +44,7 @@ fn planner(functions: u32) -> Planner {
         planner.finals(&windows);
     }
     let mut values: Vec<f32> = (0..network_len(64)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
-    values[FEATURES..2 * FEATURES].fill(0.1);
+    values[GAINS].fill(0.1);
     let head = header(64, 1).to_bytes(&values).expect("finite weights");
     let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     let weights = head.chain(values.iter().map(|value| value.to_bits())).collect();

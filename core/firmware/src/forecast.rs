@@ -2,8 +2,8 @@
 
 use crate::Failure;
 use aquatope_core::forecast::Forecast;
-use aquatope_core::forecast::features::{FEATURES, FunctionState, Profile};
-use aquatope_core::forecast::light::{LightModel, header, network_len};
+use aquatope_core::forecast::features::{FunctionState, Profile};
+use aquatope_core::forecast::light::{GAINS, LightModel, header, network_len};
 use aquatope_core::nn::weights::{HEADER_BYTES, Weights};
 use aquatope_core::time::Minute;
 
@@ -15,7 +15,7 @@ static WEIGHTS: [f32; VALUES] = {
     let mut weights = [0.0; VALUES];
     let mut k = 0;
     while k < VALUES {
-        let gain = FEATURES <= k && k < 2 * FEATURES;
+        let gain = GAINS.start <= k && k < GAINS.end;
         weights[k] = if gain { 0.1 } else { ((k * 37 % 101) as f32 - 50.0) / 500.0 };
         k += 1;
     }

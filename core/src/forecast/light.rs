@@ -11,6 +11,8 @@
 //! State is one [`super::features::FunctionState`] per function, and one weight file for all: 51 KB a network of width
 //! 64.
 
+use core::ops::Range;
+
 use super::features::{EXPERTS, FEATURES, FULL_HISTORY, Reading};
 use super::{Forecast, LEVELS};
 use crate::math::float;
@@ -21,8 +23,11 @@ use crate::part::{self, Part};
 /// Widest hidden layer.
 pub const MAX_HIDDEN: usize = 128;
 
-/// Values of one network of hidden width `hidden`: offsets and gains of the features, then weights and biases of the
-/// three layers.
+/// Where in the values of a network the features' gains are; all must be above 0.
+pub const GAINS: Range<usize> = FEATURES..2 * FEATURES;
+
+/// Values of one network of hidden width `hidden`: offsets and gains of the features ([`GAINS`]), then weights and
+/// biases of the three layers.
 pub const fn network_len(hidden: usize) -> usize {
     2 * FEATURES + FEATURES * hidden + hidden + hidden * hidden + hidden + hidden * OUTPUTS + OUTPUTS
 }
@@ -84,9 +89,9 @@ impl<'w> LightModel<'w> {
             return Err(WeightsError::Shape { expected, found: weights.values().len() });
         }
         for (at, network) in part::rows(weights.values(), network_len(hidden)).enumerate() {
-            let gains = network.part(FEATURES..2 * FEATURES);
+            let gains = network.part(GAINS);
             if let Some(wrong) = gains.iter().position(|&gain| gain <= 0.0) {
-                return Err(WeightsError::OutOfRange { index: at * network_len(hidden) + FEATURES + wrong });
+                return Err(WeightsError::OutOfRange { index: at * network_len(hidden) + GAINS.start + wrong });
             }
         }
         Ok(Self { values: weights.values(), hidden })
@@ -202,7 +207,7 @@ mod tests {
     /// All weights 0 and all gains 1, so that the outputs are the last biases.
     fn constant(hidden: usize, biases: [f32; OUTPUTS]) -> Vec<f32> {
         let mut values = vec![0.0; network_len(hidden)];
-        values[FEATURES..2 * FEATURES].fill(1.0);
+        values[GAINS].fill(1.0);
         let at = values.len() - OUTPUTS;
         values[at..].copy_from_slice(&biases);
         values
@@ -302,7 +307,7 @@ mod tests {
             unit in 0.0f32..1e5,
         ) {
             let mut values: Vec<f32> = (0..network_len(8)).map(|k| seed[k * 31 % 97]).collect();
-            values[FEATURES..2 * FEATURES].iter_mut().for_each(|gain| *gain = gain.abs().max(1e-3));
+            values[GAINS].iter_mut().for_each(|gain| *gain = gain.abs().max(1e-3));
             let mut reading = reading(unit);
             reading.experts[3] = expert;
             reading.features[..32].copy_from_slice(&features);

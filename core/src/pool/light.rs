@@ -85,8 +85,8 @@ mod tests {
     use std::vec::Vec as StdVec;
 
     use super::*;
-    use crate::forecast::features::{FEATURES, FULL_HISTORY};
-    use crate::forecast::light::{header, network_len};
+    use crate::forecast::features::FULL_HISTORY;
+    use crate::forecast::light::{GAINS, header, network_len};
     use crate::nn::weights::Weights;
     use crate::random::SplitMix64;
 
@@ -94,7 +94,7 @@ mod tests {
     fn weight_file() -> StdVec<u32> {
         let mut values: StdVec<f32> =
             (0..network_len(8)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
-        values[FEATURES..2 * FEATURES].fill(0.1);
+        values[GAINS].fill(0.1);
         let head = header(8, 1).to_bytes(&values).unwrap();
         let head = head.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
         head.chain(values.iter().map(|value| value.to_bits())).collect()

@@ -3,7 +3,7 @@
 
 use crate::input::{Operations, read};
 use crate::number::Number;
-use aquatope_core::forecast::features::{FEATURES, FULL_HISTORY, FunctionState, Profile, Upstream};
+use aquatope_core::forecast::features::{FULL_HISTORY, FunctionState, Profile, Upstream};
 use aquatope_core::forecast::hybrid::{HybridInput, HybridModel, HybridShape, Recipe, SEQUENCE};
 use aquatope_core::forecast::light::{self, LightModel};
 use aquatope_core::forecast::mc_dropout::Calibration;
@@ -104,7 +104,7 @@ fn light(setup: &Setup) -> Option<Vec<u32>> {
     let (hidden, networks) = (1 + usize::from(setup.sizes[0] % 8), 1 + usize::from(setup.sizes[1] % 3));
     let length = light::network_len(hidden);
     let mut values = values(networks * length, setup);
-    let mut gains = (0..values.len()).filter(|at| (FEATURES..2 * FEATURES).contains(&(at % length)));
+    let mut gains = (0..values.len()).filter(|at| light::GAINS.contains(&(at % length)));
     gains.clone().for_each(|at| values[at] = values[at].abs().max(1e-3));
     let words = file(&light::header(hidden, networks), values, setup);
     let value = |at: usize| f32::from_bits(words[words.len() - networks * length + at]);

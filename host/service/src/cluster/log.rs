@@ -177,8 +177,14 @@ fn producer(kafka: &Kafka, password: Option<&Secret>, id: &str) -> Result<BasePr
         .set("compression.codec", "zstd")
         .set("linger.ms", "0");
     let producer: BaseProducer<Log> = client.create_with_context(Log::default()).map_err(unavailable)?;
-    producer.init_transactions(OPENING).map_err(unavailable)?;
-    Ok(producer)
+    match producer.init_transactions(OPENING) {
+        Ok(()) => Ok(producer),
+        Err(error) => {
+            // Why a broker is not reached comes as an event of its own.
+            producer.poll(Duration::ZERO);
+            Err(unavailable(producer.context().why(&error)))
+        }
+    }
 }
 
 fn unavailable(error: impl std::fmt::Display) -> LogError {

@@ -136,7 +136,7 @@ pub fn check(
 }
 
 /// What is wrong with a topic of which the brokers say `code`.
-fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
+pub(crate) fn refused(topic: &str, code: RDKafkaErrorCode) -> TopicError {
     let topic = topic.to_owned();
     match code {
         RDKafkaErrorCode::UnknownTopicOrPartition => TopicError::Missing(topic),

@@ -6,7 +6,7 @@ use aquatope_openwhisk::event::{self, Event};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::Report;
@@ -21,9 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LOOKED_AT: i64 = 200;
 
 impl Report {
-    /// `recent`: whether there were activations within the last hour.
+    /// `recent`: whether there were activations within the last hour. What cannot be reached is told of once.
     pub(super) fn kafka(&mut self, config: &Config, secrets: &Secrets, recent: Option<bool>) {
-        let (brokers, topic) = (&config.kafka.brokers, &config.kafka.topic);
+        let brokers = &config.kafka.brokers;
         let client = client_config(&config.kafka, secrets.kafka.as_ref());
         let consumer: BaseConsumer<Log> = match client.create_with_context(Log::default()) {
             Ok(consumer) => consumer,
@@ -36,6 +36,21 @@ impl Report {
             Err(why) => return self.broken(format!("Kafka: {brokers}: {why}"), mend(&why)),
         };
         self.well(format!("Kafka: {} brokers answer at {brokers}", metadata.brokers().len()));
+        self.events(config, &consumer, &metadata, recent);
+        if config.cluster.enabled {
+            self.cluster(config, secrets);
+        }
+    }
+
+    /// The topic of user events.
+    fn events(
+        &mut self,
+        config: &Config,
+        consumer: &BaseConsumer<Log>,
+        metadata: &Metadata,
+        recent: Option<bool>,
+    ) {
+        let topic = &config.kafka.topic;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             let similar: Vec<&str> = metadata
                 .topics()
@@ -60,7 +75,7 @@ impl Report {
                 Ok((low, high)) => {
                     messages += high - low;
                     let last = low.max(high - LOOKED_AT)..high;
-                    if let Err(error) = look(&consumer, topic, partition.id(), last, &mut kinds) {
+                    if let Err(error) = look(consumer, topic, partition.id(), last, &mut kinds) {
                         return self.broken(
                             format!("Kafka: {topic}/{} cannot be read: {error}", partition.id()),
                             "let the principal of kafka.username Read the topic and the group kafka.group",
@@ -68,8 +83,9 @@ impl Report {
                     }
                 }
                 Err(error) => {
+                    let why = consumer.context().why(&error);
                     return self.broken(
-                        format!("Kafka: {topic}/{}: {error}", partition.id()),
+                        format!("Kafka: {topic}/{}: {why}", partition.id()),
                         "its leader is not available: see the brokers' logs",
                     );
                 }
@@ -99,7 +115,7 @@ impl Report {
     }
 
     /// The group is not joined, which would move shards.
-    pub(super) fn cluster(&mut self, config: &Config, secrets: &Secrets) {
+    fn cluster(&mut self, config: &Config, secrets: &Secrets) {
         let (kafka, cluster, password) = (&config.kafka, &config.cluster, secrets.kafka.as_ref());
         for (topic, partitions) in topic::topics(cluster) {
             let checked = topic::check(kafka, password, &topic, partitions);
@@ -205,7 +221,7 @@ fn look(
                 kinds[kind] += 1;
             }
             // One broker of several may be gone for the moment.
-            Some(Err(error)) if Instant::now() < until => why = error.to_string(),
+            Some(Err(error)) if Instant::now() < until => why = consumer.context().why(&error),
             // The rest are no messages but marks of transactions.
             _ if next > offsets.start => return Ok(()),
             _ => return Err(why),

@@ -68,9 +68,6 @@ pub async fn examine(config: &Config, secrets: &Secrets, faults: Vec<Fault>, clo
         tokio::task::spawn_blocking(move || {
             let mut report = Report::default();
             report.kafka(&config, &secrets, recent);
-            if config.cluster.enabled {
-                report.cluster(&config, &secrets);
-            }
             report
         })
     };

@@ -278,6 +278,8 @@ mod tests {
         // What the reader said last does not change any more.
         let read = |minutes: u64| IngestStatus { watermark: Some(at(minutes)), ..IngestStatus::default() };
         assert_eq!(unready(&read(0), &Board::default(), at(0)).unwrap(), "no minute has been planned yet");
+        let nothing = IngestStatus::default();
+        assert_eq!(unready(&nothing, &planned(0), at(0)).unwrap(), "no events have been read yet");
         assert_eq!(unready(&read(0), &planned(0), at(5)), None);
         assert_eq!(unready(&read(0), &planned(6), at(6)).unwrap(), "events are 360 s behind");
         assert_eq!(unready(&read(6), &planned(0), at(6)), None);

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 
-use aquatope_core::forecast::features::FEATURES;
-use aquatope_core::forecast::light::{header, network_len};
+use aquatope_core::forecast::light::{GAINS, header, network_len};
 
 use super::*;
 use crate::observe::Asked;
@@ -50,7 +49,7 @@ fn containers_of(plan: &PoolPlan) -> Vec<u32> {
 /// A weight file of one network with small weights of both signs.
 fn weights() -> Vec<u32> {
     let mut values: Vec<f32> = (0..network_len(8)).map(|k| ((k * 37 % 101) as f32 - 50.0) / 500.0).collect();
-    values[FEATURES..2 * FEATURES].fill(0.1);
+    values[GAINS].fill(0.1);
     let head = header(8, 1).to_bytes(&values).unwrap();
     let head = head.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().unwrap()));
     head.chain(values.iter().map(|value| value.to_bits())).collect()

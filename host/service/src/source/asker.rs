@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use aquatope_openwhisk::credentials::Secret;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::metadata::MetadataPartition;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::kafka::{Log, mend};
 use super::membership::Member;
 use super::{Duty, SharedStatus};
-use crate::cluster::topic;
+use crate::cluster::topic::{self, TopicError};
 use crate::config::{Cluster, Kafka};
 
 /// What a partition holds: offsets `low..high`, and all that was produced until `asked`.
@@ -43,6 +43,12 @@ pub(super) struct Asker {
     pub(super) status: SharedStatus,
 }
 
+/// The partitions of the topic, and when they were looked for.
+struct Known {
+    partitions: Vec<i32>,
+    found: Instant,
+}
+
 impl Asker {
     /// Between two questions.
     const EVERY: Duration = Duration::from_millis(250);
@@ -51,16 +57,16 @@ impl Asker {
     const TIMEOUT: Duration = Duration::from_secs(2);
 
     pub(super) fn run(self) {
-        let mut partitions: (Vec<i32>, Option<Instant>) = (Vec::new(), None);
+        let mut known = None;
         while !self.stopped.load(Ordering::Relaxed) {
-            let answer = self.look(&mut partitions);
+            let answer = self.look(&mut known);
             if answer.is_ok() {
                 self.consumer.context().reached();
             }
             if self.answers.send(answer).is_err() {
                 return;
             }
-            if !partitions.0.is_empty() {
+            if known.is_some() {
                 self.take_part();
             }
             thread::sleep(Self::EVERY);
@@ -68,11 +74,11 @@ impl Asker {
     }
 
     /// How far the partitions go, which are looked for now and then. One reason why that is not to be had is enough.
-    fn look(&self, (partitions, found): &mut (Vec<i32>, Option<Instant>)) -> Answer {
-        if found.is_none_or(|at| at.elapsed() > Self::PARTITIONS_EVERY) {
-            (*partitions, *found) = (self.partitions()?, Some(Instant::now()));
+    fn look(&self, known: &mut Option<Known>) -> Answer {
+        if known.as_ref().is_none_or(|known| known.found.elapsed() > Self::PARTITIONS_EVERY) {
+            *known = Some(Known { partitions: self.partitions()?, found: Instant::now() });
         }
-        partitions.iter().map(|&id| self.ends(id)).collect()
+        known.iter().flat_map(|known| &known.partitions).map(|&id| self.ends(id)).collect()
     }
 
     fn take_part(&self) {
@@ -124,17 +130,21 @@ impl Asker {
             let why = self.consumer.context().why(&error);
             format!("brokers do not answer: {why}; {}", mend(&why))
         })?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.config.topic);
-        let partitions: Vec<i32> = topic
-            .filter(|topic| topic.error().is_none())
-            .map_or_else(Vec::new, |topic| topic.partitions().iter().map(MetadataPartition::id).collect());
-        if partitions.is_empty() {
-            let topic = &self.config.topic;
-            return Err(format!(
-                "topic `{topic}` does not exist; enable user events in OpenWhisk, or set kafka.topic"
-            ));
+        let name = &self.config.topic;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let refused = topic.and_then(MetadataTopic::error).map(|code| topic::refused(name, code.into()));
+        let partitions = topic.map_or(&[][..], MetadataTopic::partitions);
+        match refused {
+            Some(denied @ TopicError::Denied(_)) => {
+                Err(format!("{denied}; let the principal of kafka.username Describe and Read it"))
+            }
+            Some(error @ TopicError::Unavailable(..)) => Err(error.to_string()),
+            None if !partitions.is_empty() => Ok(partitions.iter().map(MetadataPartition::id).collect()),
+            _ => {
+                let missing = TopicError::Missing(name.clone());
+                Err(format!("{missing}; enable user events in OpenWhisk, or set kafka.topic"))
+            }
         }
-        Ok(partitions)
     }
 
     fn ends(&self, partition: i32) -> Result<Ends, String> {

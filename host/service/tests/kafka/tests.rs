@@ -51,7 +51,7 @@ pub(crate) fn starts_before_the_broker_and_the_topic() {
     cluster.spawn(0);
     cluster.wait(1);
     let missing = |status: &IngestStatus| {
-        status.error.as_ref().is_some_and(|error| error.contains("topic `early` does not exist"))
+        status.error.as_ref().is_some_and(|error| error.contains("the topic \"early\" does not exist"))
     };
     reader.wait("the topic is missed", missing);
     cluster.create_topic("early", 1, &[]);
