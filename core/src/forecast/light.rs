@@ -91,7 +91,9 @@ impl<'w> LightModel<'w> {
         for (at, network) in part::rows(weights.values(), network_len(hidden)).enumerate() {
             let gains = network.part(GAINS);
             if let Some(wrong) = gains.iter().position(|&gain| gain <= 0.0) {
-                return Err(WeightsError::OutOfRange { index: at * network_len(hidden) + GAINS.start + wrong });
+                return Err(WeightsError::OutOfRange {
+                    index: at * network_len(hidden) + GAINS.start + wrong,
+                });
             }
         }
         Ok(Self { values: weights.values(), hidden })

@@ -126,6 +126,10 @@ impl PointForecaster for Arima {
     fn observe(&mut self, value: u32) {
         self.advance(f64::from(value), false);
     }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
+    }
 }
 
 fn push_front(latest_first: &mut [f64], value: f64) {

@@ -40,6 +40,17 @@ impl Conformal {
     /// The distribution of the next value.
     pub fn forecast(&mut self) -> Forecast {
         let point = self.model.predict();
+        self.around(point)
+    }
+
+    /// The distribution of the value after the next one, if that is `next`; nothing is taken in.
+    pub fn forecast_ahead(&self, next: u32) -> Forecast {
+        let mut model = self.model.boxed_clone();
+        model.observe(next);
+        self.around(model.predict())
+    }
+
+    fn around(&self, point: f64) -> Forecast {
         let scale = scale(point);
         Forecast {
             mean: point.max(0.0) as f32,
@@ -83,6 +94,10 @@ impl Forecaster for ConformalForecaster {
 
     fn forecast(&mut self) -> Vec<Forecast> {
         self.functions.iter_mut().map(Conformal::forecast).collect()
+    }
+
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast> {
+        self.functions.iter().zip(so_far).map(|(function, seen)| function.forecast_ahead(seen.peak)).collect()
     }
 
     fn observe(&mut self, minute: &[Observation]) {

@@ -13,6 +13,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 use super::PointForecaster;
 
 /// Harmonic continuation of one series.
+#[derive(Clone)]
 pub struct Harmonics {
     window: usize,
     harmonics: usize,
@@ -89,6 +90,10 @@ impl PointForecaster for Harmonics {
             self.history.drain(..self.history.len() - self.window + 1);
         }
         self.history.push(value);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
     }
 }
 

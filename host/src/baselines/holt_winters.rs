@@ -76,6 +76,10 @@ impl PointForecaster for HoltWinters {
     fn observe(&mut self, value: u32) {
         self.step(f64::from(value));
     }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
+    }
 }
 
 /// The mean day of the first (at most seven) whole days less its mean, smoothed by a 31-minute moving average.

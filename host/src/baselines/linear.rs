@@ -127,6 +127,10 @@ impl PointForecaster for Linear {
         self.sums.push(self.sums[self.values.len()] + value);
         self.values.push(value);
     }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
+    }
 }
 
 #[cfg(test)]

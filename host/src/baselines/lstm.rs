@@ -185,6 +185,7 @@ impl Scale {
 }
 
 /// One series.
+#[derive(Clone)]
 struct LstmForecaster {
     network: Arc<Network>,
     scale: Scale,
@@ -212,6 +213,10 @@ impl PointForecaster for LstmForecaster {
     fn observe(&mut self, value: u32) {
         self.window.pop_front();
         self.window.push_back(self.scale.apply(value));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
     }
 }
 

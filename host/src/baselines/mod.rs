@@ -34,6 +34,9 @@ pub trait PointForecaster: Send {
 
     /// Take in the value of the minute just predicted.
     fn observe(&mut self, value: u32);
+
+    /// Another one that has observed the same.
+    fn boxed_clone(&self) -> Box<dyn PointForecaster>;
 }
 
 /// The classical forecasters, each of one series.

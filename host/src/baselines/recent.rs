@@ -32,6 +32,10 @@ impl PointForecaster for MovingMax {
         }
         self.last.push_back(value);
     }
+
+    fn boxed_clone(&self) -> Box<dyn PointForecaster> {
+        Box::new(self.clone())
+    }
 }
 
 #[cfg(test)]

@@ -121,6 +121,14 @@ impl Forecaster for HybridForecaster {
         forecasts
     }
 
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast> {
+        let before = (self.states.clone(), self.windows.clone());
+        self.observe(so_far);
+        let forecasts = self.forecast();
+        (self.states, self.windows) = before;
+        forecasts
+    }
+
     fn observe(&mut self, minute: &[Observation]) {
         for (function, observed) in minute.iter().enumerate().take(self.states.len()) {
             let parent = self.parents[function].and_then(|p| minute.get(p)).map_or(0, |p| p.count);

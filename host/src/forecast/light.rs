@@ -54,6 +54,14 @@ impl Forecaster for LightForecaster {
             .collect()
     }
 
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast> {
+        let before = self.states.clone();
+        self.observe(so_far);
+        let forecasts = self.forecast();
+        self.states = before;
+        forecasts
+    }
+
     fn observe(&mut self, minute: &[Observation]) {
         for (state, observed) in self.states.iter_mut().zip(minute) {
             state.push(observed.count, observed.peak);

@@ -27,6 +27,10 @@ pub trait Forecaster {
     /// Forecast every function for the next minute (the one after the last observed), in function order.
     fn forecast(&mut self) -> Vec<Forecast>;
 
+    /// Forecast every function for the minute after the one that runs, of which `so_far` is known; nothing of it is
+    /// taken in.
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast>;
+
     /// Take in what every function did in the minute that was just forecast, in function order.
     fn observe(&mut self, minute: &[Observation]);
 }

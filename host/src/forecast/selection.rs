@@ -57,6 +57,12 @@ impl Selection {
         Self { candidates, choices }
     }
 
+    /// Of all candidates' forecasts, `[candidate][function]`, each function's own.
+    fn chosen(&self, forecasts: &[Vec<Forecast>]) -> Vec<Forecast> {
+        let choices = self.choices.iter().enumerate();
+        choices.map(|(function, choice)| choice.apply(forecasts, function)).collect()
+    }
+
     /// What each function uses, as the names of the candidates.
     pub fn record(&self) -> Vec<String> {
         let name = |index: usize| self.candidates[index].name();
@@ -77,8 +83,13 @@ impl Forecaster for Selection {
 
     fn forecast(&mut self) -> Vec<Forecast> {
         let forecasts: Vec<Vec<Forecast>> = self.candidates.iter_mut().map(|c| c.forecast()).collect();
-        let choices = self.choices.iter().enumerate();
-        choices.map(|(function, choice)| choice.apply(&forecasts, function)).collect()
+        self.chosen(&forecasts)
+    }
+
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast> {
+        let ahead = self.candidates.iter_mut().map(|candidate| candidate.forecast_ahead(so_far));
+        let forecasts: Vec<Vec<Forecast>> = ahead.collect();
+        self.chosen(&forecasts)
     }
 
     fn observe(&mut self, minute: &[Observation]) {
@@ -133,6 +144,10 @@ mod tests {
 
         fn forecast(&mut self) -> Vec<Forecast> {
             vec![Forecast { mean: self.1, quantiles: [self.1; LEVELS.len()], epistemic: 0.0 }; 3]
+        }
+
+        fn forecast_ahead(&mut self, _: &[Observation]) -> Vec<Forecast> {
+            self.forecast()
         }
 
         fn observe(&mut self, _: &[Observation]) {}

@@ -65,6 +65,14 @@ impl<F: Forecaster> Forecaster for ShortHistory<F> {
         forecasts
     }
 
+    fn forecast_ahead(&mut self, so_far: &[Observation]) -> Vec<Forecast> {
+        let mut forecasts = self.network.forecast_ahead(so_far);
+        for New { function, series } in &mut self.new {
+            forecasts[*function] = series.forecast_ahead(so_far[*function].peak);
+        }
+        forecasts
+    }
+
     fn observe(&mut self, minute: &[Observation]) {
         self.network.observe(minute);
         for New { function, series } in &mut self.new {
@@ -107,6 +115,10 @@ mod tests {
 
         fn forecast(&mut self) -> Vec<Forecast> {
             vec![Forecast { mean: -1.0, quantiles: [-1.0; LEVELS.len()], epistemic: 0.0 }; self.0]
+        }
+
+        fn forecast_ahead(&mut self, _: &[Observation]) -> Vec<Forecast> {
+            self.forecast()
         }
 
         fn observe(&mut self, _: &[Observation]) {}

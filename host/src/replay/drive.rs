@@ -18,20 +18,27 @@ pub(super) struct Forecasts {
     pub(super) ms: f64,
 }
 
-/// Let `forecaster`, which has observed everything before, forecast `minutes`.
+/// Let `forecaster`, which has observed everything before, forecast `minutes`; where there is `so_far`
+/// (`[minute][function]`), from what it says of the minute before the forecast one.
 pub(super) fn drive(
     forecaster: &mut dyn Forecaster,
     trace: &Trace,
+    so_far: Option<&[Vec<Observation>]>,
     minutes: Range<usize>,
     bar: Bar,
 ) -> Forecasts {
     let mut rows = vec![Vec::with_capacity(minutes.len()); trace.functions.len()];
     let mut milliseconds = Vec::with_capacity(minutes.len());
-    let mut observations = vec![Observation::default(); rows.len()];
-    for minute in minutes {
+    let mut timed = |forecast: &mut dyn FnMut() -> Vec<Forecast>| {
         let started = Instant::now();
-        let forecasts = forecaster.forecast();
+        let forecasts = forecast();
         milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
+        forecasts
+    };
+    let mut observations = vec![Observation::default(); rows.len()];
+    // Nothing is known yet of the minutes before the first.
+    let mut forecasts = timed(&mut || forecaster.forecast());
+    for (index, minute) in minutes.enumerate() {
         for (row, forecast) in rows.iter_mut().zip(forecasts) {
             row.push(forecast);
         }
@@ -39,7 +46,15 @@ pub(super) fn drive(
             let (count, peak) = (trace.counts[function][minute], trace.peaks[function][minute]);
             *observation = Observation { count, peak };
         }
-        forecaster.observe(&observations);
+        let seen = so_far.and_then(|so_far| so_far.get(index));
+        forecasts = if let Some(seen) = seen {
+            let ahead = timed(&mut || forecaster.forecast_ahead(seen));
+            forecaster.observe(&observations);
+            ahead
+        } else {
+            forecaster.observe(&observations);
+            timed(&mut || forecaster.forecast())
+        };
         bar.step();
     }
     milliseconds.sort_by(f64::total_cmp);

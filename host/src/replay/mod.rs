@@ -3,6 +3,9 @@
 //!
 //! Every policy is a sweep of one knob (keep-alive time, cache size, quantile of the forecast). Of each sweep one
 //! point is the policy's default, and the whole of it tells how much memory a level of cold starts costs.
+//!
+//! Aquatope's own forecasters plan a minute before it begins, a cold start ahead, from what the running minute has shown
+//! so far; their errors are those of these forecasts. The others plan when a minute begins, as their authors have it.
 
 mod drive;
 pub mod errors;
@@ -18,6 +21,7 @@ use aquatope_core::forecast::Forecast;
 use serde::Serialize;
 
 use crate::error::{Error, Result, note};
+use crate::forecast::Observation;
 use crate::forecast::models::Models;
 use crate::progress::Progress;
 use crate::sim::{Outcome, Simulation, Targets};
@@ -160,6 +164,7 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         options,
         progress,
         simulation,
+        so_far: trace.so_far(split.valid_end..split.end),
         models: Models::new(&past, split, options.seed, options.models.clone(), progress.clone()),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
@@ -193,6 +198,8 @@ struct Replay<'a> {
     options: &'a Options,
     progress: &'a Progress,
     simulation: Simulation<'a>,
+    /// Of every test minute, what is known a cold start before its end.
+    so_far: Vec<Vec<Observation>>,
     models: Models<'a>,
     oracle_memory_gb_s: f64,
     featured: Vec<usize>,
@@ -244,12 +251,15 @@ impl Replay<'_> {
             Contender::Forecaster(mut forecaster) => {
                 let minutes = self.split.valid_end..self.split.end;
                 let bar = self.progress.minutes(name.label(), minutes.len());
-                let forecasts = drive(forecaster.as_mut(), self.trace, minutes, bar);
+                let ahead = name.plans_ahead();
+                let so_far = ahead.then_some(self.so_far.as_slice());
+                let forecasts = drive(forecaster.as_mut(), self.trace, so_far, minutes, bar);
                 let plans = policies::plans(self.options.cold_cost, self.mean_memory_mb());
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
                 let policies = targets.iter().map(|targets| -> policies::BoxedPolicy<'_> {
-                    Box::new(Targets::new(self.split.valid_end, targets))
+                    let targets = Targets::new(self.split.valid_end, targets);
+                    Box::new(if ahead { targets.ahead() } else { targets })
                 });
                 let outcomes = sweep::run(&self.simulation, policies.collect(), chosen, simulating());
                 let settings = plans.into_iter().map(|plan| (plan.label, plan.sweep)).collect();

@@ -42,6 +42,8 @@ pub enum PolicyName {
     LastValue,
     /// The strongest harmonics of the last two hours (IceBreaker's forecast).
     Icebreaker,
+    /// The same, planned a cold start before the minute as Aquatope plans: what of its lead that is.
+    IcebreakerAhead,
     /// Holt-Winters with a daily season.
     HoltWinters,
     /// A linear model of the last 48 minutes (NLinear).
@@ -62,7 +64,7 @@ pub enum PolicyName {
 
 impl PolicyName {
     /// All policies, in table order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Oracle,
         Self::KeepAlive,
         Self::Autoscale,
@@ -71,6 +73,7 @@ impl PolicyName {
         Self::Histogram,
         Self::LastValue,
         Self::Icebreaker,
+        Self::IcebreakerAhead,
         Self::HoltWinters,
         Self::Nlinear,
         Self::Arima,
@@ -91,6 +94,11 @@ impl PolicyName {
         matches!(self, Self::Light | Self::Aquatope)
     }
 
+    /// Whether it plans a minute a cold start before it begins, not when it does.
+    pub fn plans_ahead(self) -> bool {
+        matches!(self, Self::IcebreakerAhead | Self::Aqualite | Self::Hybrid | Self::Light | Self::Aquatope)
+    }
+
     /// The name in tables.
     pub fn label(self) -> &'static str {
         match self {
@@ -102,6 +110,7 @@ impl PolicyName {
             Self::Histogram => "histogram",
             Self::LastValue => "last value",
             Self::Icebreaker => "IceBreaker",
+            Self::IcebreakerAhead => "IceBreaker, ahead",
             Self::HoltWinters => "Holt-Winters",
             Self::Nlinear => "NLinear",
             Self::Arima => "ARIMA",
@@ -118,6 +127,7 @@ impl PolicyName {
         match self {
             Self::KeepAlive => "the best fixed keep-alive",
             Self::Icebreaker => "IceBreaker's forecast",
+            Self::IcebreakerAhead => "IceBreaker's forecast, planned as early",
             other => other.label(),
         }
     }
@@ -207,7 +217,7 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
             Contender::reactive([()], 0, |()| ("4 h".into(), HybridHistogram::default()))
         }
         PolicyName::LastValue => classical(Classical::MovingMax { minutes: 1 }),
-        PolicyName::Icebreaker => classical(icebreaker(context)),
+        PolicyName::Icebreaker | PolicyName::IcebreakerAhead => classical(icebreaker(context)),
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
@@ -235,7 +245,7 @@ fn icebreaker(context: &Context<'_>) -> Classical {
         let inner = Split { train_end: calibrated_from, valid_end: train_end, end: valid_end };
         let mut forecaster = model.forecaster(context.past, inner);
         let bar = context.progress.minutes("IceBreaker: choosing a window", valid_end - train_end);
-        let forecasts = drive(&mut forecaster, context.past, train_end..valid_end, bar);
+        let forecasts = drive(&mut forecaster, context.past, None, train_end..valid_end, bar);
         Errors::mean(&forecasts.errors(context.past, inner)).crps_scaled
     };
     let measured = candidates.map(|model| (error(model), model));

@@ -44,10 +44,13 @@ impl Comparison {
             let (amount, direction) = (saved.abs(), if saved < 0.0 { "more" } else { "less" });
             Some(format!("{amount:.0} % {direction} than {}", name.described()))
         };
-        let comparisons: Vec<String> =
-            [PolicyName::KeepAlive, PolicyName::Icebreaker].into_iter().filter_map(against).collect();
-        let comparisons =
-            if comparisons.is_empty() { String::new() } else { format!(", {}", comparisons.join(" and ")) };
+        let others = [PolicyName::KeepAlive, PolicyName::Icebreaker, PolicyName::IcebreakerAhead];
+        let comparisons: Vec<String> = others.into_iter().filter_map(against).collect();
+        let comparisons = match comparisons.split_last() {
+            None => String::new(),
+            Some((only, [])) => format!(", {only}"),
+            Some((last, before)) => format!(", {} and {last}", before.join(", ")),
+        };
         format!(
             "With at most {percent} % of invocations starting cold, {} needs {memory:.2} times the memory of a \
              clairvoyant pool{comparisons}.",
@@ -70,7 +73,8 @@ impl Comparison {
         page.section("Policies");
         page.text(
             "Each policy at its default setting, and the memory its whole sweep needs for a level of cold starts. \
-             Memory is in units of keeping exactly each minute's peak. Function mean: every function counts alike.",
+             Memory is in units of keeping exactly each minute's peak. Function mean: every function counts alike. \
+             Aquatope's forecasters plan a minute a cold start before it begins, the others when it does.",
         );
         let best = self.best().map(|best| best.name);
         let emphasised = self.policies.iter().position(|policy| Some(policy.name) == best);

@@ -69,18 +69,22 @@ impl Policy for KeepAlive {
 }
 
 /// A container target for every function and minute, decided beforehand: at each minute boundary missing containers
-/// are launched and surplus idle ones evicted, oldest first. Before the first stated minute, the last minute's peak.
+/// are launched and surplus idle ones evicted, the longest idle first. Before the first stated minute, the last minute's
+/// peak.
 #[derive(Clone, Debug)]
 pub struct Targets<'a> {
     first_minute: usize,
     targets: &'a [Vec<u32>],
     ready_at_once: bool,
+    ahead: bool,
+    /// The minute that runs.
+    minute: usize,
 }
 
 impl<'a> Targets<'a> {
     /// `targets[function][i]` containers in minute `first_minute + i`.
     pub fn new(first_minute: usize, targets: &'a [Vec<u32>]) -> Self {
-        Self { first_minute, targets, ready_at_once: false }
+        Self { first_minute, targets, ready_at_once: false, ahead: false, minute: 0 }
     }
 
     /// Launched containers can serve at once instead of after the function's cold-start time: the clairvoyant
@@ -89,20 +93,39 @@ impl<'a> Targets<'a> {
         self.ready_at_once = true;
         self
     }
+
+    /// What is missing is launched the function's cold-start time before its minute, and is warm when that begins.
+    pub fn ahead(mut self) -> Self {
+        self.ahead = true;
+        self
+    }
+
+    fn stated(&self, function: usize, minute: usize) -> Option<u32> {
+        self.targets.get(function)?.get(minute.checked_sub(self.first_minute)?).copied()
+    }
 }
 
 impl Policy for Targets<'_> {
     fn minute(&mut self, minute: usize, last: &[Observation], pool: &mut Pool<'_>) {
         for function in 0..pool.functions().len() {
-            let stated = minute
-                .checked_sub(self.first_minute)
-                .and_then(|index| self.targets.get(function)?.get(index).copied());
-            let target = stated.unwrap_or(last[function].peak);
+            let target = self.stated(function, minute).unwrap_or(last[function].peak);
             pool.evict_surplus(function, target);
-            let delay_s = if self.ready_at_once { 0.0 } else { pool.functions()[function].cold_start_s };
+            let cold_start_s = pool.functions()[function].cold_start_s;
+            let delay_s = if self.ready_at_once { 0.0 } else { cold_start_s };
             while pool.alive(function) < target {
                 pool.launch_within(function, delay_s);
             }
+            if self.ahead && self.stated(function, minute + 1) > Some(0) {
+                pool.wake_at(function, (minute + 1) as f64 * 60.0 - cold_start_s);
+            }
+        }
+        self.minute = minute;
+    }
+
+    fn woke(&mut self, function: usize, pool: &mut Pool<'_>) {
+        let next = self.stated(function, self.minute + 1).unwrap_or(0);
+        while pool.alive(function) < next {
+            pool.launch(function);
         }
     }
 }

@@ -205,3 +205,29 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn what_is_launched_ahead_is_warm_when_its_minute_begins() {
+    // A cron job: half a second into every second minute, 1 s long.
+    let trace = trace(6, 1, &[(60.5, 1.0), (180.5, 1.0), (300.5, 1.0)]);
+    let targets = vec![vec![0, 1, 0, 1, 0, 1]];
+    let simulation = Simulation::new(&trace, 0..6);
+    let at_the_minute = simulation.run(&mut Targets::new(0, &targets));
+    assert_eq!(
+        at_the_minute.functions[0].cold_starts, 3,
+        "the container launched with the minute is not ready"
+    );
+    let ahead = simulation.run(&mut Targets::new(0, &targets).ahead());
+    // Alive from 2 s before each minute to its end, where the next target is 0.
+    let outcome = &ahead.functions[0];
+    assert_eq!((outcome.cold_starts, outcome.launches, outcome.alive_s), (0, 3, 3.0 * 62.0));
+}
+
+#[test]
+fn a_cold_start_longer_than_a_minute_is_launched_as_early_as_can_be() {
+    let mut trace = trace(3, 1, &[(125.0, 1.0)]);
+    trace.functions[0].cold_start_s = 64.0;
+    let targets = vec![vec![0, 0, 1]];
+    let outcome = Simulation::new(&trace, 0..3).run(&mut Targets::new(0, &targets).ahead());
+    assert_eq!(outcome.functions[0].cold_starts, 0, "launched at 60, ready at 124");
+}

@@ -1,6 +1,9 @@
 //! Counts and peak concurrency per minute from the invocations themselves.
 
-use super::{Event, Trace};
+use std::ops::Range;
+
+use super::{Event, Function, Trace};
+use crate::forecast::Observation;
 
 impl Trace {
     /// Fill [`Trace::counts`] and [`Trace::peaks`] from [`Trace::events`], which must be sorted by start;
@@ -9,12 +12,26 @@ impl Trace {
         let last = self.events.last().map_or(0, |event| (event.start_s / 60.0) as usize + 1);
         self.extend_to(last);
         for (function, events) in self.events_by_function().iter().enumerate() {
-            (self.counts[function], self.peaks[function]) = measure(events, self.minutes);
+            (self.counts[function], self.peaks[function]) = measure(events, 0..self.minutes, 0.0);
             let concurrency = self.functions[function].concurrency;
             for peak in &mut self.peaks[function] {
                 *peak = peak.div_ceil(concurrency);
             }
         }
+    }
+
+    /// What is known of each of `minutes` a cold start before its end, `[minute][function]`: a container that is launched
+    /// then is warm when the next minute begins. [`Trace::events`] must be sorted by start.
+    pub fn so_far(&self, minutes: Range<usize>) -> Vec<Vec<Observation>> {
+        let mut observations = vec![vec![Observation::default(); self.functions.len()]; minutes.len()];
+        for (function, events) in self.events_by_function().iter().enumerate() {
+            let Function { cold_start_s, concurrency, .. } = self.functions[function];
+            let (counts, peaks) = measure(events, minutes.clone(), cold_start_s);
+            for ((minute, count), peak) in observations.iter_mut().zip(counts).zip(peaks) {
+                minute[function] = Observation { count, peak: peak.div_ceil(concurrency) };
+            }
+        }
+        observations
     }
 
     /// The events of each function, by start.
@@ -27,17 +44,20 @@ impl Trace {
     }
 }
 
-/// Invocations started and peak simultaneously running ones in every minute; `events` sorted by start.
-/// An invocation that ends at the instant another starts frees its container for it; none is over before it has
-/// started, however short.
-fn measure(events: &[Event], minutes: usize) -> (Vec<u32>, Vec<u32>) {
-    let (mut counts, mut peaks) = (vec![0u32; minutes], vec![0u32; minutes]);
+/// Invocations started and peak simultaneously running ones in each of `minutes`, up to `unseen_s` before its end;
+/// `events` sorted by start. An invocation that ends at the instant another starts frees its container for it; none is
+/// over before it has started, however short.
+fn measure(events: &[Event], minutes: Range<usize>, unseen_s: f64) -> (Vec<u32>, Vec<u32>) {
+    let (mut counts, mut peaks) = (vec![0u32; minutes.len()], vec![0u32; minutes.len()]);
     let end = |event: &Event| (event.start_s + event.duration_s).max(event.start_s.next_up());
     let mut ends: Vec<f64> = events.iter().map(end).collect();
     ends.sort_unstable_by(f64::total_cmp);
     let (mut started, mut ended) = (0, 0);
-    for minute in 0..minutes {
-        let (from, until) = (minute as f64 * 60.0, (minute + 1) as f64 * 60.0);
+    for ((minute, count), most) in minutes.zip(&mut counts).zip(&mut peaks) {
+        let (from, until) = (minute as f64 * 60.0, (minute + 1) as f64 * 60.0 - unseen_s);
+        while started < events.len() && events[started].start_s < from {
+            started += 1;
+        }
         while ended < started && ends[ended] <= from {
             ended += 1;
         }
@@ -47,10 +67,10 @@ fn measure(events: &[Event], minutes: usize) -> (Vec<u32>, Vec<u32>) {
                 ended += 1;
             }
             started += 1;
-            counts[minute] += 1;
+            *count += 1;
             peak = peak.max(started - ended);
         }
-        peaks[minute] = peak as u32;
+        *most = peak as u32;
     }
     (counts, peaks)
 }
@@ -67,19 +87,30 @@ mod tests {
     fn peaks_count_what_runs_over_from_the_minute_before() {
         // 10..70 and 20..50 overlap; the first still runs at 60; 65..66 overlaps with it; 70 takes its place.
         let events = [event(10.0, 60.0), event(20.0, 30.0), event(65.0, 1.0), event(70.0, 5.0)];
-        let (counts, peaks) = measure(&events, 3);
+        let (counts, peaks) = measure(&events, 0..3, 0.0);
         assert_eq!(counts, [2, 2, 0]);
         assert_eq!(peaks, [2, 2, 0]);
     }
 
     #[test]
     fn an_invocation_of_no_length_needs_a_container() {
-        assert_eq!(measure(&[event(0.0, 10.0), event(5.0, 0.0), event(130.0, 0.0)], 3).1, [2, 0, 1]);
+        assert_eq!(measure(&[event(0.0, 10.0), event(5.0, 0.0), event(130.0, 0.0)], 0..3, 0.0).1, [2, 0, 1]);
     }
 
     #[test]
     fn an_end_at_the_boundary_does_not_reach_into_the_next_minute() {
-        assert_eq!(measure(&[event(30.0, 30.0)], 2).1, [1, 0]);
-        assert_eq!(measure(&[event(30.0, 31.0), event(61.0, 4.0)], 2).1, [1, 1]);
+        assert_eq!(measure(&[event(30.0, 30.0)], 0..2, 0.0).1, [1, 0]);
+        assert_eq!(measure(&[event(30.0, 31.0), event(61.0, 4.0)], 0..2, 0.0).1, [1, 1]);
+    }
+
+    #[test]
+    fn what_is_not_seen_yet_counts_as_running_afterwards() {
+        // 58.5..70 starts in the last two seconds of its minute, 61..63 next to it; 100..160 runs on.
+        let events = [event(10.0, 1.0), event(58.5, 11.5), event(61.0, 2.0), event(100.0, 60.0)];
+        assert_eq!(measure(&events, 0..3, 0.0), (vec![2, 2, 0], vec![1, 2, 1]));
+        assert_eq!(measure(&events, 0..3, 2.0), (vec![1, 2, 0], vec![1, 2, 1]));
+        assert_eq!(measure(&events, 1..3, 2.0), (vec![2, 0], vec![2, 1]));
+        // Nothing of a minute is known a minute before its end but what ran when it began.
+        assert_eq!(measure(&events, 0..3, 60.0), (vec![0; 3], vec![0, 1, 1]));
     }
 }
