@@ -64,7 +64,9 @@ fn what_cannot_be_observed_is_an_error_and_changes_nothing() {
     {
         assert_eq!(gp.push(&[x, 0.0], y, noise), Err(GpError::NotFinite { index: 0 }));
     }
+    assert!(gp.is_empty());
     gp.push(&[0.0, 0.0], 1.0, 0.1).unwrap();
+    assert!(!gp.is_empty());
     gp.push(&[1.0, 0.0], 1.0, 0.1).unwrap();
     assert_eq!(gp.push(&[0.5, 0.0], 1.0, 0.1), Err(GpError::Capacity { capacity: 2 }));
     assert_eq!(gp.len(), 2);
