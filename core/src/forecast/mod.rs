@@ -44,3 +44,20 @@ impl Forecast {
         self.quantiles[upper - 1] + share * (self.quantiles[upper] - self.quantiles[upper - 1])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_between_and_beyond_the_levels_by_hand() {
+        let forecast =
+            Forecast { mean: 0.0, quantiles: core::array::from_fn(|at| (at * at) as f32), epistemic: 0.0 };
+        let at = |level: f32| forecast.quantile(level);
+        assert_eq!([0.025, 0.5, 0.995].map(at), [0.0, 16.0, 100.0]);
+        // Halfway between .5 and .75 lie 16 and 25.
+        assert_eq!(at(0.625), 20.5);
+        assert_eq!([-1.0, 0.0, 0.01].map(at), [0.0; 3]);
+        assert_eq!([0.999, 1.0, 7.0, f32::NAN].map(at), [100.0; 4]);
+    }
+}
