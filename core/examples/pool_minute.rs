@@ -19,9 +19,14 @@ impl Forecaster for LastPeak {
         self.0 = window.peak as f32;
     }
 
-    fn forecast<R: Rng + ?Sized>(&mut self, _: FunctionId, _: &mut R) -> Forecast {
-        let quantile = |level: f32| self.0 + self.0.sqrt() * normal::quantile(level.into()) as f32;
-        Forecast { mean: self.0, quantiles: LEVELS.map(|level| quantile(level).max(0.0)), epistemic: 0.0 }
+    fn forecast<R, S>(&mut self, id: FunctionId, so_far: impl Fn(FunctionId) -> S, _: &mut R) -> Forecast
+    where
+        R: Rng + ?Sized,
+        S: Iterator<Item = Window>,
+    {
+        let peak = so_far(id).last().map_or(self.0, |window| window.peak as f32);
+        let quantile = |level: f32| peak + peak.sqrt() * normal::quantile(level.into()) as f32;
+        Forecast { mean: peak, quantiles: LEVELS.map(|level| quantile(level).max(0.0)), epistemic: 0.0 }
     }
 }
 
@@ -31,17 +36,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         hysteresis: Hysteresis::NONE,
         capacity_mb: 4096.0,
         most: 100,
-        lateness: Duration::from_secs(2),
+        ahead: Duration::from_secs(3),    // a container needs so long to get warm
+        lateness: Duration::from_mins(6), // a minute waits so long for runs that end after it
     };
-    // Capacities: 1 function, 64 open activations.
-    let mut pool = PoolController::<_, 1, 64>::new(LastPeak(0.0), config, Minute(0));
+    // Capacities: 1 function, 256 open activations.
+    let mut pool = PoolController::<_, 1, 256>::new(LastPeak(0.0), config, Minute(0));
     let function = pool.add_function(256.0)?;
     let (mut rng, mut id) = (SplitMix64(1), ActivationId(0));
 
     for minute in 0..10 {
         // The platform reports what ended: runs of 6 s, more of them every minute, none from minute 7 on.
         for _ in 0..if minute < 7 { 4 * minute } else { 0 } {
-            let start = Timestamp(Minute(minute).start().0 + u64::from(below(&mut rng, 54_000)));
+            let start = Timestamp(Minute(minute).start().0 + u64::from(below(&mut rng, 50_000)));
             let (duration, wait, init) = (Duration::from_secs(6), Duration::ZERO, Duration::ZERO);
             id.0 += 1;
             pool.handle_activation(&Activation { function, id, start, duration, wait, init })?;

@@ -15,8 +15,8 @@
 //! 1951). The operator states a price and not a number of standard deviations; the paper's mean plus `k` standard
 //! deviations is [`Rule::MeanPlusDeviations`].
 //!
-//! What this leaves out: a container that is needed late in the minute idles before, and one launched at the boundary
-//! is not warm for its cold-start time. Both are small against a minute.
+//! What this leaves out: a container that is needed late in the minute idles before, and one that is launched
+//! [`PoolConfig::ahead`] of the minute idles that long. Both are small against a minute.
 //!
 //! Quantiles are continuous while containers are whole: `P(D >= j)` is read off half a container below `j`.
 //! Beyond the last stated level the tail is exponential.
@@ -30,7 +30,9 @@ mod stage;
 mod upstream;
 
 pub use capacity::{Candidate, Fit, fit};
-pub use controller::{EdgeError, Forecaster, PoolConfig, PoolController, PoolError, PoolTarget};
+pub use controller::{
+    EdgeError, Forecaster, MAX_LATENESS, PROVISIONAL, PoolConfig, PoolController, PoolError, PoolTarget,
+};
 pub use hysteresis::{Damper, Hysteresis};
 pub use light::LightFleet;
 pub use plan::{Prices, Rule, containers, probability, quantile};

@@ -4,10 +4,12 @@
 //! A stage with edges has two forecasts: its own, from its history, and what its upstream stages imply (see
 //! [`implied`]). They are combined with weights inverse to their recent mean squared errors (Bates and Granger, *The
 //! Combination of Forecasts*, Operational Research Quarterly 1969). Before there are errors the edges are believed: an
-//! operator stated them. Where a stage is also started otherwise, they fall short, and lose their weight.
+//! operator stated them. Where a stage is also started otherwise, they fall short, and lose their weight. Errors are taken
+//! from final minutes; invocations and run lengths from all up to the present.
 
-use heapless::Vec;
+use heapless::{Deque, Vec};
 
+use super::controller::PROVISIONAL;
 use super::upstream::{Upstream, combine, implied};
 use crate::activation::FunctionId;
 use crate::forecast::{Forecast, MEDIAN};
@@ -26,30 +28,61 @@ const FRESH: f32 = 1.0 / 64.0;
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     edges: Vec<(FunctionId, Upstream), MAX_EDGES>,
-    /// Invocations of the last minutes, newest first.
+    /// Of the final minutes.
+    observed: Lately,
+    /// The provisional minutes as well.
+    recent: Lately,
+    /// Invocations expected in the minute to come.
+    expected: f32,
+    /// The minutes forecast that are not final, oldest first, and the medians forecast: its own, and the edges'.
+    said: Deque<(Minute, [f32; 2]), { PROVISIONAL + 1 }>,
+    /// Mean squared errors of both.
+    errors: [f32; 2],
+}
+
+/// What the last minutes were like.
+#[derive(Clone, Copy, Debug)]
+struct Lately {
+    /// Invocations of every minute, newest first.
     counts: [u32; MEMORY],
-    /// Invocations, peaks and busy seconds a minute, lately.
+    /// Invocations, peaks and busy seconds a minute.
     invocations: f32,
     peaks: f32,
     busy_s: f32,
-    /// Invocations expected in the minute to come.
-    expected: f32,
-    /// The minute to come, and the medians forecast for it: its own, and the edges'.
-    said: Option<(Minute, [f32; 2])>,
-    /// Mean squared errors of both.
-    errors: [f32; 2],
+}
+
+impl Lately {
+    const NOTHING: Self = Self { counts: [0; MEMORY], invocations: 0.0, peaks: 0.0, busy_s: 0.0 };
+
+    fn push(&mut self, window: &Window) {
+        self.counts.rotate_right(1);
+        self.counts[0] = window.invocations;
+        let seen = [window.invocations as f32, window.peak as f32, window.busy_ms as f32 / 1e3];
+        for (mean, value) in [&mut self.invocations, &mut self.peaks, &mut self.busy_s].into_iter().zip(seen)
+        {
+            *mean += FRESH * (value - *mean);
+        }
+    }
+
+    /// Invocations to a container of the peak.
+    fn per_peak(&self) -> f32 {
+        if self.peaks > 0.0 { self.invocations / self.peaks } else { 1.0 }
+    }
+
+    /// Seconds a run takes.
+    fn run_s(&self) -> f32 {
+        if self.invocations > 0.0 { self.busy_s / self.invocations } else { 1.0 }
+    }
 }
 
 impl Stage {
     pub(super) const fn new() -> Self {
         Self {
             edges: Vec::new(),
-            counts: [0; MEMORY],
-            invocations: 0.0,
-            peaks: 0.0,
-            busy_s: 0.0,
+            observed: Lately::NOTHING,
+            recent: Lately::NOTHING,
             expected: 0.0,
-            said: None,
+            said: Deque::new(),
             errors: [1.0, 0.0],
         }
     }
@@ -59,25 +92,32 @@ impl Stage {
         self.edges.push((from, edge)).is_ok()
     }
 
-    /// Take in the next finished minute.
+    /// Take in the next final minute.
     pub(super) fn observe(&mut self, window: &Window) {
-        self.counts.rotate_right(1);
-        self.counts[0] = window.invocations;
-        let seen = [window.invocations as f32, window.peak as f32, window.busy_ms as f32 / 1e3];
-        for (mean, value) in [&mut self.invocations, &mut self.peaks, &mut self.busy_s].into_iter().zip(seen)
+        self.observed.push(window);
+        while let Some(&(minute, said)) = self.said.front()
+            && minute <= window.minute
         {
-            *mean += FRESH * (value - *mean);
-        }
-        if let Some((minute, said)) = self.said.take()
-            && minute == window.minute
+            self.said.pop_front();
             // A quiet minute that both saw coming tells nothing about either.
-            && (window.peak > 0 || said != [0.0; 2])
-        {
-            for (error, said) in self.errors.iter_mut().zip(said) {
-                let miss = said - window.peak as f32;
-                *error += FRESH * (miss * miss - *error);
+            if minute == window.minute && (window.peak > 0 || said != [0.0; 2]) {
+                self.learn(said, window.peak);
             }
         }
+    }
+
+    fn learn(&mut self, said: [f32; 2], peak: u32) {
+        for (error, said) in self.errors.iter_mut().zip(said) {
+            let miss = said - peak as f32;
+            *error += FRESH * (miss * miss - *error);
+        }
+    }
+
+    /// See what is known so far of the minutes after the final ones, instead of what was known before.
+    pub(super) fn look_at(&mut self, provisional: impl Iterator<Item = Window>) {
+        let mut recent = self.observed;
+        provisional.for_each(|window| recent.push(&window));
+        self.recent = recent;
     }
 
     /// What is planned by for `minute`, given the stage's `own` forecast; `stage` tells of the stages before this one,
@@ -99,10 +139,10 @@ impl Stage {
             let Some(&Some(upstream)) = from.get(edge) else { return 0.0 };
             match minutes_ago.checked_sub(1) {
                 None => upstream.expected,
-                Some(at) => upstream.counts.get(at).map_or(0.0, |&count| count as f32),
+                Some(at) => upstream.recent.counts.get(at).map_or(0.0, |&count| count as f32),
             }
         };
-        let of_edges = implied(&edges, counts, self.run_s(), MEMORY);
+        let of_edges = implied(&edges, counts, self.recent.run_s(), MEMORY);
         let [error_own, error_edges] = self.errors;
         let share = error_edges / (error_own + error_edges).max(f32::MIN_POSITIVE);
         let said = [own.quantiles[MEDIAN], of_edges.quantiles[MEDIAN]];
@@ -111,14 +151,10 @@ impl Stage {
 
     /// Remember the forecast of `minute`.
     pub(super) fn announce(&mut self, minute: Minute, forecast: &Forecast, said: [f32; 2]) {
-        self.said = (!self.edges.is_empty()).then_some((minute, said));
-        // As many invocations to a peak as lately.
-        let per_peak = if self.peaks > 0.0 { self.invocations / self.peaks } else { 1.0 };
-        self.expected = forecast.mean * per_peak;
-    }
-
-    /// Seconds a run takes, lately.
-    fn run_s(&self) -> f32 {
-        if self.invocations > 0.0 { self.busy_s / self.invocations } else { 1.0 }
+        if !self.edges.is_empty() {
+            // There is room for all minutes that are not final.
+            let _ = self.said.push_back((minute, said));
+        }
+        self.expected = forecast.mean * self.recent.per_peak();
     }
 }

@@ -35,4 +35,4 @@ impl Window {
 }
 
 /// Milliseconds in a minute.
-const MINUTE_MS: u64 = 60_000;
+pub(crate) const MINUTE_MS: u64 = 60_000;

@@ -100,8 +100,8 @@ pub const HORIZON: u32 = 1440;
 impl<const E: usize> WindowSeries<E> {
     /// Count from minute `first` on; a minute becomes final `lateness` after its end.
     ///
-    /// OpenWhisk reports an activation when it ends, so lateness trades the age of final windows against missing the
-    /// long runs; a few seconds serve a pool that plans every minute.
+    /// OpenWhisk reports an activation when it ends, so lateness trades the age of final windows and the room for open
+    /// activations against missing the long runs. A pool plans from provisional windows meanwhile.
     pub const fn new(first: Minute, lateness: Duration) -> Self {
         let lateness_ms = lateness.as_millis();
         Self {

@@ -6,7 +6,7 @@ use crate::number::Number;
 use aquatope_core::activation::{Activation, ActivationId, FunctionId};
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::pool::{
-    Fit, Forecaster, Hysteresis, PoolConfig, PoolController, PoolError, Prices, Rule, Upstream,
+    Fit, Forecaster, Hysteresis, PROVISIONAL, PoolConfig, PoolController, PoolError, Prices, Rule, Upstream,
 };
 use aquatope_core::random::SplitMix64;
 use aquatope_core::time::{Minute, Timestamp};
@@ -21,7 +21,8 @@ const F: usize = 6;
 #[derive(Arbitrary, Debug)]
 struct Setup {
     first: u32,
-    lateness_ms: u16,
+    ahead_ms: u16,
+    lateness_ms: u32,
     rule: RuleSetup,
     patience: u8,
     step: Option<u8>,
@@ -73,7 +74,28 @@ impl Forecaster for Told<'_> {
         *last = Some(window.minute);
     }
 
-    fn forecast<R: Rng + ?Sized>(&mut self, function: FunctionId, _: &mut R) -> Forecast {
+    fn forecast<R, S>(
+        &mut self,
+        function: FunctionId,
+        so_far: impl Fn(FunctionId) -> S,
+        _: &mut R,
+    ) -> Forecast
+    where
+        R: Rng + ?Sized,
+        S: Iterator<Item = Window>,
+    {
+        for (id, mut last) in (0..).map(FunctionId).zip(self.last) {
+            let mut provisional = 0;
+            for window in so_far(id) {
+                assert!(
+                    last.is_none_or(|last| last.0 + 1 == window.minute.0),
+                    "a minute is left out or told again"
+                );
+                last = Some(window.minute);
+                provisional += 1;
+            }
+            assert!(provisional <= PROVISIONAL, "{provisional}");
+        }
         self.forecasts.borrow()[function.0 as usize]
     }
 }
@@ -107,7 +129,9 @@ pub fn run(bytes: &[u8]) {
         },
         capacity_mb: setup.capacity_mb.map_or(f64::INFINITY, Number::get),
         most: u32::from(setup.most),
-        lateness: Duration::from_millis(u64::from(setup.lateness_ms)),
+        ahead: Duration::from_millis(u64::from(setup.ahead_ms)),
+        // Half an hour at most, which is beyond the limit.
+        lateness: Duration::from_millis(u64::from(setup.lateness_ms % 1_800_000)),
     };
     let forecasts = RefCell::new([Forecast::default(); F]);
     let told = Told { forecasts: &forecasts, last: [None; F] };

@@ -192,7 +192,8 @@ impl Span {
     }
 }
 
-pub(super) fn saturate(value: u32) -> u16 {
+/// Counts as the history keeps them.
+pub(crate) fn saturate(value: u32) -> u16 {
     value.min(u32::from(u16::MAX)) as u16
 }
 

@@ -10,6 +10,7 @@
 mod history;
 mod profile;
 
+pub(crate) use history::saturate;
 pub use history::{COUNT_MINUTES, History};
 pub use profile::{LONGEST_PERIOD, PERIOD_WINDOW, Profile};
 
@@ -154,7 +155,7 @@ impl<const N: usize> FunctionState<N> {
         let seen = self.history.seen() as f32;
         let share = (1.0 / (seen + 1.0)).max(1.0 / ERROR_MEMORY);
         for (error, expert) in self.errors.iter_mut().zip(experts) {
-            *error += share * ((f32::from(history::saturate(peak)) - expert).abs() - *error);
+            *error += share * ((f32::from(saturate(peak)) - expert).abs() - *error);
         }
         self.history.push(count, peak);
     }
