@@ -116,3 +116,38 @@ fn log_normal(ln_x: f64, location: f64, variance: f64) -> Density {
     let ln = -0.5 * t * t / variance - ln_x - HALF_LN_TWO_PI - 0.5 * float::ln(variance);
     Density { ln, slope: -t / variance - 1.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Densities of SciPy 1.17 (`scipy.stats.lognorm` and `gamma`) at four length scales, an output scale and a noise.
+    #[test]
+    fn densities_and_slopes_are_those_of_scipy() {
+        let lengthscales = [0.2, 0.5, 1.5, 7.0].map(float::ln);
+        let scaled = [0.238_932_885, -0.066_497_359, -0.432_701_455, -0.946_183_135];
+        let expected = [
+            (Prior::DimensionScaled, -7.552_550_717_921_91, scaled, [0.0, -1.493_442_103]),
+            (Prior::Gamma, -43.490_095_331_255_4, [0.8, -1.0, -7.0, -40.0], [0.745, 0.0985]),
+        ];
+        for (prior, total, of_lengthscales, [of_outputscale, of_noise]) in expected {
+            let (mut slopes, mut others) = ([0.0; 4], [0.0; 3]);
+            let noise = Some(float::ln(0.03));
+            let found = prior.add(&lengthscales, float::ln(1.7), noise, &mut slopes, &mut others);
+            assert!((found - total).abs() < 1e-12 * total.abs(), "{prior:?}: {found}");
+            let close = |found: f64, expected: f64| (found - expected).abs() < 1e-8;
+            assert!(slopes.iter().zip(of_lengthscales).all(|(&f, e)| close(f, e)), "{prior:?}: {slopes:?}");
+            assert!(close(others[0], of_outputscale) && close(others[2], of_noise), "{prior:?}: {others:?}");
+        }
+    }
+
+    #[test]
+    fn a_fit_starts_where_the_prior_is_densest() {
+        let (start, ..) = Prior::DimensionScaled.lengthscale_range(4);
+        assert!((start - -0.892_639_257_066_959_7).abs() < 1e-12);
+        let (mut slopes, mut others) = ([0.0; 4], [0.0; 3]);
+        Prior::DimensionScaled.add(&[start; 4], 0.0, None, &mut slopes, &mut others);
+        // The mode of the density of the parameter itself, without the Jacobian of its logarithm.
+        assert!(slopes.iter().all(|slope| slope.abs() < 1e-12), "{slopes:?}");
+    }
+}

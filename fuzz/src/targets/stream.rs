@@ -25,6 +25,10 @@ impl Forecaster for Last {
         self.0.iter().map(forecast).collect()
     }
 
+    fn forecast_ahead(&mut self, _: &[Observation]) -> Vec<Forecast> {
+        unreachable!("the protocol tells of whole minutes")
+    }
+
     fn observe(&mut self, minute: &[Observation]) {
         assert_eq!(minute.len(), FUNCTIONS);
         self.0.copy_from_slice(minute);
