@@ -82,7 +82,7 @@ pub struct Function {
 pub struct Shown {
     /// Since the epoch.
     pub minute: u32,
-    /// Peak busy containers; absent while it is the minute to come.
+    /// Peak busy containers as far as known; absent until the next minute is planned.
     pub peak: Option<u32>,
     /// Invocations.
     pub invocations: u32,
@@ -326,6 +326,38 @@ mod tests {
             functions: (0..2).map(|id| (FunctionId(id), info(id))).collect(),
             ..MinuteReport::default()
         }
+    }
+
+    #[test]
+    fn a_minute_told_twice_is_shown_as_told_last_and_counted_once() {
+        let mut board = Board::default();
+        let target = |function| Target {
+            function,
+            containers: 1,
+            busy: 0,
+            warm: 0,
+            forecast: aquatope_core::forecast::Forecast::default(),
+        };
+        let planned = |minute| PoolPlan { targets: vec![target(FunctionId(0))], ..plan(minute) };
+        let of = |minute: u32, invocations: u32| {
+            let window =
+                Window { minute: Minute(minute), invocations, peak: invocations, ..Window::default() };
+            (FunctionId(0), window)
+        };
+        let told = |minute: u32, provisional: &[(FunctionId, Window)]| MinuteReport {
+            provisional: provisional.to_vec(),
+            ..report(minute, 0)
+        };
+        board.minute(Shard::ALL, &told(9, &[]), &planned(10), 0, 0.0);
+        board.minute(Shard::ALL, &told(10, &[of(10, 2)]), &planned(11), 0, 0.0);
+        board.minute(Shard::ALL, &told(11, &[of(10, 3)]), &planned(12), 0, 0.0);
+        let finals = vec![of(10, 3)];
+        board.minute(Shard::ALL, &MinuteReport { finals, ..told(12, &[]) }, &planned(13), 0, 0.0);
+        let function = board.functions().next().unwrap();
+        let shown: Vec<_> = function.minutes.iter().map(|s| (s.minute, s.peak, s.invocations)).collect();
+        let idle = |minute| (minute, Some(0), 0);
+        assert_eq!(shown, [(10, Some(3), 3), idle(11), idle(12), (13, None, 0)]);
+        assert_eq!(function.invocations, 3);
     }
 
     fn plan(minute: u32) -> PoolPlan {

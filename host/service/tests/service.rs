@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use aquatope_core::activation::FunctionId;
+use aquatope_core::forecast::LEVELS;
 use aquatope_core::forecast::features::Profile;
-use aquatope_core::forecast::light::{header, network_len};
+use aquatope_core::forecast::light::{GAINS, OUTPUTS, header, network_len};
 use aquatope_core::time::{Minute, Timestamp};
 use aquatope_core::window::Window;
 use aquatope_service::clock::Clock;
@@ -17,7 +18,7 @@ use aquatope_service::config::{self, Config, Secrets};
 use aquatope_service::observe::{Commit, FunctionInfo};
 use aquatope_service::serve::{Events, STORE, Service};
 use aquatope_service::store::Store;
-use aquatope_service::train::{Series, Trainer};
+use aquatope_service::train::{self, MODEL, Series, Trainer};
 use aquatope_standin::config::{Action, Model};
 use aquatope_standin::{Arrival, Standin};
 use tempfile::TempDir;
@@ -33,15 +34,19 @@ impl Trainer for Constant {
         if series.is_empty() {
             return Err("no series".into());
         }
-        let values = vec![0.01; network_len(8)];
-        let head = header(8, 1).to_bytes(&values).map_err(|error| error.to_string())?;
-        let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-        Ok(head.chain(values.iter().map(|value: &f32| value.to_bits())).collect())
+        Ok(words(&vec![0.01; network_len(8)]))
     }
 
     fn profile(&self, _: &[u32]) -> Profile {
         Profile::UNKNOWN
     }
+}
+
+/// The weight file of one network, eight wide.
+fn words(values: &[f32]) -> Vec<u32> {
+    let head = header(8, 1).to_bytes(values).unwrap();
+    let head = head.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    head.chain(values.iter().map(|value| value.to_bits())).collect()
 }
 
 /// A platform and a service beside it that hears its events.
@@ -151,63 +156,101 @@ fn burst_action() -> Vec<Action> {
     )]
 }
 
-/// Cold starts of five bursts of six, after three to learn from. Time goes on when everybody has done what there was to do:
-/// however slow the machine is, the outcome is the same.
-async fn cold_starts(actuator: &str) -> u64 {
-    let begin = Minute(29_000_000);
-    let model = Model { fixed_ms: 300.0, init_ms: 4000, create_ms: 5000, ..Model::default() };
-    let config = aquatope_standin::config::Config {
-        begin_ms: Some(begin.start().0 as i64),
-        idle_timeout_ms: 120_000,
-        per_minute: 100_000,
-        concurrent: 1000,
-        actions: vec![Action::new("burst", "python:3", model)],
-        ..Default::default()
-    };
-    let (sink, sent) = (Sink::default(), Arc::new(AtomicU64::new(0)));
-    let (heard, count) = (Arc::clone(&sink), Arc::clone(&sent));
-    let standin = Standin::start(config, 0.0, 0, move |event| {
-        count.fetch_add(1, Ordering::Relaxed);
-        let _ = heard.lock().unwrap().as_ref().unwrap().send(event);
-    })
-    .await
-    .unwrap();
-    let folder = TempDir::new().unwrap();
-    let text = format!("[pool]\ncold_start_cost = 30.0\n[actuator]\n{actuator}");
-    let (config, secrets) = configure(&folder, &standin, &text);
-    // A minute is planned when two seconds of it have passed.
-    const PLANNED_MS: u64 = 3_000;
-    let now: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(begin.start().0 + PLANNED_MS)));
-    standin.step(PLANNED_MS as i64);
-    let service =
-        Service::start(&config, &secrets, Arc::new(Constant), Clock::stepped(now), Events::InProcess).await;
-    let service = service.unwrap();
-    *sink.lock().unwrap() = service.events();
-    for minute in 0..40 {
-        until(|| service.board().read().unwrap().actuator.applied == Some(begin.0 + minute)).await;
-        standin.step(30_000 - PLANNED_MS as i64);
-        if minute < 24 && minute % 3 == 0 {
-            standin.with(|platform| (0..6).for_each(|_| drop(platform.load("burst", None).unwrap())));
-        }
-        standin.step(30_000 + PLANNED_MS as i64);
-        let sent = sent.load(Ordering::Relaxed);
+/// A platform with one action and a service beside it. Time goes on when everybody has done what there was to do: however
+/// slow the machine is, the outcome is the same.
+struct Stepped {
+    standin: Standin,
+    service: Service,
+    sent: Arc<AtomicU64>,
+    now: &'static AtomicU64,
+    ahead_ms: u64,
+    folder: TempDir,
+}
+
+/// The minute before which the tests begin.
+const BEGIN: Minute = Minute(29_000_000);
+
+impl Stepped {
+    /// It is `before_ms` before [`BEGIN`]; `stored` is what the service knows.
+    async fn start(action: Action, text: &str, before_ms: u64, stored: impl FnOnce(&Config)) -> Self {
+        let begin_ms = BEGIN.start().0 - before_ms;
+        let config = aquatope_standin::config::Config {
+            begin_ms: Some(begin_ms as i64),
+            idle_timeout_ms: 120_000,
+            per_minute: 100_000,
+            concurrent: 1000,
+            actions: vec![action],
+            ..Default::default()
+        };
+        let (sink, sent) = (Sink::default(), Arc::new(AtomicU64::new(0)));
+        let (heard, count) = (Arc::clone(&sink), Arc::clone(&sent));
+        let standin = Standin::start(config, 0.0, 0, move |event| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = heard.lock().unwrap().as_ref().unwrap().send(event);
+        })
+        .await
+        .unwrap();
+        let folder = TempDir::new().unwrap();
+        let (config, secrets) = configure(&folder, &standin, text);
+        stored(&config);
+        let now: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(begin_ms)));
+        let clock = Clock::stepped(now);
+        let service = Service::start(&config, &secrets, Arc::new(Constant), clock, Events::InProcess).await;
+        let service = service.unwrap();
+        *sink.lock().unwrap() = service.events();
+        let ahead_ms = (config.windows.ahead_s * 1e3) as u64;
+        let stepped = Self { standin, service, sent, now, ahead_ms, folder };
+        stepped.acted().await;
+        stepped
+    }
+
+    /// Until what should have been planned a second ago is carried out: what was read lies a moment behind the clock.
+    async fn acted(&self) {
+        let minute = Timestamp(self.now.load(Ordering::Relaxed) + self.ahead_ms - 1_000).minute();
+        until(|| self.service.board().read().unwrap().actuator.applied >= Some(minute.0)).await;
+    }
+
+    /// Time goes on by `ms`, and then `calls` invocations come at the same time.
+    async fn go_on(&self, ms: u64, action: &str, calls: u32) {
+        self.standin.step(ms as i64);
+        self.standin.with(|platform| (0..calls).for_each(|_| drop(platform.load(action, None).unwrap())));
+        let sent = self.sent.load(Ordering::Relaxed);
         let read = async {
-            while read(&service).await < sent {
+            while read(&self.service).await < sent {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(PATIENCE, read).await.expect("all is read");
-        now.store(Minute(begin.0 + minute + 1).start().0 + PLANNED_MS, Ordering::Relaxed);
+        self.now.fetch_add(ms, Ordering::Relaxed);
+        self.acted().await;
     }
-    service.stop().await;
-    let store = Store::open(folder.path().join("state/aquatope.redb"), 15).unwrap();
-    let (mut invocations, mut cold) = (0, 0);
-    store
-        .for_each_window(Minute(begin.0 + 8)..Minute(u32::MAX), |_, window| {
-            invocations += window.invocations;
-            cold += u64::from(window.cold_starts);
-        })
-        .unwrap();
+
+    /// Invocations and cold starts in the final minutes from `first` on.
+    async fn counted(self, first: Minute) -> (u32, u32) {
+        self.service.stop().await;
+        let store = Store::open(self.folder.path().join("state/aquatope.redb"), 15).unwrap();
+        let (mut invocations, mut cold) = (0, 0);
+        store
+            .for_each_window(first..Minute(u32::MAX), |_, window| {
+                invocations += window.invocations;
+                cold += window.cold_starts;
+            })
+            .unwrap();
+        (invocations, cold)
+    }
+}
+
+/// Cold starts of five bursts of six, after three to learn from.
+async fn cold_starts(actuator: &str) -> u32 {
+    let model = Model { fixed_ms: 300.0, init_ms: 4000, create_ms: 5000, ..Model::default() };
+    let text = format!("[pool]\ncold_start_cost = 30.0\n[actuator]\n{actuator}");
+    let action = Action::new("burst", "python:3", model);
+    let stepped = Stepped::start(action, &text, 4_000, |_| {}).await;
+    for minute in 0..40 {
+        stepped.go_on(34_000, "burst", if minute < 24 && minute % 3 == 0 { 6 } else { 0 }).await;
+        stepped.go_on(26_000, "burst", 0).await;
+    }
+    let (invocations, cold) = stepped.counted(Minute(BEGIN.0 + 8)).await;
     assert_eq!(invocations, 30);
     cold
 }
@@ -227,6 +270,73 @@ async fn warm_up_calls_spare_users_the_cold_starts() {
     let (without, with) = tokio::join!(cold_starts("kind = \"dry-run\""), cold_starts(warm_up));
     assert_eq!(without, 30, "the platform evicts after two minutes, and a burst comes every three");
     assert!(with <= 10, "{with} of 30 invocations started cold in spite of warm-up calls");
+}
+
+/// A network that forecasts what the last repeats ten minutes apart were, and is sure of it.
+fn every_ten_minutes() -> Vec<u32> {
+    /// Of the simple forecasts.
+    const TEN_MINUTES: usize = 6;
+    let mut values = vec![0.0; network_len(8)];
+    values[GAINS].fill(1.0);
+    let outputs = values.len() - OUTPUTS;
+    // No steps from a quantile to the next one, and no weight but on the one forecast.
+    values[outputs + 1..outputs + LEVELS.len()].fill(-200.0);
+    values[outputs + LEVELS.len() + TEN_MINUTES] = 200.0;
+    words(&values)
+}
+
+/// Cold starts of four runs of a timer's job, ten minutes apart, and the calls that were made for them.
+async fn cold_starts_of_a_timer(ahead_s: f64) -> (u32, u64) {
+    let job = FunctionInfo {
+        name: "guest/job".into(),
+        kind: "python:3".into(),
+        namespace: "guest".into(),
+        memory_mb: 256,
+        first: Minute(BEGIN.0 - 120),
+        cold_start_ms: 2_500.0,
+        ..FunctionInfo::default()
+    };
+    let window = |minute| {
+        let minute = Minute(minute);
+        (FunctionId(0), Window { minute, invocations: 1, peak: 1, busy_ms: 300, ..Window::default() })
+    };
+    let stored = |config: &Config| {
+        std::fs::create_dir_all(&config.state.directory).unwrap();
+        let store = Store::open(config.state.directory.join(STORE), 15).unwrap();
+        let commit = Commit {
+            open: Some(Minute(BEGIN.0 - 2)),
+            windows: (BEGIN.0 - 120..BEGIN.0 - 2).step_by(10).map(window).collect(),
+            functions: vec![(FunctionId(0), job)],
+            ..Commit::default()
+        };
+        store.commit(&config.kafka.topic, &commit, &[]).unwrap();
+        let model = train::Model { weights: every_ten_minutes(), trained: BEGIN.start() };
+        store.put(MODEL, &postcard::to_stdvec(&model).unwrap()).unwrap();
+    };
+    let model = Model { fixed_ms: 300.0, init_ms: 1500, create_ms: 1000, ..Model::default() };
+    let text = format!(
+        "[windows]\nahead_s = {ahead_s:.1}\n[train]\nenabled = false\n[actuator]\nkind = \"warm-up\"\nidle_container_min = 2.0"
+    );
+    let action = Action::new("job", "python:3", model);
+    let stepped = Stepped::start(action, &text, 4_000, stored).await;
+    for minute in 0..40 {
+        // It runs at second 0.
+        stepped.go_on(4_000, "job", u32::from(minute % 10 == 0)).await;
+        stepped.go_on(2_000, "job", 0).await;
+        stepped.go_on(54_000, "job", 0).await;
+    }
+    let calls = stepped.service.board().read().unwrap().actuator.calls;
+    let (invocations, cold) = stepped.counted(BEGIN).await;
+    assert_eq!(invocations, 4, "warm-up calls are nobody's runs");
+    (cold, calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timers_job_finds_its_container_warm_at_second_0() {
+    let (at_once, ahead) = tokio::join!(cold_starts_of_a_timer(0.0), cold_starts_of_a_timer(5.0));
+    // The last plan of those made ahead is for the minute after the last one.
+    assert_eq!(at_once, (4, 4), "the call comes with the run");
+    assert_eq!(ahead, (0, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ use aquatope_core::time::Minute;
 use aquatope_workflow::fault::Fault;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::config::{ActuatorKind, Config, Secrets};
 use crate::source::IngestHandle;
 use keep_count::KeepCount;
@@ -234,12 +235,12 @@ impl BackEnd {
         }
     }
 
-    /// Bring the platform towards `wants`, in minute `now` of the clock. Calling it again with the same is harmless.
-    pub(crate) async fn apply(&mut self, wants: &Wants, now: Minute) -> Applied {
+    /// Bring the platform towards `wants`. Calling it again with the same is harmless.
+    pub(crate) async fn apply(&mut self, wants: &Wants, clock: Clock) -> Applied {
         match self {
             Self::DryRun => Applied::default(),
             Self::StemCells(back_end) => back_end.apply(wants).await.unwrap_or_else(Applied::from),
-            Self::WarmUp(back_end) => back_end.apply(wants, now).await.unwrap_or_else(Applied::from),
+            Self::WarmUp(back_end) => back_end.apply(wants, clock).await.unwrap_or_else(Applied::from),
             Self::KeepCount(back_end) => back_end.apply(wants).await,
             #[cfg(test)]
             Self::Scripted(script) => script.apply(wants),

@@ -65,7 +65,7 @@ impl Runner {
                 pause = Some(FIRST_PAUSE);
                 continue;
             }
-            let applied = self.back_end.apply(&wants, self.clock.now().minute()).await;
+            let applied = self.back_end.apply(&wants, self.clock).await;
             let name = self.back_end.name();
             self.new_remarks(applied.remarks).for_each(|remark| tracing::warn!(back_end = name, "{remark}"));
             let board = &mut write(&self.board).actuator;

@@ -4,12 +4,13 @@
 //! action has to play along: with our argument it waits and does nothing. The activation ids come back, so that our own
 //! runs are not taken for load. The largest lack goes first, after it what failed last; what the rate limit leaves undone
 //! may be done a minute later. The limit goes by the clock, however fast plans follow each other.
+//! A plan comes shortly before its minute: new containers are to be there when it begins, and free.
 //! Containers belong to the namespace that invokes: functions that other namespaces than the key's own invoke cannot be
 //! warmed from here.
 
 use std::collections::{HashMap, HashSet};
 
-use aquatope_core::time::Minute;
+use aquatope_core::time::{Minute, Timestamp};
 use aquatope_openwhisk::error::{Cause, RestError};
 use aquatope_openwhisk::rest::{Client, Invoked, Wait};
 use aquatope_workflow::fault::Fault;
@@ -17,6 +18,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{Applied, OwnActivations, Wanted, Wants};
+use crate::clock::Clock;
 use crate::config::{Config, Secrets};
 use crate::platform;
 
@@ -46,11 +48,11 @@ impl WarmUp {
 
     /// What fails for one function does not keep the others cold; the failures are told together. A limit of the platform
     /// ends it until the next minute: requests that are turned away count too.
-    pub(super) async fn apply(&mut self, wants: &Wants, now: Minute) -> Result<Applied, String> {
+    pub(super) async fn apply(&mut self, wants: &Wants, clock: Clock) -> Result<Applied, String> {
         let mut applied = Applied::default();
         let mut failures: Vec<String> = Vec::new();
         let wants = self.ours(wants, &mut applied.remarks).await?;
-        let (rounds, short) = self.ledger.rounds(&wants, now);
+        let (rounds, short) = self.ledger.rounds(&wants, clock.now());
         if short > 0 {
             applied.remarks.push(format!(
                 "{short} warm-up invocations exceed actuator.warm_up_per_minute and are left out"
@@ -76,7 +78,8 @@ impl WarmUp {
                 Some(error) => failures.push(error.to_string()),
             }
             if let Some(error) = throttled {
-                self.own.refused(&function.namespace, now, refused);
+                // A minute may have begun meanwhile.
+                self.own.refused(&function.namespace, clock.now().minute(), refused);
                 applied.remarks.push(format!("{error}; or lower actuator.warm_up_per_minute"));
                 self.ledger.exhaust();
                 break;
@@ -171,6 +174,16 @@ const LONGEST_MS: u32 = 10_000;
 /// Minutes. What was planned for one longer ago is read from a backlog, and not what is wanted now.
 const OLD: u32 = 5;
 
+/// How long calls wait that new containers are made for, the minute they are wanted for beginning in `left_ms`: all of them
+/// overlap, and are over by then, with as much time to spare. Where a cold start takes longer than there is, they overlap.
+fn wait_ms(cold_start_ms: u32, left_ms: u32) -> u32 {
+    let overlap = cold_start_ms.saturating_mul(2).clamp(OVERLAP_MS, LONGEST_MS);
+    match left_ms.saturating_sub(cold_start_ms) {
+        0 => overlap,
+        left => overlap.min(left / 2).max(OVERLAP_MS),
+    }
+}
+
 /// What we have touched when, and what the rate limit still allows.
 #[derive(Debug)]
 struct Ledger {
@@ -193,9 +206,11 @@ impl Ledger {
         Self { per_minute, warm_minutes, touched, failing, minute: 0, left: per_minute }
     }
 
-    /// What to invoke in minute `now`, the largest lack first, and how many invocations there is no room for.
-    fn rounds(&mut self, wants: &Wants, now: Minute) -> (Vec<Round>, u32) {
-        let now = now.0;
+    /// What to invoke `now`, the largest lack first, and how many invocations there is no room for.
+    fn rounds(&mut self, wants: &Wants, now: Timestamp) -> (Vec<Round>, u32) {
+        let begins_ms = Minute(wants.minute).start().0;
+        let left_ms = u32::try_from(begins_ms.saturating_sub(now.0)).unwrap_or(u32::MAX);
+        let now = now.minute().0;
         if self.minute != now {
             self.minute = now;
             let (held, of) = wants.share.unwrap_or((1, 1));
@@ -240,12 +255,8 @@ impl Ledger {
             short += invocations - granted;
             if granted > 0 {
                 let alive = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
-                // New ones have to be waited for, so that all of them overlap.
-                let wait_ms = if function.containers <= alive.max(function.warm) {
-                    OVERLAP_MS
-                } else {
-                    function.cold_start_ms.saturating_mul(2).clamp(OVERLAP_MS, LONGEST_MS)
-                };
+                let are_warm = granted == 1 || function.containers <= alive.max(function.warm);
+                let wait_ms = if are_warm { OVERLAP_MS } else { wait_ms(function.cold_start_ms, left_ms) };
                 rounds.push(Round { function: function.clone(), invocations: granted, wait_ms });
             }
         }
@@ -304,7 +315,7 @@ mod tests {
 
     /// What is invoked by `wants`, all of which is accepted.
     fn accepted(ledger: &mut Ledger, wants: &Wants, now: Minute) -> Vec<(String, u32)> {
-        let (rounds, _) = ledger.rounds(wants, now);
+        let (rounds, _) = ledger.rounds(wants, now.start());
         for round in &rounds {
             ledger.done(&round.function.name, round.function.busy + round.invocations);
         }
@@ -342,8 +353,8 @@ mod tests {
         assert_eq!(invoked(&mut ledger, 1, &functions), [("a/f".to_owned(), 60)]);
         // 60 more would find the 60 idle ones. They are left to those who gain by them.
         assert_eq!(invoked(&mut ledger, 2, &functions), [("a/g".to_owned(), 3)]);
-        let (rounds, short) =
-            ledger.rounds(&Wants { minute: 3, functions: functions.to_vec(), share: None }, Minute(3));
+        let (rounds, short) = ledger
+            .rounds(&Wants { minute: 3, functions: functions.to_vec(), share: None }, Minute(3).start());
         assert_eq!((rounds, short), (vec![], 80), "and it is told");
         // Before they are evicted they are touched again.
         assert_eq!(invoked(&mut ledger, 10, &functions), [("a/f".to_owned(), 60)]);
@@ -380,7 +391,7 @@ mod tests {
         let functions = [wanted("a/broken", 60, 0, 3), wanted("a/f", 5, 0, 0)];
         let mut salvo = |minute: u32, works: bool| {
             let wants = Wants { minute, functions: functions.to_vec(), share: None };
-            let (rounds, short) = ledger.rounds(&wants, Minute(minute));
+            let (rounds, short) = ledger.rounds(&wants, Minute(minute).start());
             for Round { function, invocations, .. } in &rounds {
                 match works || function.name == "a/f" {
                     true => ledger.done(&function.name, *invocations),
@@ -403,7 +414,7 @@ mod tests {
         assert_eq!(invoked(&mut ledger, 1, &[wanted("a/f", 60, 0, 0)]), [("a/f".to_owned(), 60)]);
         let eighty = [wanted("a/f", 80, 0, 0)];
         let wants = |minute| Wants { minute, functions: eighty.to_vec(), share: None };
-        assert_eq!(ledger.rounds(&wants(5), Minute(5)).0[0].invocations, 80);
+        assert_eq!(ledger.rounds(&wants(5), Minute(5).start()).0[0].invocations, 80);
         ledger.done("a/f", 1);
         assert_eq!(invoked(&mut ledger, 6, &[wanted("a/f", 60, 0, 0)]), [], "they are still warm");
         // Not for longer than they are kept.
@@ -426,6 +437,27 @@ mod tests {
         }
         assert_eq!(salvos, [(109, 5), (118, 5), (127, 5)]);
         assert_eq!(Wants::default().held(100, Duration::from_secs(600), 9), None, "nothing was ever wanted");
+    }
+
+    #[test]
+    fn what_is_invoked_before_its_minute_is_free_when_it_begins() {
+        let mut ledger = Ledger::new(60, 10.0);
+        let cold = |name: &str, containers: u32, cold_start_ms: u32| Wanted {
+            cold_start_ms,
+            ..wanted(name, containers, 0, 0)
+        };
+        let functions = [cold("a/quick", 4, 500), cold("a/slow", 3, 3_000), cold("a/slower", 2, 6_000)];
+        let functions = [&functions[..], &[cold("a/one", 1, 3_000)]].concat();
+        let wants = Wants { minute: 7, functions, share: None };
+        let mut waits = |before_ms: u64| {
+            let (rounds, _) = ledger.rounds(&wants, Timestamp(Minute(7).start().0 - before_ms));
+            rounds.iter().map(|round| round.wait_ms).collect::<Vec<_>>()
+        };
+        // A second of the two that the cold start leaves; none is left of it by the slowest; one overlaps with nothing.
+        assert_eq!(waits(5_000), [1_000, 1_000, 10_000, 500]);
+        // The minute has begun.
+        assert_eq!(waits(0), [1_000, 6_000, 10_000, 500]);
+        assert_eq!(ledger.left, 50, "the limit of each minute is its own");
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
@@ -452,6 +484,11 @@ mod tests {
         (standin, warm_up)
     }
 
+    /// A clock that stands still at the begin of `minute`.
+    fn at(minute: u32) -> Clock {
+        Clock::fast(Minute(minute).start(), 0.0)
+    }
+
     fn guests(minute: u32, functions: &[(&str, u32)]) -> Wants {
         let guest = |&(name, containers): &(&str, u32)| Wanted {
             namespace: "guest".into(),
@@ -465,14 +502,14 @@ mod tests {
         let (standin, mut warm_up) = start(60).await;
         standin.set_faults(Faults { throttled: true, ..Faults::default() });
         let functions = [("guest/f", 5), ("guest/g", 3)];
-        let applied = warm_up.apply(&guests(1, &functions), Minute(1)).await.unwrap();
+        let applied = warm_up.apply(&guests(1, &functions), at(1)).await.unwrap();
         assert_eq!((applied.calls, &applied.failure), (0, &None), "nothing to be tried again at once");
         assert!(applied.remarks[0].contains("lower actuator.warm_up_per_minute"), "{applied:?}");
         assert_eq!(standin.with(|platform| platform.counts().throttled), 5, "one salvo");
-        let again = warm_up.apply(&guests(1, &functions), Minute(1)).await.unwrap();
+        let again = warm_up.apply(&guests(1, &functions), at(1)).await.unwrap();
         assert_eq!((again.calls, standin.with(|platform| platform.counts().throttled)), (0, 5));
         standin.set_faults(Faults::default());
-        assert_eq!(warm_up.apply(&guests(2, &functions), Minute(2)).await.unwrap().calls, 8);
+        assert_eq!(warm_up.apply(&guests(2, &functions), at(2)).await.unwrap().calls, 8);
     }
 
     #[tokio::test]
@@ -488,17 +525,17 @@ mod tests {
     #[tokio::test]
     async fn only_calls_without_a_connection_are_given_back() {
         let (standin, mut warm_up) = start(8).await;
-        assert_eq!(warm_up.apply(&guests(1, &[("guest/f", 1)]), Minute(1)).await.unwrap().calls, 1);
+        assert_eq!(warm_up.apply(&guests(1, &[("guest/f", 1)]), at(1)).await.unwrap().calls, 1);
         let failing = vec![Refused { method: "POST", path: "g".into(), status: 500 }];
         standin.set_faults(Faults { refused: failing, ..Faults::default() });
-        let applied = warm_up.apply(&guests(2, &[("guest/f", 2), ("guest/g", 5)]), Minute(2)).await.unwrap();
+        let applied = warm_up.apply(&guests(2, &[("guest/f", 2), ("guest/g", 5)]), at(2)).await.unwrap();
         assert_eq!(applied.calls, 2, "the other function's calls count in spite of the failure");
         assert!(applied.failure.unwrap().contains("refused with 500"));
         assert_eq!(warm_up.ledger.left, 1);
         let (standin, mut warm_up) = start(8).await;
         warm_up.namespaces = Some(vec!["guest".into()]);
         standin.stop();
-        let applied = warm_up.apply(&guests(3, &[("guest/g", 5)]), Minute(3)).await.unwrap();
+        let applied = warm_up.apply(&guests(3, &[("guest/g", 5)]), at(3)).await.unwrap();
         assert!(applied.failure.is_some());
         assert_eq!(warm_up.ledger.left, 8);
     }
@@ -508,7 +545,7 @@ mod tests {
         let (_standin, mut warm_up) = start(60).await;
         let mut wants = guests(1, &[("guest/f", 2), ("shared/h", 1)]);
         wants.functions.push(wanted("a/x", 4, 0, 0));
-        let applied = warm_up.apply(&wants, Minute(1)).await.unwrap();
+        let applied = warm_up.apply(&wants, at(1)).await.unwrap();
         assert_eq!(
             (applied.calls, &applied.failure),
             (2, &None),
@@ -517,7 +554,7 @@ mod tests {
         let remarks = applied.remarks.join("\n");
         assert!(remarks.contains("1 functions are invoked by other namespaces than guest"), "{remarks}");
         assert!(remarks.contains("refused with 403"), "{remarks}");
-        let applied = warm_up.apply(&Wants { minute: 2, ..wants }, Minute(2)).await.unwrap();
+        let applied = warm_up.apply(&Wants { minute: 2, ..wants }, at(2)).await.unwrap();
         assert!(!applied.remarks.join("\n").contains("other namespaces"), "{applied:?}");
     }
 }

@@ -21,7 +21,6 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// The first thing that is wrong with `config`, placed by `source`.
 pub(super) fn check(config: &Config, source: &Source<'_>) -> Result<(), Fault> {
     let check = Check { config, source };
-    check.windows()?;
     check.addresses()?;
     check.kafka()?;
     check.cluster()?;
@@ -38,18 +37,6 @@ struct Check<'c> {
 impl Check<'_> {
     fn wrong(&self, key: &str, what: impl Into<String>, mend: &str) -> Result<(), Fault> {
         Err(fault(&self.source.place(key, 0), what.into(), mend))
-    }
-
-    fn windows(&self) -> Result<(), Fault> {
-        let windows = &self.config.windows;
-        if windows.final_after_s < windows.lateness_s {
-            return self.wrong(
-                "windows.final_after_s",
-                format!("is {}, less than windows.lateness_s", windows.final_after_s),
-                "set it to the longest run and wait together, such as 360",
-            );
-        }
-        Ok(())
     }
 
     fn addresses(&self) -> Result<(), Fault> {

@@ -146,8 +146,8 @@ pub enum Security {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Windows {
-    /// Seconds after its end that a minute is planned from.
-    pub lateness_s: f64,
+    /// Seconds before it begins that a minute is planned.
+    pub ahead_s: f64,
     /// Seconds after its end that a minute is final: at least the longest run plus the longest wait.
     pub final_after_s: f64,
     /// Seconds between the end of a run and its event (log collection); 0 where `limits.logs` is 0.
@@ -360,7 +360,7 @@ impl Default for Cluster {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { lateness_s: 2.0, final_after_s: 360.0, event_delay_s: 0.0 }
+        Self { ahead_s: 5.0, final_after_s: 360.0, event_delay_s: 0.0 }
     }
 }
 

@@ -65,7 +65,9 @@ const GAUGES: [OfFunction; 7] = [
     ("target_containers", "Containers planned for the minute, busy ones included", |f| {
         f.target.map(|t| f64::from(t.containers))
     }),
-    ("busy_containers", "Peak busy containers of the last minute", |f| f.target.map(|t| f64::from(t.busy))),
+    ("busy_containers", "Peak busy containers of the minute before the one planned, so far", |f| {
+        f.target.map(|t| f64::from(t.busy))
+    }),
     ("warm_containers", "Containers that are warm if the platform keeps idle ones as configured", |f| {
         f.target.map(|t| f64::from(t.warm))
     }),

@@ -173,7 +173,7 @@ fn unready(ingest: &IngestStatus, board: &Board, now: Timestamp) -> Option<Strin
     if behind_s > READY_BEHIND.as_secs_f64() {
         return Some(format!("events are {behind_s:.0} s behind"));
     }
-    // A minute is planned when it begins.
+    // A minute is planned shortly before it begins.
     let over_s = since_s(Minute(planned.minute.saturating_add(1)).start(), now);
     if over_s > READY_BEHIND.as_secs_f64() {
         return Some(format!("the minute planned last ended {over_s:.0} s ago"));

@@ -7,8 +7,9 @@
 //!                                        -> poll_report
 //! ```
 //! A run counts from its arrival (`ended - duration - wait`) for as long as a warm container would have been busy. A
-//! minute is *provisional* once the watermark passes its end and the lateness; it is *final* once the watermark passes
-//! its end and `final_after`, and is handed out once. The watermark is the time up to which everything that was
+//! minute is told first when the watermark is `ahead` of its end, with what is known by then, so that the next one can be
+//! planned before it begins. Until it is final it is *provisional*, and told anew, fuller, with every minute after it. It is
+//! *final* once the watermark passes its end and `final_after`, and is handed out once. The watermark is the time up to which everything that was
 //! produced has been read, the least of the partitions': a backlog or a dead broker closes nothing early.
 //!
 //! Only final windows are durable. With them goes, for every partition, the offset from which the rest can be counted
@@ -46,8 +47,8 @@ pub use report::{Asked, FunctionInfo, MinuteReport, SequenceRuns, of_name};
 /// How minutes are closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObserverConfig {
-    /// How long after its end a minute is reported.
-    pub lateness: Duration,
+    /// How long before its end a minute is reported; at most a minute.
+    pub ahead: Duration,
     /// How long after its end a minute is final: the longest run and wait to expect.
     pub final_after: Duration,
     /// Runs of a function that are kept one by one; with more open, its peaks are sampled. 32 bytes each.
@@ -58,10 +59,10 @@ pub struct ObserverConfig {
 }
 
 impl Default for ObserverConfig {
-    /// 2 s; 6 min, a minute more than OpenWhisk's default time limit; 512; 100,000.
+    /// 5 s; 6 min, a minute more than OpenWhisk's default time limit; 512; 100,000.
     fn default() -> Self {
         Self {
-            lateness: Duration::from_secs(2),
+            ahead: Duration::from_secs(5),
             final_after: Duration::from_secs(360),
             exact_runs: 512,
             functions: 100_000,
@@ -374,9 +375,9 @@ impl Observer {
         self.sequence_ids = self.sequence_ids.split_off(&open);
     }
 
-    /// What is new, if a minute ended since the last report. Call it after the commits that are due.
+    /// What is new, if a further minute is about to end since the last report. Call it after the commits that are due.
     pub fn poll_report(&mut self) -> Option<MinuteReport> {
-        let end = Timestamp(self.watermark.0.saturating_sub(millis(self.config.lateness))).minute();
+        let end = Timestamp(self.watermark.0.saturating_add(millis(self.config.ahead))).minute();
         if end <= self.reported || end == Minute(0) {
             return None;
         }

@@ -65,19 +65,21 @@ pub fn of_name<'a, V: Default>(values: &'a mut BTreeMap<String, V>, name: &str) 
     values.entry((if known { name } else { OTHERS }).to_owned()).or_default()
 }
 
-/// What is new, whenever the watermark passes the end of a minute and the lateness after it.
+/// What is new, whenever the watermark comes near the end of a minute ([`ahead`](super::ObserverConfig::ahead)).
 ///
 /// After a pause (a backlog, a restart) one report may stand for several minutes: minutes without a window in it were
-/// idle.
+/// idle, as far as known.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MinuteReport {
-    /// The minute that ended last.
+    /// The minute that is about to end, and the last one that anything is told of; the one after it is to be planned. It
+    /// may have ended already where events are read late.
     pub minute: Minute,
     /// The first minute that is not final.
     pub open: Minute,
     /// Windows that became final since the last report, by minute, then function; durable; idle ones left out.
     pub finals: Vec<(FunctionId, Window)>,
-    /// What is known so far of the minutes `open..=minute`, by function, then minute; idle ones left out.
+    /// What is known so far of the minutes `open..=minute`, by function, then minute; idle ones left out. Of `minute`
+    /// itself that is the part that has passed; the next report has the whole of it.
     pub provisional: Vec<(FunctionId, Window)>,
     /// Functions that are new or whose description changed since the last report.
     pub functions: Vec<(FunctionId, FunctionInfo)>,
@@ -86,7 +88,7 @@ pub struct MinuteReport {
     /// Requests that OpenWhisk refused for its rate or concurrency limits and that were read of since the last report, by
     /// namespace. They leave no activation: what was asked for is the activations and these.
     pub throttled: BTreeMap<String, u64>,
-    /// The namespaces of which the rate limit refused requests in `minute`.
+    /// The namespaces of which the rate limit refused requests in `minute`, so far.
     pub beyond_rate: BTreeMap<String, Asked>,
     /// The clock minus the watermark: how far the events that were read lie behind.
     pub behind: Duration,

@@ -252,9 +252,9 @@ const SECOND: Case = Case { function: 0, arrival: 1_000, wait: 0, init: 0, run: 
 fn provisional_then_final() {
     let mut observer = observer(ObserverConfig::default());
     message(&mut observer, 0, 1, SECOND);
-    advance(&mut observer, 61);
-    assert_eq!(observer.poll_report(), None, "the lateness is not over");
-    advance(&mut observer, 62);
+    advance(&mut observer, 54);
+    assert_eq!(observer.poll_report(), None, "it is too early");
+    advance(&mut observer, 55);
     let report = observer.poll_report().unwrap();
     assert_eq!((report.minute, report.finals.len()), (START, 0));
     let window = Window { minute: START, invocations: 1, cold_starts: 0, peak: 1, busy_ms: 1_000 };
@@ -269,6 +269,48 @@ fn provisional_then_final() {
     assert_eq!(observer.poll_commit(), None);
     let report = observer.poll_report().unwrap();
     assert_eq!((report.finals, report.provisional), (vec![(FunctionId(0), window)], vec![]));
+}
+
+#[test]
+fn a_minute_is_told_before_it_ends_and_in_full_with_the_next_one() {
+    let mut observer = observer(ObserverConfig::default());
+    message(&mut observer, 0, 1, SECOND);
+    advance(&mut observer, 55);
+    let counted = |observer: &mut Observer| {
+        let report = observer.poll_report().unwrap();
+        let of = |(_, window): &(FunctionId, Window)| (window.minute.0, window.invocations, window.peak);
+        (report.minute.0, report.provisional.iter().map(of).collect::<Vec<_>>())
+    };
+    assert_eq!(counted(&mut observer), (START.0, vec![(START.0, 1, 1)]));
+    // In its last seconds two runs and a warm-up call for the next one, which lasts into it.
+    message(&mut observer, 1, 2, Case { arrival: 57_000, ..SECOND });
+    message(&mut observer, 2, 3, Case { arrival: 57_500, ..SECOND });
+    observer.exclude("guest/f0", ActivationId(4));
+    message(&mut observer, 3, 4, Case { arrival: 55_500, run: 6_000, ..SECOND });
+    message(&mut observer, 4, 5, Case { arrival: 60_000, ..SECOND });
+    // The id of another one comes after its event.
+    message(&mut observer, 5, 6, Case { arrival: 55_500, run: 7_000, ..SECOND });
+    observer.exclude("guest/f0", ActivationId(6));
+    advance(&mut observer, 114);
+    assert_eq!(observer.poll_report(), None, "the minute has been told of");
+    advance(&mut observer, 115);
+    let next = START.0 + 1;
+    assert_eq!(counted(&mut observer), (next, vec![(START.0, 3, 2), (next, 1, 1)]));
+    // What is read late is told once, however many minutes have begun meanwhile.
+    message(&mut observer, 6, 7, Case { arrival: 116_000, ..SECOND });
+    advance(&mut observer, 290);
+    let told = vec![(START.0, 3, 2), (next, 2, 1)];
+    assert_eq!(counted(&mut observer), (START.0 + 3, told));
+}
+
+#[test]
+fn without_any_time_ahead_a_minute_is_told_when_it_has_ended() {
+    let mut observer = observer(ObserverConfig { ahead: Duration::ZERO, ..ObserverConfig::default() });
+    message(&mut observer, 0, 1, SECOND);
+    advance(&mut observer, 59);
+    assert_eq!(observer.poll_report(), None);
+    advance(&mut observer, 60);
+    assert_eq!(observer.poll_report().map(|report| report.minute), Some(START));
 }
 
 #[test]

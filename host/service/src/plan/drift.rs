@@ -15,10 +15,19 @@ pub struct Drift {
     scored: u32,
 }
 
+/// What is kept of a forecast until its minute has ended: the 95 % quantile.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound(f32);
+
+impl Bound {
+    pub(super) fn of(forecast: &Forecast) -> Self {
+        Self(forecast.quantile(0.95))
+    }
+}
+
 impl Drift {
     /// Compare one forecast with what came.
-    pub fn score(&mut self, forecast: &Forecast, peak: u32) {
-        let high = forecast.quantile(0.95);
+    pub(super) fn score(&mut self, Bound(high): Bound, peak: u32) {
         if peak == 0 && high < 0.5 {
             return;
         }
@@ -45,14 +54,14 @@ mod tests {
 
     #[test]
     fn a_change_of_behaviour_shows() {
-        let forecast = Forecast { mean: 1.0, quantiles: [2.0; 11], epistemic: 0.0 };
+        let bound = Bound::of(&Forecast { mean: 1.0, quantiles: [2.0; 11], epistemic: 0.0 });
         let mut drift = Drift::default();
         for minute in 0..3000 {
-            drift.score(&forecast, if minute % 25 == 0 { 3 } else { 1 });
+            drift.score(bound, if minute % 25 == 0 { 3 } else { 1 });
         }
         assert!(!drift.drifted() && drift.share().is_some_and(|share| (share - 0.04).abs() < 0.01));
         for minute in 0..1000 {
-            drift.score(&forecast, if minute % 3 == 0 { 3 } else { 1 });
+            drift.score(bound, if minute % 3 == 0 { 3 } else { 1 });
         }
         assert!(drift.drifted());
     }
@@ -60,7 +69,7 @@ mod tests {
     #[test]
     fn quiet_minutes_do_not_count() {
         let mut drift = Drift::default();
-        drift.score(&Forecast::default(), 0);
+        drift.score(Bound::of(&Forecast::default()), 0);
         assert_eq!(drift.share(), None);
     }
 }

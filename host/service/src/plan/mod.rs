@@ -1,10 +1,11 @@
 //! From minutes to container targets, for every function of the platform: a state machine without I/O.
 //!
 //! ```text
-//! MinuteReport -> histories -> forecast of the minute that begins -> newsvendor -> damping -> memory limit -> PoolPlan
+//! MinuteReport -> histories -> forecast of the minute to come -> newsvendor -> damping -> memory limit -> PoolPlan
 //! ```
 //! A forecast sees the final minutes and, behind them, the provisional ones, on a copy: what changes until they are
-//! final is not lost. Without a trained model, and for functions without history, recent peaks forecast (`recent.rs`).
+//! final is not lost. The last of these still runs when the next one is planned: what it has shown so far stands for it.
+//! Without a trained model, and for functions without history, recent peaks forecast (`recent.rs`).
 //! Memory: 9 KB a function that was busy within the last three days, 0.3 KB for another, and its name. Work a minute: one
 //! forecast of each of the former.
 
@@ -14,6 +15,7 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
+use drift::Bound;
 pub use drift::Drift;
 pub use managed::Managed;
 
@@ -70,7 +72,7 @@ pub struct Target {
     pub function: FunctionId,
     /// Containers, busy ones included.
     pub containers: u32,
-    /// Peak busy containers of the last minute, as far as known: no target is below.
+    /// Peak busy containers of the minute before the one planned, as far as it has passed and is known: no target is below.
     pub busy: u32,
     /// Containers that are warm if the platform keeps idle ones as configured: the largest recent peak.
     pub warm: u32,
@@ -89,6 +91,8 @@ struct Member {
     damper: Damper,
     /// The last plan of it.
     planned: Option<Target>,
+    /// What was forecast by the plan before that, whose minute still ran at the last one.
+    before: Option<Bound>,
 }
 
 /// Plans the pool of every function it is told of.
@@ -102,6 +106,8 @@ pub struct Planner {
     drift: Drift,
     /// The minute last planned for.
     next: Option<Minute>,
+    /// The minute planned for before that.
+    before: Option<Minute>,
     /// Whether every stage knows the stage before it.
     relinked: bool,
 }
@@ -117,6 +123,7 @@ impl Planner {
             members: Vec::new(),
             drift: Drift::default(),
             next: None,
+            before: None,
             relinked: false,
         }
     }
@@ -176,6 +183,7 @@ impl Planner {
                 parent: None,
                 damper: Damper::default(),
                 planned: None,
+                before: None,
             });
         }
         let member = &mut self.members[index];
@@ -225,7 +233,7 @@ impl Planner {
         }
     }
 
-    /// Take in what a minute brought and plan the one after it.
+    /// Take in what a minute has brought so far and plan the one after it.
     pub fn plan(&mut self, report: &MinuteReport) -> PoolPlan {
         for (id, info) in &report.functions {
             self.add(*id, info.clone());
@@ -264,14 +272,16 @@ impl Planner {
         present
     }
 
-    /// Compare what was forecast for `minute` with what it brought.
-    fn score(&mut self, minute: Minute, present: &[Present]) {
+    /// Compare what was forecast for the minute before `running`, which has ended, with what it brought.
+    fn score(&mut self, running: Minute, present: &[Present]) {
+        if self.before.is_none_or(|before| before.0.saturating_add(1) != running.0) {
+            return;
+        }
         for (member, present) in self.members.iter().zip(present) {
-            if let Some(planned) = member.planned
-                && let Some(&peak) = present.peaks.last()
-                && self.next == Some(minute)
+            if let Some(bound) = member.before
+                && let Some(peak) = present.recent(member.state.as_deref()).nth(1)
             {
-                self.drift.score(&planned.forecast, peak);
+                self.drift.score(bound, peak);
             }
         }
     }
@@ -332,7 +342,7 @@ impl Planner {
         state
     }
 
-    /// How many times what ran was asked for in the last minute, by namespace. Requests beyond the rate limit leave no run
+    /// How many times what ran was asked for in the minute that runs, so far, by namespace. Requests beyond the rate limit leave no run
     /// that a forecast could learn from, and come again when the next minute begins. Of which functions they were is not
     /// told: of all alike, as far as they ran.
     fn asked(report: &MinuteReport) -> HashMap<&str, f32> {
@@ -381,11 +391,12 @@ impl Planner {
                 present[index].recent(member.state.as_deref()).take(config.idle_minutes).max().unwrap_or(0);
             let function = FunctionId(index as u32);
             let target = Target { function, containers, busy, warm, forecast };
+            member.before = member.planned.map(|planned| Bound::of(&planned.forecast));
             member.planned = Some(target);
             targets.push(target);
         }
         let minute = Minute(report.minute.0.saturating_add(1));
-        self.next = Some(minute);
+        self.before = self.next.replace(minute);
         PoolPlan { minute, targets, fit, busy_mb, stale }
     }
 

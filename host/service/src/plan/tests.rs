@@ -117,6 +117,28 @@ fn the_model_forecasts_from_the_same_history() {
 }
 
 #[test]
+fn forecasts_are_scored_by_whole_minutes() {
+    let mut planner = planner(config(), &["guest/f"]);
+    let mut tell = |minute: u32, peaks: &[(u32, u32)]| {
+        let of = |&(minute, peak): &(u32, u32)| (FunctionId(0), window(minute, peak, peak));
+        let provisional = peaks.iter().map(of).collect();
+        planner.plan(&MinuteReport { provisional, ..report(minute, 10) });
+        planner.drift().share().map(|share| (100.0 * share).round())
+    };
+    assert_eq!(tell(10, &[(10, 1)]), None);
+    assert_eq!(tell(11, &[(10, 1), (11, 1)]), None, "minute 11 is the first one forecast, and still runs");
+    assert_eq!(tell(12, &[(10, 1), (11, 1), (12, 1)]), Some(0.0), "it has ended");
+    // Minute 12 was as forecast until the plan was made; five came in its last seconds.
+    assert_eq!(tell(13, &[(10, 1), (11, 1), (12, 5)]), Some(50.0));
+    // Nine came in minute 14 so far; what is scored is minute 13, which was quiet.
+    assert_eq!(tell(14, &[(10, 1), (11, 1), (12, 5), (14, 9)]), Some(33.0));
+    // For minutes that were skipped nothing was forecast.
+    assert_eq!(tell(20, &[(19, 50), (20, 50)]), Some(33.0));
+    assert_eq!(tell(21, &[(20, 50), (21, 50)]), Some(33.0));
+    assert_eq!(tell(22, &[(20, 50), (21, 90), (22, 50)]), Some(50.0), "after the pause it was");
+}
+
+#[test]
 fn behind_by_too_much_targets_only_grow() {
     let mut planner = planner(config(), &["guest/f"]);
     for minute in 0..5 {

@@ -72,7 +72,7 @@ impl Shards {
         let ingest = IngestConfig {
             topic: self.config.kafka.topic.clone(),
             observer: ObserverConfig {
-                lateness: Duration::from_secs_f64(windows.lateness_s),
+                ahead: Duration::from_secs_f64(windows.ahead_s),
                 final_after: Duration::from_secs_f64(windows.final_after_s),
                 // So many in all shards: whoever can write events can choose names, and shards.
                 functions: functions.div_ceil(shard.of.max(1) as usize),
