@@ -182,11 +182,13 @@ impl Stepped {
             actions: vec![action],
             ..Default::default()
         };
-        let (sink, sent) = (Sink::default(), Arc::new(AtomicU64::new(0)));
-        let (heard, count) = (Arc::clone(&sink), Arc::clone(&sent));
+        // The first plan is carried out before the service is handed over: its events wait.
+        let (heard, waiting) = mpsc::channel();
+        let sent = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&sent);
         let standin = Standin::start(config, 0.0, 0, move |event| {
             count.fetch_add(1, Ordering::Relaxed);
-            let _ = heard.lock().unwrap().as_ref().unwrap().send(event);
+            let _ = heard.send(event);
         })
         .await
         .unwrap();
@@ -197,7 +199,8 @@ impl Stepped {
         let clock = Clock::stepped(now);
         let service = Service::start(&config, &secrets, Arc::new(Constant), clock, Events::InProcess).await;
         let service = service.unwrap();
-        *sink.lock().unwrap() = service.events();
+        let events = service.events().unwrap();
+        std::thread::spawn(move || waiting.into_iter().try_for_each(|event| events.send(event)));
         let ahead_ms = (config.windows.ahead_s * 1e3) as u64;
         let stepped = Self { standin, service, sent, now, ahead_ms, folder };
         stepped.acted().await;
