@@ -4,17 +4,22 @@ use std::error::Error;
 
 use aquatope_core::bo::model::ModelError;
 use aquatope_core::bo::space::SpaceError;
-use aquatope_core::bo::study::{ConfigError, PosteriorError};
+use aquatope_core::bo::study::{ConfigError, PosteriorError, ScreenError, TellError};
+use aquatope_core::bo::trial::TrialId;
 use aquatope_core::nn::weights::WeightsError;
 
 #[test]
 fn texts_hold_the_data() {
-    let cases: [(&dyn Error, &[&str]); 19] = [
+    let cases: [(&dyn Error, &[&str]); 23] = [
         (&ConfigError::LatencyLimit { latency_limit: -1.5 }, &["-1.5"]),
         (&ConfigError::Confidence { confidence: 1.25 }, &["1.25"]),
         (&PosteriorError::Length { points: 7, posteriors: 5 }, &["7", "5"]),
         (&PosteriorError::Point { index: 17 }, &["17"]),
         (&PosteriorError::Model(ModelError::Capacity { capacity: 31 }), &["31"]),
+        (&TellError::UnknownTrial(TrialId(21)), &["21", "unknown"]),
+        (&TellError::NotPending(TrialId(22)), &["22", "finished"]),
+        (&ScreenError::Trial(TellError::NotPending(TrialId(23))), &["23", "finished"]),
+        (&ScreenError::Model(ModelError::Capacity { capacity: 65 }), &["65"]),
         (&ModelError::TooFewTrials { complete: 1, needed: 3 }, &["1", "3"]),
         (&ModelError::Capacity { capacity: 64 }, &["64"]),
         (&SpaceError::NotFinite, &[]),

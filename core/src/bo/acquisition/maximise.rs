@@ -153,3 +153,28 @@ fn boltzmann<R: Rng + ?Sized>(values: &[f64], count: usize, rng: &mut R) -> Vec<
     }
     keys
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    #[test]
+    fn starts_are_drawn_by_their_boltzmann_weights() {
+        // The best is always among them. Beside it, e^((v - mean) / deviation) with a deviation of sqrt(1.25).
+        const DRAWS: u32 = 20_000;
+        let (mut rng, mut drawn) = (SplitMix64(5), [0_u32; 4]);
+        for _ in 0..DRAWS {
+            let keys = boltzmann(&[0.0, 1.0, 2.0, 3.0], 2, &mut rng);
+            assert_eq!((keys.len(), keys[0].1), (2, 3));
+            drawn[keys[1].1] += 1;
+        }
+        let weights = [0.0, 1.0, 2.0].map(|value: f64| float::exp(value / float::sqrt(1.25)));
+        let total: f64 = weights.iter().sum();
+        for (&count, weight) in drawn.iter().zip(weights) {
+            // Four standard deviations of a share.
+            assert!((f64::from(count) / f64::from(DRAWS) - weight / total).abs() < 0.014, "{drawn:?}");
+        }
+        assert_eq!(drawn[3], 0, "without replacement");
+    }
+}
