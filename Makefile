@@ -15,7 +15,9 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "also: build lint unit kafka bench-ingest bench-service soak targets no-panic firmware wasm wasm-test wasm-figures playground playground-test docs book bench clean fuzz miri mutants audit release-check reproducible coverage"
 
-# Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml.
+# Install what is missing: a C compiler, the headers librdkafka needs, and the Rust toolchain of rust-toolchain.toml with its
+# targets, which a toolchain that was there before may lack.
+PLATFORMS := $(shell sed -n 's/^targets = \[\(.*\)\]/\1/p' rust-toolchain.toml | tr -d '",')
 setup:
 	@command -v cc >/dev/null && command -v make >/dev/null || \
 	  { echo "installing a C compiler"; $(call apt,build-essential); }
@@ -26,6 +28,7 @@ setup:
 	    sh -s -- -y --profile minimal --default-toolchain none; } || \
 	  { echo "no Rust toolchain: install rustup (https://rustup.rs), then run make again" >&2; exit 2; }
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
+	@for target in $(PLATFORMS); do rustup target list --installed | grep -qx $$target || rustup target add $$target; done
 
 apt = SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends $(1)
 
@@ -207,12 +210,15 @@ miri: setup
 	  rustup toolchain install nightly --profile minimal --component miri,rust-src
 	PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test -p aquatope-core --lib -- $(TESTS)
 
-# Tests of the core's small modules against changed code: what no test notices is listed in mutants.out/missed.txt.
-MUTATED := gp/mod gp/kernel gp/prior window/calendar window/series pool/plan pool/capacity pool/hysteresis
+# Tests of the core against changed code: what no test notices is listed in mutants.out/missed.txt. One change in 40 of all
+# (some 135, two hours), another one with SHARE=1/40; or all in some files: make mutants MUTATED="gp/prior pool/plan".
+SHARE := 0/40
+MUTATED :=
 mutants: setup
 	@command -v cargo-mutants >/dev/null || $(CARGO) install cargo-mutants --version 27.1.0 --locked
-	$(CARGO) mutants -p aquatope-core --features serde -j1 --timeout 120 --minimum-test-timeout 60 \
-	  $(MUTATED:%=--file core/src/%.rs)
+	$(CARGO) mutants -p aquatope-core --features serde -j1 --timeout 240 --minimum-test-timeout 60 \
+	  $(if $(MUTATED),$(MUTATED:%=--file core/src/%.rs),--shuffle --sharding round-robin --shard $(SHARE)) \
+	  -- --lib --test it --test bo
 
 # deny.toml: licences, sources, bans and known weaknesses of all dependencies. The database of weaknesses is fetched;
 # OFFLINE=1 leaves them out.

@@ -120,6 +120,8 @@ pub struct PoolController<M, const F: usize, const E: usize> {
     forecaster: M,
     config: PoolConfig,
     functions: Vec<Function<E>, F>,
+    /// The minute that ran when the last plan was made.
+    running: Minute,
     /// The minute that will be planned next.
     next: Minute,
     /// Where [`Self::poll_target`] goes on.
@@ -148,7 +150,7 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
     /// A controller that counts from minute `first` on.
     pub const fn new(forecaster: M, config: PoolConfig, first: Minute) -> Self {
         let next = Minute(first.0.saturating_add(1));
-        Self { forecaster, config, functions: Vec::new(), next, cursor: 0 }
+        Self { forecaster, config, functions: Vec::new(), running: first, next, cursor: 0 }
     }
 
     /// Add a function with containers of `memory_mb`; ids count up from 0. Its target starts at 0.
@@ -157,10 +159,7 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
     /// When there are `F` functions already.
     pub fn add_function(&mut self, memory_mb: f32) -> Result<FunctionId, CapacityError> {
         let function = Function {
-            series: WindowSeries::new(
-                Minute(self.next.0.saturating_sub(1)),
-                self.config.lateness.min(MAX_LATENESS),
-            ),
+            series: WindowSeries::new(self.running, self.config.lateness.min(MAX_LATENESS)),
             memory_mb: if memory_mb > 0.0 { memory_mb } else { 0.0 },
             busy: 0,
             damper: Damper::default(),
@@ -244,6 +243,7 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
             let wanted = containers(&function.forecast, &config.rule, function.memory_mb, config.most);
             function.wanted = function.damper.next(wanted, config.hysteresis).max(function.busy);
         }
+        self.running = now.minute();
         self.next = Minute(planned.0.saturating_add(1));
         let cold_start = match config.rule {
             Rule::Newsvendor(prices) => prices.cold_start,
@@ -472,6 +472,16 @@ mod tests {
         }
         // At 2,397 s the first 39 minutes have ended; 24 of them more than 15 minutes ago.
         assert_eq!(pool.series(FunctionId(0)).unwrap().open(), Minute(124));
+    }
+
+    #[test]
+    fn a_function_added_after_the_plan_counts_from_the_minute_that_runs() {
+        let mut pool = controller(CONFIG);
+        assert_eq!(targets(&mut pool, Timestamp(6_057_000)), []);
+        let added = pool.add_function(128.0).unwrap();
+        assert_eq!(pool.handle_activation(&run(added.0, 1, 57, 1)), Ok(Recorded::Whole));
+        assert_eq!(targets(&mut pool, Timestamp(6_117_000)), []);
+        assert_eq!(pool.forecaster.0[2].map(|window| (window.minute, window.peak)), Some((Minute(100), 1)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
         Ok((config, secrets)) => {
             let seconds = [config.windows.final_after_s, config.openwhisk.timeout_s];
             assert!(seconds.iter().all(|seconds| (0.0..=7200.0).contains(seconds)), "{config:?}");
-            assert!((0.0..=30.0).contains(&config.windows.ahead_s), "{config:?}");
+            assert!((0.0..=15.0).contains(&config.windows.ahead_s), "{config:?}");
             assert!(config.pool.capacity_mb.is_none_or(|mb| mb > 0.0) && config.pool.cold_start_cost >= 0.0);
             assert!(config.train.every_h >= 0.0 && config.train.first_after_h >= 0.0);
             let shown = format!("{secrets:?}");

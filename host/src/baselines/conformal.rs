@@ -147,4 +147,32 @@ mod tests {
         let forecast = Conformal::calibrate(Box::new(MovingMax::new(1, &[4])), &[]).forecast();
         assert_eq!(forecast.quantiles, [4.0; LEVELS.len()]);
     }
+
+    #[test]
+    fn a_forecast_ahead_is_what_it_would_be_and_takes_nothing_in() {
+        use crate::baselines::Classical;
+        let values: Vec<u32> = (0..3000_u32).map(|minute| minute % 7 + minute * minute * 7919 % 5).collect();
+        let (train, valid) = values.split_at(2800);
+        let harmonics = Classical::Harmonics { window: 120, harmonics: 10 };
+        for model in [
+            Classical::MovingMax { minutes: 3 },
+            Classical::HoltWinters,
+            Classical::Linear,
+            harmonics,
+            Classical::Arima,
+        ] {
+            let new = || ConformalForecaster {
+                name: String::new(),
+                functions: vec![model.of_series(train, valid)],
+            };
+            let (mut ahead, mut twin) = (new(), new());
+            let seen = [Observation { count: 40, peak: 30 }];
+            let before = ahead.forecast();
+            let found = ahead.forecast_ahead(&seen);
+            assert_eq!(ahead.forecast(), before, "{model}: something was taken in");
+            twin.observe(&seen);
+            assert_eq!(found, twin.forecast(), "{model}");
+            assert_ne!(found, before, "{model}: it does not look at what is seen");
+        }
+    }
 }

@@ -166,14 +166,22 @@ mod tests {
         let mut lite = HybridForecaster::aqualite(model, vec![None]).unwrap();
         forecaster.replay(&series, parts.valid_end);
         lite.replay(&series, parts.valid_end);
+        let mut ahead = None;
         for &peak in &peaks[parts.valid_end..] {
             let forecast = forecaster.forecast()[0];
             assert!((forecast.quantile(0.5) - peak as f32).abs() < 1.0, "{forecast:?} for {peak}");
             assert!(forecast.epistemic > 0.0);
             let point = lite.forecast()[0];
             assert!(point.epistemic == 0.0 && (point.mean - peak as f32).abs() < 1.0);
+            assert!(
+                ahead.is_none_or(|ahead| ahead == point),
+                "{ahead:?} was said of the minute of {point:?}"
+            );
+            let seen = [Observation { count: peak, peak }];
+            ahead = Some(lite.forecast_ahead(&seen)[0]);
+            assert_eq!(lite.forecast()[0], point, "what is said ahead takes nothing in");
             for forecaster in [&mut forecaster, &mut lite] {
-                forecaster.observe(&[Observation { count: peak, peak }]);
+                forecaster.observe(&seen);
             }
         }
     }

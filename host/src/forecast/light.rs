@@ -68,3 +68,32 @@ impl Forecaster for LightForecaster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::light::{Options, Outcome, train};
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn a_forecast_ahead_is_what_it_would_be_and_takes_nothing_in() {
+        let peaks: [Vec<u32>; 2] = [4, 6].map(|n| (0..600u32).map(|minute| minute * minute % n).collect());
+        let of = |peaks, parent| Series { counts: peaks, peaks, parent };
+        let series = [of(&peaks[0], None), of(&peaks[1], Some(0))];
+        let options = Options { hidden: 8, rows: 1 << 10, batch: 64, ..Options::default() };
+        let outcome = train(&series, 500, &options, None, |_| ControlFlow::Continue(()), |_| {}).unwrap();
+        let Outcome::Finished(model) = outcome else { panic!("nobody stopped it") };
+        let mut ahead = LightForecaster::new(model.clone(), vec![None, Some(0)]).unwrap();
+        let mut twin = LightForecaster::new(model, vec![None, Some(0)]).unwrap();
+        for forecaster in [&mut ahead, &mut twin] {
+            forecaster.replay(&series, 500);
+        }
+        let before = ahead.forecast();
+        let seen = [Observation { count: 9, peak: 7 }, Observation { count: 2, peak: 1 }];
+        let found = ahead.forecast_ahead(&seen);
+        assert_eq!(ahead.forecast(), before);
+        twin.observe(&seen);
+        assert_eq!(found, twin.forecast());
+        assert!(found.iter().zip(&before).all(|(found, before)| found != before));
+    }
+}

@@ -1,6 +1,6 @@
 //! Each function forecast by what validated best on it, or by the average of two.
 //!
-//! Each candidate is driven as in service through minutes that none of them was trained, stopped or calibrated on, and
+//! Each candidate is driven, minute by whole minute, through minutes that none of them was trained, stopped or calibrated on, and
 //! scored by the continuous ranked probability score (from its quantiles); a function leaves the first candidate, the one
 //! to trust without other evidence, only for a clearly better one: validation parts are short.
 

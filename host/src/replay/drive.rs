@@ -19,7 +19,7 @@ pub(super) struct Forecasts {
 }
 
 /// Let `forecaster`, which has observed everything before, forecast `minutes`; where there is `so_far`
-/// (`[minute][function]`), from what it says of the minute before the forecast one.
+/// (`[minute][function]`, of all but the last), each but the first from what that says of the minute before it.
 pub(super) fn drive(
     forecaster: &mut dyn Forecaster,
     trace: &Trace,
@@ -36,25 +36,21 @@ pub(super) fn drive(
         forecasts
     };
     let mut observations = vec![Observation::default(); rows.len()];
-    // Nothing is known yet of the minutes before the first.
-    let mut forecasts = timed(&mut || forecaster.forecast());
+    let mut ahead = None;
     for (index, minute) in minutes.enumerate() {
+        // Of the minute before the first all is known.
+        let forecasts = ahead.take().unwrap_or_else(|| timed(&mut || forecaster.forecast()));
         for (row, forecast) in rows.iter_mut().zip(forecasts) {
             row.push(forecast);
+        }
+        if let Some(seen) = so_far.and_then(|so_far| so_far.get(index)) {
+            ahead = Some(timed(&mut || forecaster.forecast_ahead(seen)));
         }
         for (function, observation) in observations.iter_mut().enumerate() {
             let (count, peak) = (trace.counts[function][minute], trace.peaks[function][minute]);
             *observation = Observation { count, peak };
         }
-        let seen = so_far.and_then(|so_far| so_far.get(index));
-        forecasts = if let Some(seen) = seen {
-            let ahead = timed(&mut || forecaster.forecast_ahead(seen));
-            forecaster.observe(&observations);
-            ahead
-        } else {
-            forecaster.observe(&observations);
-            timed(&mut || forecaster.forecast())
-        };
+        forecaster.observe(&observations);
         bar.step();
     }
     milliseconds.sort_by(f64::total_cmp);

@@ -4,8 +4,9 @@
 //! Every policy is a sweep of one knob (keep-alive time, cache size, quantile of the forecast). Of each sweep one
 //! point is the policy's default, and the whole of it tells how much memory a level of cold starts costs.
 //!
-//! Aquatope's own forecasters plan a minute before it begins, a cold start ahead, from what the running minute has shown
-//! so far; their errors are those of these forecasts. The others plan when a minute begins, as their authors have it.
+//! Aquatope's own forecasters plan a minute before it begins, a cold start ahead, from the runs that the running minute has
+//! seen begin by then; their errors are those of these forecasts. Other forecasts are planned when a minute begins
+//! ([`PolicyName::plans_ahead`]).
 
 mod drive;
 pub mod errors;
@@ -164,7 +165,7 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         options,
         progress,
         simulation,
-        so_far: trace.so_far(split.valid_end..split.end),
+        so_far: trace.so_far(split.valid_end..split.end - 1),
         models: Models::new(&past, split, options.seed, options.models.clone(), progress.clone()),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
@@ -198,7 +199,7 @@ struct Replay<'a> {
     options: &'a Options,
     progress: &'a Progress,
     simulation: Simulation<'a>,
-    /// Of every test minute, what is known a cold start before its end.
+    /// Of every test minute but the last, what is known a cold start before its end.
     so_far: Vec<Vec<Observation>>,
     models: Models<'a>,
     oracle_memory_gb_s: f64,

@@ -74,7 +74,8 @@ impl Comparison {
         page.text(
             "Each policy at its default setting, and the memory its whole sweep needs for a level of cold starts. \
              Memory is in units of keeping exactly each minute's peak. Function mean: every function counts alike. \
-             Aquatope's forecasters plan a minute a cold start before it begins, the others when it does.",
+             Aquatope's forecasters plan a minute a cold start before it begins, and so does what is called ahead; other \
+             forecasts are planned when it begins.",
         );
         let best = self.best().map(|best| best.name);
         let emphasised = self.policies.iter().position(|policy| Some(policy.name) == best);

@@ -94,7 +94,8 @@ impl<'a> Targets<'a> {
         self
     }
 
-    /// What is missing is launched the function's cold-start time before its minute, and is warm when that begins.
+    /// After the first stated minute, what is missing is launched the function's cold-start time before its minute, and is
+    /// warm when that begins.
     pub fn ahead(mut self) -> Self {
         self.ahead = true;
         self
@@ -115,7 +116,8 @@ impl Policy for Targets<'_> {
             while pool.alive(function) < target {
                 pool.launch_within(function, delay_s);
             }
-            if self.ahead && self.stated(function, minute + 1) > Some(0) {
+            let next = self.stated(function, minute + 1);
+            if self.ahead && minute >= self.first_minute && next > Some(0) {
                 pool.wake_at(function, (minute + 1) as f64 * 60.0 - cold_start_s);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Event, Function, Trace};
+use super::{Event, Trace};
 use crate::forecast::Observation;
 
 impl Trace {
@@ -21,17 +21,31 @@ impl Trace {
     }
 
     /// What is known of each of `minutes` a cold start before its end, `[minute][function]`: a container that is launched
-    /// then is warm when the next minute begins. [`Trace::events`] must be sorted by start.
+    /// then is warm when the next minute begins. For functions that start each other, which are forecast from each other, it
+    /// is the longest cold start of them. [`Trace::events`] must be sorted by start.
     pub fn so_far(&self, minutes: Range<usize>) -> Vec<Vec<Observation>> {
+        let mut longest_s = vec![0.0_f64; self.functions.len()];
+        for (function, described) in self.functions.iter().enumerate() {
+            let longest_s = &mut longest_s[self.first_stage(function)];
+            *longest_s = longest_s.max(described.cold_start_s);
+        }
         let mut observations = vec![vec![Observation::default(); self.functions.len()]; minutes.len()];
         for (function, events) in self.events_by_function().iter().enumerate() {
-            let Function { cold_start_s, concurrency, .. } = self.functions[function];
-            let (counts, peaks) = measure(events, minutes.clone(), cold_start_s);
+            let unseen_s = longest_s[self.first_stage(function)];
+            let (counts, peaks) = measure(events, minutes.clone(), unseen_s);
+            let concurrency = self.functions[function].concurrency;
             for ((minute, count), peak) in observations.iter_mut().zip(counts).zip(peaks) {
                 minute[function] = Observation { count, peak: peak.div_ceil(concurrency) };
             }
         }
         observations
+    }
+
+    /// The stage before all stages before `function`.
+    fn first_stage(&self, function: usize) -> usize {
+        let before = std::iter::successors(Some(function), |&stage| self.functions[stage].parent);
+        // Bounded, should they start each other in a ring.
+        before.take(self.functions.len()).last().unwrap_or(function)
     }
 
     /// The events of each function, by start.
@@ -78,6 +92,7 @@ fn measure(events: &[Event], minutes: Range<usize>, unseen_s: f64) -> (Vec<u32>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Function;
 
     fn event(start_s: f64, duration_s: f64) -> Event {
         Event { function: 0, start_s, duration_s }
@@ -112,5 +127,26 @@ mod tests {
         assert_eq!(measure(&events, 1..3, 2.0), (vec![2, 0], vec![2, 1]));
         // Nothing of a minute is known a minute before its end but what ran when it began.
         assert_eq!(measure(&events, 0..3, 60.0), (vec![0; 3], vec![0, 1, 1]));
+    }
+
+    fn described(cold_start_s: f64, parent: Option<usize>) -> Function {
+        let (name, trigger, workflow) = (String::new(), String::new(), None);
+        let (memory_mb, mean_duration_s, concurrency) = (256.0, 1.0, 1);
+        Function { name, trigger, workflow, parent, cold_start_s, memory_mb, mean_duration_s, concurrency }
+    }
+
+    #[test]
+    fn stages_are_seen_as_far_as_the_slowest_of_their_workflow_allows() {
+        let mut trace = Trace::default();
+        // A stage, what it starts, and a function of its own, each once in the last five seconds.
+        for (function, (cold_start_s, parent)) in
+            [(0.5, None), (4.0, Some(0)), (1.0, None)].into_iter().enumerate()
+        {
+            trace.functions.push(described(cold_start_s, parent));
+            trace.events.push(Event { function: function as u32, start_s: 57.0, duration_s: 1.0 });
+        }
+        trace.measure_events();
+        let seen: Vec<u32> = trace.so_far(0..1)[0].iter().map(|of| of.count).collect();
+        assert_eq!(seen, [0, 0, 1]);
     }
 }

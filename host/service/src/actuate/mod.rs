@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use aquatope_core::time::Minute;
+use aquatope_core::time::{Minute, Timestamp};
 use aquatope_workflow::fault::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,8 @@ pub struct Applied {
     pub remarks: Vec<String>,
     /// What failed, if anything did, and is to be tried again soon.
     pub failure: Option<String>,
+    /// When what a limit left undone may be done after all.
+    pub again_at: Option<Timestamp>,
 }
 
 impl Applied {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use aquatope_core::time::Timestamp;
 use tokio::sync::watch;
 
 #[cfg(test)]
@@ -75,7 +76,9 @@ impl Runner {
                 board.changed_ms = Some(self.clock.now().0);
             }
             let Some(failure) = applied.failure else {
-                (board.failing, board.error, pause) = (0, None, None);
+                (board.failing, board.error) = (0, None);
+                let left = |at: Timestamp| Duration::from_millis(at.0.saturating_sub(self.clock.now().0));
+                pause = applied.again_at.map(|at| self.clock.real(left(at)));
                 continue;
             };
             // A pause without a failure was one off duty.
@@ -120,6 +123,8 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
     use crate::read;
     use crate::source::Duty;
@@ -167,6 +172,25 @@ mod tests {
             let board = &read(&board).actuator;
             assert_eq!((board.failures, board.failing, board.error.clone()), (9, 0, None));
         }
+        drop(plans);
+        runner.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_limit_left_undone_is_done_when_it_may_be() {
+        static NOW: AtomicU64 = AtomicU64::new(55_000);
+        let limited = Applied { again_at: Some(Timestamp(60_000)), ..Applied::default() };
+        let script = Script { answers: [limited].into(), ..Script::default() };
+        let calls = script.calls.clone();
+        let (plans, planned) = watch::channel(Arc::new(Wants::default()));
+        let (back_end, clock) = (BackEnd::Scripted(script), Clock::stepped(&NOW));
+        let runner = Runner::new(back_end, planned, Arc::default(), clock, SharedStatus::default());
+        let runner = tokio::spawn(runner.run());
+        let began = tokio::time::Instant::now();
+        plans.send_replace(Arc::new(Wants { minute: 1, functions: Vec::new(), share: None }));
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let at: Vec<u64> = calls.lock().unwrap().iter().map(|(_, at)| (*at - began).as_secs()).collect();
+        assert_eq!(at, [0, 5], "once more, and only once");
         drop(plans);
         runner.await.unwrap();
     }

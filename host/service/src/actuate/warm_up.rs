@@ -47,7 +47,8 @@ impl WarmUp {
     }
 
     /// What fails for one function does not keep the others cold; the failures are told together. A limit of the platform
-    /// ends it until the next minute: requests that are turned away count too.
+    /// ends it until the next minute: requests that are turned away count too. A plan comes at the end of a minute that users
+    /// may have used up; what is left undone is then to be done when its own begins.
     pub(super) async fn apply(&mut self, wants: &Wants, clock: Clock) -> Result<Applied, String> {
         let mut applied = Applied::default();
         let mut failures: Vec<String> = Vec::new();
@@ -58,7 +59,16 @@ impl WarmUp {
                 "{short} warm-up invocations exceed actuator.warm_up_per_minute and are left out"
             ));
         }
-        for Round { function, invocations, wait_ms } in rounds {
+        let begins = Minute(wants.minute).start();
+        let may_be_done_later = |now: Timestamp| (now < begins).then_some(begins);
+        if short > 0 {
+            applied.again_at = may_be_done_later(clock.now());
+        }
+        for Round { function, invocations, are_warm } in rounds {
+            // The rounds before this one took their time.
+            let now = clock.now();
+            let left_ms = u32::try_from(begins.0.saturating_sub(now.0)).unwrap_or(u32::MAX);
+            let wait_ms = if are_warm { OVERLAP_MS } else { wait_ms(function.cold_start_ms, left_ms) };
             let Called { accepted, unsent, refused, throttled, failure } =
                 self.invoke(&function, invocations, wait_ms).await;
             applied.calls += accepted;
@@ -78,8 +88,8 @@ impl WarmUp {
                 Some(error) => failures.push(error.to_string()),
             }
             if let Some(error) = throttled {
-                // A minute may have begun meanwhile.
-                self.own.refused(&function.namespace, clock.now().minute(), refused);
+                self.own.refused(&function.namespace, now.minute(), refused);
+                applied.again_at = may_be_done_later(now);
                 applied.remarks.push(format!("{error}; or lower actuator.warm_up_per_minute"));
                 self.ledger.exhaust();
                 break;
@@ -163,8 +173,8 @@ struct Called {
 struct Round {
     function: Wanted,
     invocations: u32,
-    /// How long each is to wait.
-    wait_ms: u32,
+    /// Whether they find warm containers, or need not overlap.
+    are_warm: bool,
 }
 
 /// Long enough for calls that find warm containers to overlap. Meanwhile users find these busy.
@@ -174,14 +184,15 @@ const LONGEST_MS: u32 = 10_000;
 /// Minutes. What was planned for one longer ago is read from a backlog, and not what is wanted now.
 const OLD: u32 = 5;
 
-/// How long calls wait that new containers are made for, the minute they are wanted for beginning in `left_ms`: all of them
-/// overlap, and are over by then, with as much time to spare. Where a cold start takes longer than there is, they overlap.
+/// How long calls wait that new containers are made for, so that all of them overlap. The minute they are wanted for begins in
+/// `left_ms`: they take half of what the cold start leaves of that, at least [`OVERLAP_MS`], so that users find them free.
 fn wait_ms(cold_start_ms: u32, left_ms: u32) -> u32 {
     let overlap = cold_start_ms.saturating_mul(2).clamp(OVERLAP_MS, LONGEST_MS);
-    match left_ms.saturating_sub(cold_start_ms) {
-        0 => overlap,
-        left => overlap.min(left / 2).max(OVERLAP_MS),
+    if left_ms == 0 {
+        // Users come at any time from now on.
+        return overlap;
     }
+    overlap.min(left_ms.saturating_sub(cold_start_ms) / 2).max(OVERLAP_MS)
 }
 
 /// What we have touched when, and what the rate limit still allows.
@@ -208,8 +219,6 @@ impl Ledger {
 
     /// What to invoke `now`, the largest lack first, and how many invocations there is no room for.
     fn rounds(&mut self, wants: &Wants, now: Timestamp) -> (Vec<Round>, u32) {
-        let begins_ms = Minute(wants.minute).start().0;
-        let left_ms = u32::try_from(begins_ms.saturating_sub(now.0)).unwrap_or(u32::MAX);
         let now = now.minute().0;
         if self.minute != now {
             self.minute = now;
@@ -256,8 +265,7 @@ impl Ledger {
             if granted > 0 {
                 let alive = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
                 let are_warm = granted == 1 || function.containers <= alive.max(function.warm);
-                let wait_ms = if are_warm { OVERLAP_MS } else { wait_ms(function.cold_start_ms, left_ms) };
-                rounds.push(Round { function: function.clone(), invocations: granted, wait_ms });
+                rounds.push(Round { function: function.clone(), invocations: granted, are_warm });
             }
         }
         (rounds, short)
@@ -440,24 +448,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_invoked_before_its_minute_is_free_when_it_begins() {
+    fn what_is_invoked_before_its_minute_is_free_soon_after_it_began() {
+        // A second of the two that the cold start leaves; nothing is left of it by the slower ones.
+        let waits = |left_ms| [500, 3_000, 4_999, 5_000, 60_000].map(|cold_ms| wait_ms(cold_ms, left_ms));
+        assert_eq!(waits(5_000), [1_000, 1_000, 500, 500, 500]);
+        assert_eq!(waits(1), [500; 5]);
+        assert_eq!(waits(0), [1_000, 6_000, 9_998, 10_000, 10_000], "the minute has begun");
         let mut ledger = Ledger::new(60, 10.0);
-        let cold = |name: &str, containers: u32, cold_start_ms: u32| Wanted {
-            cold_start_ms,
-            ..wanted(name, containers, 0, 0)
-        };
-        let functions = [cold("a/quick", 4, 500), cold("a/slow", 3, 3_000), cold("a/slower", 2, 6_000)];
-        let functions = [&functions[..], &[cold("a/one", 1, 3_000)]].concat();
-        let wants = Wants { minute: 7, functions, share: None };
-        let mut waits = |before_ms: u64| {
-            let (rounds, _) = ledger.rounds(&wants, Timestamp(Minute(7).start().0 - before_ms));
-            rounds.iter().map(|round| round.wait_ms).collect::<Vec<_>>()
-        };
-        // A second of the two that the cold start leaves; none is left of it by the slowest; one overlaps with nothing.
-        assert_eq!(waits(5_000), [1_000, 1_000, 10_000, 500]);
-        // The minute has begun.
-        assert_eq!(waits(0), [1_000, 6_000, 10_000, 500]);
-        assert_eq!(ledger.left, 50, "the limit of each minute is its own");
+        let functions = vec![wanted("a/one", 1, 0, 0), wanted("a/two", 2, 0, 0), wanted("a/warm", 9, 9, 6)];
+        let (rounds, _) = ledger.rounds(&Wants { minute: 7, functions, share: None }, Minute(7).start());
+        let found: Vec<_> =
+            rounds.iter().map(|round| (round.function.name.as_str(), round.are_warm)).collect();
+        assert_eq!(found, [("a/two", false), ("a/one", true)]);
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
@@ -510,6 +512,28 @@ mod tests {
         assert_eq!((again.calls, standin.with(|platform| platform.counts().throttled)), (0, 5));
         standin.set_faults(Faults::default());
         assert_eq!(warm_up.apply(&guests(2, &functions), at(2)).await.unwrap().calls, 8);
+    }
+
+    #[tokio::test]
+    async fn what_users_left_no_room_for_is_invoked_when_its_minute_begins() {
+        let (standin, mut warm_up) = start(60).await;
+        standin.set_faults(Faults { throttled: true, ..Faults::default() });
+        let wants = guests(2, &[("guest/f", 5)]);
+        let before = Clock::fast(Timestamp(Minute(2).start().0 - 5_000), 0.0);
+        let applied = warm_up.apply(&wants, before).await.unwrap();
+        assert_eq!((applied.calls, applied.again_at), (0, Some(Minute(2).start())));
+        // A minute that users did not use up.
+        standin.set_faults(Faults::default());
+        let applied = warm_up.apply(&wants, at(2)).await.unwrap();
+        assert_eq!((applied.calls, applied.again_at), (5, None));
+        // Beyond our own limit it is the same.
+        let (_standin, mut warm_up) = start(8).await;
+        let wants = guests(2, &[("guest/f", 5), ("guest/g", 5)]);
+        let applied = warm_up.apply(&wants, before).await.unwrap();
+        assert_eq!((applied.calls, applied.again_at), (8, Some(Minute(2).start())));
+        // The three that are there and two new ones.
+        let applied = warm_up.apply(&wants, at(2)).await.unwrap();
+        assert_eq!((applied.calls, applied.again_at), (5, None));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ pub(super) const NUMBERS: [(&str, (f64, f64)); 23] = [
     ("cluster.shards", (1.0, 256.0)),
     // Brokers refuse less than six by default.
     ("cluster.session_timeout_s", (6.0, 300.0)),
-    ("windows.ahead_s", (0.0, 30.0)),
+    ("windows.ahead_s", (0.0, 15.0)),
     ("windows.final_after_s", (0.0, 7200.0)),
     ("windows.event_delay_s", (0.0, 60.0)),
     ("pool.cold_start_cost", PRICE),

@@ -148,7 +148,7 @@ const WRONG: [(&str, &str); 25] = [
     ("[pool]\npatience = 70000", "2:12: pool.patience: is 70000; set a whole number from 0 to 65535"),
     ("[pool]\nmost = 1.5", "2:8: pool.most: is 1.5; set a whole number from 0 to 4294967295"),
     ("[pool]\ncapacity_mb = true", "2:15: pool.capacity_mb: is true; set a number from 1 to 1000000000000"),
-    ("[windows]\n\nahead_s = \"5 s\"", "3:11: windows.ahead_s: is \"5 s\"; set a number from 0 to 30"),
+    ("[windows]\n\nahead_s = \"5 s\"", "3:11: windows.ahead_s: is \"5 s\"; set a number from 0 to 15"),
     ("[train]\nenabled = \"yes\"", "2:11: train.enabled: is \"yes\"; set true or false"),
     (
         "[pool]\nfunctions = \"guest/*\"",

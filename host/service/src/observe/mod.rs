@@ -9,8 +9,9 @@
 //! A run counts from its arrival (`ended - duration - wait`) for as long as a warm container would have been busy. A
 //! minute is told first when the watermark is `ahead` of its end, with what is known by then, so that the next one can be
 //! planned before it begins. Until it is final it is *provisional*, and told anew, fuller, with every minute after it. It is
-//! *final* once the watermark passes its end and `final_after`, and is handed out once. The watermark is the time up to which everything that was
-//! produced has been read, the least of the partitions': a backlog or a dead broker closes nothing early.
+//! *final* once the watermark passes its end and `final_after`, and is handed out once. The watermark is the time up to
+//! which everything that was produced has been read, the least of the partitions': a backlog or a dead broker closes nothing
+//! early.
 //!
 //! Only final windows are durable. With them goes, for every partition, the offset from which the rest can be counted
 //! again after a restart; what was final already is left out then. So nothing is lost and nothing counts twice, and a

@@ -152,6 +152,8 @@ impl Planner {
         }
         self.model = Some(weights);
         self.drift = Drift::default();
+        // What the model before it said of minutes that have not ended is not scored.
+        (self.next, self.before) = (None, None);
         Ok(())
     }
 
@@ -342,9 +344,9 @@ impl Planner {
         state
     }
 
-    /// How many times what ran was asked for in the minute that runs, so far, by namespace. Requests beyond the rate limit leave no run
-    /// that a forecast could learn from, and come again when the next minute begins. Of which functions they were is not
-    /// told: of all alike, as far as they ran.
+    /// How many times what ran was asked for in the minute that runs, so far, by namespace. Requests beyond the rate limit
+    /// leave no run that a forecast could learn from, and come again when the next minute begins. Of which functions they
+    /// were is not told: of all alike, as far as they ran.
     fn asked(report: &MinuteReport) -> HashMap<&str, f32> {
         let asked = report.beyond_rate.iter().filter(|(_, asked)| asked.ran > 0).map(|(namespace, asked)| {
             let times = 1.0 + asked.refused as f32 / asked.ran as f32;
