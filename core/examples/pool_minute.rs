@@ -4,7 +4,7 @@
 use aquatope_core::activation::{Activation, ActivationId, FunctionId};
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::math::normal;
-use aquatope_core::pool::{Forecaster, Hysteresis, PoolConfig, PoolController, Prices, Rule};
+use aquatope_core::pool::{Forecaster, Hysteresis, PoolConfig, PoolController, Prices, Rule, SoFar};
 use aquatope_core::random::{SplitMix64, below};
 use aquatope_core::time::{Minute, Timestamp};
 use aquatope_core::window::Window;
@@ -19,12 +19,8 @@ impl Forecaster for LastPeak {
         self.0 = window.peak as f32;
     }
 
-    fn forecast<R, S>(&mut self, id: FunctionId, so_far: impl Fn(FunctionId) -> S, _: &mut R) -> Forecast
-    where
-        R: Rng + ?Sized,
-        S: Iterator<Item = Window>,
-    {
-        let peak = so_far(id).last().map_or(self.0, |window| window.peak as f32);
+    fn forecast<R: Rng + ?Sized>(&mut self, id: FunctionId, so_far: &impl SoFar, _: &mut R) -> Forecast {
+        let peak = so_far.of(id).last().map_or(self.0, |window| window.peak as f32);
         let quantile = |level: f32| peak + peak.sqrt() * normal::quantile(level.into()) as f32;
         Forecast { mean: peak, quantiles: LEVELS.map(|level| quantile(level).max(0.0)), epistemic: 0.0 }
     }

@@ -17,7 +17,9 @@ use aquatope_core::forecast::features::FULL_HISTORY;
 use aquatope_core::forecast::light::LightModel;
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::nn::weights::Weights;
-use aquatope_core::pool::{Forecaster, Hysteresis, LightFleet, PoolConfig, PoolController, Prices, Rule};
+use aquatope_core::pool::{
+    Forecaster, Hysteresis, LightFleet, PoolConfig, PoolController, Prices, Rule, SoFar,
+};
 use aquatope_core::random::SplitMix64;
 use aquatope_core::time::{Minute, Timestamp};
 use aquatope_core::window::Window;
@@ -257,12 +259,8 @@ impl Forecaster for Periodic {
         self.0.push(window.peak);
     }
 
-    fn forecast<R, S>(&mut self, id: FunctionId, so_far: impl Fn(FunctionId) -> S, _: &mut R) -> Forecast
-    where
-        R: Rng + ?Sized,
-        S: Iterator<Item = Window>,
-    {
-        let peaks: Vec<u32> = self.0.iter().copied().chain(so_far(id).map(|window| window.peak)).collect();
+    fn forecast<R: Rng + ?Sized>(&mut self, id: FunctionId, so_far: &impl SoFar, _: &mut R) -> Forecast {
+        let peaks: Vec<u32> = self.0.iter().copied().chain(so_far.of(id).map(|window| window.peak)).collect();
         let peak = peaks.len().checked_sub(PERIOD).map_or(0.0, |at| peaks[at] as f32);
         Forecast { mean: peak, quantiles: [peak; LEVELS.len()], epistemic: 0.0 }
     }

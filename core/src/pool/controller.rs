@@ -35,19 +35,32 @@ pub trait Forecaster {
     /// the clock stepped by more than a day.
     fn observe(&mut self, function: FunctionId, window: &Window);
 
-    /// Forecast the minute after those of `so_far(function)`: the provisional minutes that follow the last one observed,
-    /// oldest first, at most [`PROVISIONAL`]. They must leave no trace: they will be observed when they are final. Of
-    /// other functions `so_far` tells the same minutes, and all have been observed up to them, so that a stage of a
-    /// workflow can look at the stages before it. Work of `so_far`: O(E) a minute.
-    fn forecast<R, S>(
+    /// Forecast the minute after the provisional ones that `so_far` tells of. They must leave no trace: they will be
+    /// observed when they are final. Of other functions `so_far` tells the same minutes, and all have been observed up to
+    /// them, so that a stage of a workflow can look at the stages before it.
+    fn forecast<R: Rng + ?Sized>(
         &mut self,
         function: FunctionId,
-        so_far: impl Fn(FunctionId) -> S,
+        so_far: &impl SoFar,
         rng: &mut R,
-    ) -> Forecast
-    where
-        R: Rng + ?Sized,
-        S: Iterator<Item = Window>;
+    ) -> Forecast;
+}
+
+/// What is known so far of the minutes that are not final. Closures from a function to its minutes are one.
+pub trait SoFar {
+    /// The provisional minutes of `function`: those after the last one observed, oldest first, at most [`PROVISIONAL`].
+    /// Work: O(E) a minute, every time anew.
+    fn of(&self, function: FunctionId) -> impl Iterator<Item = Window>;
+}
+
+impl<F, S> SoFar for F
+where
+    F: Fn(FunctionId) -> S,
+    S: Iterator<Item = Window>,
+{
+    fn of(&self, function: FunctionId) -> impl Iterator<Item = Window> {
+        self(function)
+    }
 }
 
 /// Provisional minutes before a planned one at most: [`MAX_LATENESS`] and the longest [`PoolConfig::ahead`] together.
@@ -114,7 +127,7 @@ pub enum EdgeError {
 
 /// The controller of at most `F` functions with at most `E` open activations each (see [`WindowSeries`]).
 ///
-/// `F * (40 E + 552)` bytes beside the forecaster's: place it in a `static` or a `Box`.
+/// `F * (40 E + 504)` bytes beside the forecaster's: place it in a `static` or a `Box`.
 #[derive(Clone, Debug)]
 pub struct PoolController<M, const F: usize, const E: usize> {
     forecaster: M,
@@ -225,7 +238,6 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
                 forecaster.observe(id, &window);
                 function.stage.observe(&window);
             }
-            function.stage.look_at(provisional(&function.series, planned));
         }
         for at in 0..functions.len() {
             let id = FunctionId(at as u32);
@@ -233,12 +245,16 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
                 let function = functions.get(id.0 as usize);
                 function.into_iter().flat_map(move |function| provisional(&function.series, planned))
             };
-            let own = forecaster.forecast(id, so_far, rng);
+            let own = forecaster.forecast(id, &so_far, rng);
             // What comes before a stage has been forecast already.
-            let Some((before, [function, ..])) = functions.split_at_mut_checked(at) else { break };
-            let stage = |id: FunctionId| before.get(id.0 as usize).map(|function| &function.stage);
-            let (forecast, said) = function.stage.forecast(own, stage);
-            function.stage.announce(planned, &forecast, said);
+            let before = |id: FunctionId| {
+                let function = functions.get(id.0 as usize)?;
+                Some(function.stage.before(so_far(id), &function.forecast))
+            };
+            let Some(function) = functions.get(at) else { break };
+            let (forecast, said) = function.stage.forecast(own, so_far(id), before);
+            let Some(function) = functions.get_mut(at) else { break };
+            function.stage.announce(planned, said);
             function.forecast = forecast;
             let wanted = containers(&function.forecast, &config.rule, function.memory_mb, config.most);
             function.wanted = function.damper.next(wanted, config.hysteresis).max(function.busy);
@@ -355,18 +371,14 @@ mod tests {
             *last = Some(*window);
         }
 
-        fn forecast<R, S>(
+        fn forecast<R: Rng + ?Sized>(
             &mut self,
             function: FunctionId,
-            so_far: impl Fn(FunctionId) -> S,
+            so_far: &impl SoFar,
             _: &mut R,
-        ) -> Forecast
-        where
-            R: Rng + ?Sized,
-            S: Iterator<Item = Window>,
-        {
+        ) -> Forecast {
             let observed = self.0[function.0 as usize];
-            let provisional: StdVec<Window> = so_far(function).collect();
+            let provisional: StdVec<Window> = so_far.of(function).collect();
             let minutes: StdVec<Minute> = observed.iter().chain(&provisional).map(|w| w.minute).collect();
             assert!(minutes.windows(2).all(|two| two[0].0 + 1 == two[1].0), "not in order: {minutes:?}");
             assert!(provisional.len() <= PROVISIONAL, "{}", provisional.len());
@@ -607,7 +619,7 @@ mod tests {
 
     #[test]
     fn state_size() {
-        assert_eq!(size_of::<Function<8>>(), 40 * 8 + 552);
+        assert_eq!(size_of::<Function<8>>(), 40 * 8 + 504);
     }
 
     proptest! {

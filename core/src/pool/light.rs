@@ -3,7 +3,7 @@
 use heapless::Vec;
 use rand_core::Rng;
 
-use super::Forecaster;
+use super::{Forecaster, SoFar};
 use crate::activation::FunctionId;
 use crate::error::CapacityError;
 use crate::forecast::Forecast;
@@ -57,20 +57,17 @@ impl<'w, const F: usize, const N: usize> LightFleet<'w, F, N> {
     }
 
     /// The recent minutes of the stages before `member`, the provisional ones last.
-    fn upstream<S>(&self, member: &Member<N>, so_far: impl Fn(FunctionId) -> S) -> Option<Upstream>
-    where
-        S: Iterator<Item = Window>,
-    {
+    fn upstream(&self, member: &Member<N>, so_far: &impl SoFar) -> Option<Upstream> {
         let parent_id = member.parent?;
         let parent = self.member(parent_id)?;
         let grandparent = parent.parent.and_then(|id| Some((id, self.member(id)?)));
         let history = grandparent.map(|(_, member)| member.state.history());
         let mut upstream = Upstream::of(parent.state.history(), history);
-        for window in so_far(parent_id) {
+        for window in so_far.of(parent_id) {
             put_first(&mut upstream.parent_counts, window.invocations);
             upstream.parent_peak = saturate(window.peak);
         }
-        for window in grandparent.into_iter().flat_map(|(id, _)| so_far(id)) {
+        for window in grandparent.into_iter().flat_map(|(id, _)| so_far.of(id)) {
             put_first(&mut upstream.grandparent_counts, window.invocations);
         }
         Some(upstream)
@@ -97,19 +94,15 @@ impl<const F: usize, const N: usize> Forecaster for LightFleet<'_, F, N> {
     /// Provisional minutes are observed by a copy of the function's state, of which 2 N + 220 bytes of stack are needed.
     /// Work: that of the copy and of [`Self::observe`] for each of them, of [`FunctionState::read`] and
     /// [`LightModel::forecast`]; nothing is drawn from `rng`.
-    fn forecast<R, S>(
+    fn forecast<R: Rng + ?Sized>(
         &mut self,
         function: FunctionId,
-        so_far: impl Fn(FunctionId) -> S,
+        so_far: &impl SoFar,
         _rng: &mut R,
-    ) -> Forecast
-    where
-        R: Rng + ?Sized,
-        S: Iterator<Item = Window>,
-    {
+    ) -> Forecast {
         let Some(member) = self.member(function) else { return Forecast::default() };
         let mut state = member.state.clone();
-        for window in so_far(function) {
+        for window in so_far.of(function) {
             // As above.
             let _ = state.observe(window.minute, window.invocations, window.peak);
         }
@@ -148,7 +141,7 @@ mod tests {
     }
 
     fn forecast(fleet: &mut LightFleet<'_, 3, 256>, function: u32) -> Forecast {
-        fleet.forecast(FunctionId(function), |_| core::iter::empty(), &mut SplitMix64(1))
+        fleet.forecast(FunctionId(function), &|_: FunctionId| core::iter::empty(), &mut SplitMix64(1))
     }
 
     #[test]
@@ -173,7 +166,7 @@ mod tests {
             let before = [0, 1, 2].map(|id| forecast(&mut behind, id));
             for id in 0..3 {
                 let so_far = |id: FunctionId| (final_before..=minute).map(move |minute| load(id.0, minute));
-                let provisional = behind.forecast(FunctionId(id), so_far, &mut SplitMix64(1));
+                let provisional = behind.forecast(FunctionId(id), &so_far, &mut SplitMix64(1));
                 assert_eq!(provisional, forecast(&mut present, id), "function {id}, minute {minute}");
             }
             assert_eq!([0, 1, 2].map(|id| forecast(&mut behind, id)), before);

@@ -32,6 +32,7 @@ mod upstream;
 pub use capacity::{Candidate, Fit, fit};
 pub use controller::{
     EdgeError, Forecaster, MAX_LATENESS, PROVISIONAL, PoolConfig, PoolController, PoolError, PoolTarget,
+    SoFar,
 };
 pub use hysteresis::{Damper, Hysteresis};
 pub use light::LightFleet;

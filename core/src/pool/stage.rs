@@ -28,12 +28,8 @@ const FRESH: f32 = 1.0 / 64.0;
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     edges: Vec<(FunctionId, Upstream), MAX_EDGES>,
-    /// Of the final minutes.
+    /// The final minutes.
     observed: Lately,
-    /// The provisional minutes as well.
-    recent: Lately,
-    /// Invocations expected in the minute to come.
-    expected: f32,
     /// The minutes forecast that are not final, oldest first, and the medians forecast: its own, and the edges'.
     said: Deque<(Minute, [f32; 2]), { PROVISIONAL + 1 }>,
     /// Mean squared errors of both.
@@ -64,6 +60,12 @@ impl Lately {
         }
     }
 
+    /// With the minutes after them, as far as they are known.
+    fn with(mut self, so_far: impl Iterator<Item = Window>) -> Self {
+        so_far.for_each(|window| self.push(&window));
+        self
+    }
+
     /// Invocations to a container of the peak.
     fn per_peak(&self) -> f32 {
         if self.peaks > 0.0 { self.invocations / self.peaks } else { 1.0 }
@@ -75,16 +77,18 @@ impl Lately {
     }
 }
 
+/// What a stage is to the stages after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// Invocations of every minute up to the present, newest first.
+    counts: [u32; MEMORY],
+    /// Invocations expected in the minute to come.
+    expected: f32,
+}
+
 impl Stage {
     pub(super) const fn new() -> Self {
-        Self {
-            edges: Vec::new(),
-            observed: Lately::NOTHING,
-            recent: Lately::NOTHING,
-            expected: 0.0,
-            said: Deque::new(),
-            errors: [1.0, 0.0],
-        }
+        Self { edges: Vec::new(), observed: Lately::NOTHING, said: Deque::new(), errors: [1.0, 0.0] }
     }
 
     /// Add an edge from `from`; `false` when there are [`MAX_EDGES`].
@@ -113,19 +117,19 @@ impl Stage {
         }
     }
 
-    /// See what is known so far of the minutes after the final ones, instead of what was known before.
-    pub(super) fn look_at(&mut self, provisional: impl Iterator<Item = Window>) {
-        let mut recent = self.observed;
-        provisional.for_each(|window| recent.push(&window));
-        self.recent = recent;
+    /// What it is to the stages after it, given its provisional minutes and its `forecast` of the minute to come.
+    pub(super) fn before(&self, so_far: impl Iterator<Item = Window>, forecast: &Forecast) -> Before {
+        let recent = self.observed.with(so_far);
+        Before { counts: recent.counts, expected: forecast.mean * recent.per_peak() }
     }
 
-    /// What is planned by for `minute`, given the stage's `own` forecast; `stage` tells of the stages before this one,
-    /// which have been forecast. Work: that of [`implied`] with [`MEMORY`] minutes.
-    pub(super) fn forecast<'s>(
+    /// What is planned by, given the stage's `own` forecast and its provisional minutes; `before` tells of the stages before
+    /// this one, which have been forecast. Work: that of [`implied`] with [`MEMORY`] minutes.
+    pub(super) fn forecast(
         &self,
         own: Forecast,
-        stage: impl Fn(FunctionId) -> Option<&'s Self>,
+        so_far: impl Iterator<Item = Window>,
+        before: impl Fn(FunctionId) -> Option<Before>,
     ) -> (Forecast, [f32; 2]) {
         if self.edges.is_empty() {
             return (own, [0.0; 2]);
@@ -133,28 +137,27 @@ impl Stage {
         let mut edges = [Upstream { fan_out: 0.0, delay_s: 0.0 }; MAX_EDGES];
         let mut from = [None; MAX_EDGES];
         for ((slot, upstream), &(id, edge)) in edges.iter_mut().zip(&mut from).zip(&self.edges) {
-            (*slot, *upstream) = (edge, stage(id));
+            (*slot, *upstream) = (edge, before(id));
         }
         let counts = |edge: usize, minutes_ago: usize| -> f32 {
             let Some(&Some(upstream)) = from.get(edge) else { return 0.0 };
             match minutes_ago.checked_sub(1) {
                 None => upstream.expected,
-                Some(at) => upstream.recent.counts.get(at).map_or(0.0, |&count| count as f32),
+                Some(at) => upstream.counts.get(at).map_or(0.0, |&count| count as f32),
             }
         };
-        let of_edges = implied(&edges, counts, self.recent.run_s(), MEMORY);
+        let of_edges = implied(&edges, counts, self.observed.with(so_far).run_s(), MEMORY);
         let [error_own, error_edges] = self.errors;
         let share = error_edges / (error_own + error_edges).max(f32::MIN_POSITIVE);
         let said = [own.quantiles[MEDIAN], of_edges.quantiles[MEDIAN]];
         (combine(&own, &of_edges, share), said)
     }
 
-    /// Remember the forecast of `minute`.
-    pub(super) fn announce(&mut self, minute: Minute, forecast: &Forecast, said: [f32; 2]) {
+    /// Remember the medians forecast for `minute`.
+    pub(super) fn announce(&mut self, minute: Minute, said: [f32; 2]) {
         if !self.edges.is_empty() {
             // There is room for all minutes that are not final.
             let _ = self.said.push_back((minute, said));
         }
-        self.expected = forecast.mean * self.recent.per_peak();
     }
 }

@@ -6,7 +6,8 @@ use crate::number::Number;
 use aquatope_core::activation::{Activation, ActivationId, FunctionId};
 use aquatope_core::forecast::{Forecast, LEVELS};
 use aquatope_core::pool::{
-    Fit, Forecaster, Hysteresis, PROVISIONAL, PoolConfig, PoolController, PoolError, Prices, Rule, Upstream,
+    Fit, Forecaster, Hysteresis, PROVISIONAL, PoolConfig, PoolController, PoolError, Prices, Rule, SoFar,
+    Upstream,
 };
 use aquatope_core::random::SplitMix64;
 use aquatope_core::time::{Minute, Timestamp};
@@ -74,19 +75,15 @@ impl Forecaster for Told<'_> {
         *last = Some(window.minute);
     }
 
-    fn forecast<R, S>(
+    fn forecast<R: Rng + ?Sized>(
         &mut self,
         function: FunctionId,
-        so_far: impl Fn(FunctionId) -> S,
+        so_far: &impl SoFar,
         _: &mut R,
-    ) -> Forecast
-    where
-        R: Rng + ?Sized,
-        S: Iterator<Item = Window>,
-    {
+    ) -> Forecast {
         for (id, mut last) in (0..).map(FunctionId).zip(self.last) {
             let mut provisional = 0;
-            for window in so_far(id) {
+            for window in so_far.of(id) {
                 assert!(
                     last.is_none_or(|last| last.0 + 1 == window.minute.0),
                     "a minute is left out or told again"
