@@ -121,7 +121,7 @@ fn log_normal(ln_x: f64, location: f64, variance: f64) -> Density {
 mod tests {
     use super::*;
 
-    /// Densities of SciPy 1.17 (`scipy.stats.lognorm` and `gamma`) at four length scales, an output scale and a noise.
+    /// Densities of SciPy 1.17 at four length scales, an output scale and a noise: `fixtures/generate/priors.py`.
     #[test]
     fn densities_and_slopes_are_those_of_scipy() {
         let lengthscales = [0.2, 0.5, 1.5, 7.0].map(float::ln);
