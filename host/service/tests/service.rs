@@ -42,6 +42,18 @@ impl Trainer for Constant {
     }
 }
 
+/// A function that was first seen two hours before `now`.
+fn known(name: &str, now: Minute) -> FunctionInfo {
+    FunctionInfo {
+        name: name.into(),
+        kind: "python:3".into(),
+        namespace: "guest".into(),
+        memory_mb: 256,
+        first: Minute(now.0 - 120),
+        ..FunctionInfo::default()
+    }
+}
+
 /// The weight file of one network, eight wide.
 fn words(values: &[f32]) -> Vec<u32> {
     let head = header(8, 1).to_bytes(values).unwrap();
@@ -290,15 +302,7 @@ fn every_ten_minutes() -> Vec<u32> {
 
 /// Cold starts of four runs of a timer's job, ten minutes apart, and the calls that were made for them.
 async fn cold_starts_of_a_timer(ahead_s: f64) -> (u32, u64) {
-    let job = FunctionInfo {
-        name: "guest/job".into(),
-        kind: "python:3".into(),
-        namespace: "guest".into(),
-        memory_mb: 256,
-        first: Minute(BEGIN.0 - 120),
-        cold_start_ms: 2_500.0,
-        ..FunctionInfo::default()
-    };
+    let job = FunctionInfo { cold_start_ms: 2_500.0, ..known("guest/job", BEGIN) };
     let window = |minute| {
         let minute = Minute(minute);
         (FunctionId(0), Window { minute, invocations: 1, peak: 1, busy_ms: 300, ..Window::default() })
@@ -501,14 +505,7 @@ async fn a_stop_leaves_the_platform_what_it_has() {
             Window { minute: Minute(minute), invocations: 6, peak: 6, busy_ms: 6_000, ..Window::default() };
         (FunctionId(0), window)
     };
-    let burst = FunctionInfo {
-        name: "guest/burst".into(),
-        kind: "python:3".into(),
-        namespace: "guest".into(),
-        memory_mb: 256,
-        first: Minute(now.0 - 120),
-        ..FunctionInfo::default()
-    };
+    let burst = known("guest/burst", now);
     let commit = Commit {
         open: Some(Minute(now.0 - 1)),
         windows: (now.0 - 120..now.0 - 1).step_by(3).map(window).collect(),

@@ -54,21 +54,19 @@ impl WarmUp {
         let mut failures: Vec<String> = Vec::new();
         let wants = self.ours(wants, &mut applied.remarks).await?;
         let (rounds, short) = self.ledger.rounds(&wants, clock.now());
+        let begins = Minute(wants.minute).start();
+        let may_be_done_later = |now: Timestamp| (now < begins).then_some(begins);
         if short > 0 {
             applied.remarks.push(format!(
                 "{short} warm-up invocations exceed actuator.warm_up_per_minute and are left out"
             ));
-        }
-        let begins = Minute(wants.minute).start();
-        let may_be_done_later = |now: Timestamp| (now < begins).then_some(begins);
-        if short > 0 {
             applied.again_at = may_be_done_later(clock.now());
         }
-        for Round { function, invocations, are_warm } in rounds {
+        for Round { function, invocations, overlap } in rounds {
             // The rounds before this one took their time.
             let now = clock.now();
             let left_ms = u32::try_from(begins.0.saturating_sub(now.0)).unwrap_or(u32::MAX);
-            let wait_ms = if are_warm { OVERLAP_MS } else { wait_ms(function.cold_start_ms, left_ms) };
+            let wait_ms = if overlap { wait_ms(function.cold_start_ms, left_ms) } else { OVERLAP_MS };
             let Called { accepted, unsent, refused, throttled, failure } =
                 self.invoke(&function, invocations, wait_ms).await;
             applied.calls += accepted;
@@ -168,13 +166,13 @@ struct Called {
     failure: Option<RestError>,
 }
 
-/// Invocations of one function that have to overlap.
+/// Invocations of one function, made at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Round {
     function: Wanted,
     invocations: u32,
-    /// Whether they find warm containers, or need not overlap.
-    are_warm: bool,
+    /// Whether they have to overlap until new containers are there.
+    overlap: bool,
 }
 
 /// Long enough for calls that find warm containers to overlap. Meanwhile users find these busy.
@@ -264,8 +262,8 @@ impl Ledger {
             short += invocations - granted;
             if granted > 0 {
                 let alive = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
-                let are_warm = granted == 1 || function.containers <= alive.max(function.warm);
-                rounds.push(Round { function: function.clone(), invocations: granted, are_warm });
+                let overlap = granted > 1 && function.containers > alive.max(function.warm);
+                rounds.push(Round { function: function.clone(), invocations: granted, overlap });
             }
         }
         (rounds, short)
@@ -458,8 +456,8 @@ mod tests {
         let functions = vec![wanted("a/one", 1, 0, 0), wanted("a/two", 2, 0, 0), wanted("a/warm", 9, 9, 6)];
         let (rounds, _) = ledger.rounds(&Wants { minute: 7, functions, share: None }, Minute(7).start());
         let found: Vec<_> =
-            rounds.iter().map(|round| (round.function.name.as_str(), round.are_warm)).collect();
-        assert_eq!(found, [("a/two", false), ("a/one", true)]);
+            rounds.iter().map(|round| (round.function.name.as_str(), round.overlap)).collect();
+        assert_eq!(found, [("a/two", true), ("a/one", false)]);
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
