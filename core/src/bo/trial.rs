@@ -266,4 +266,14 @@ mod tests {
         let text = std::format!("{}", OutcomeError::NotPositive { field: Field::Duration(1), value: -3.0 });
         assert!(text.starts_with("duration of function 1 is -3"), "{text}");
     }
+
+    #[test]
+    fn an_outcome_gives_back_what_it_was_given() {
+        let outcome = Outcome::<2>::new(1.0, 2.0).unwrap();
+        assert_eq!((outcome.cost_variance(), outcome.latency_variance()), (None, None));
+        let outcome = outcome.with_variances(0.0, 0.5).unwrap().with_durations(&[1.5, 0.5]).unwrap();
+        assert_eq!((outcome.cost(), outcome.latency()), (1.0, 2.0));
+        assert_eq!((outcome.cost_variance(), outcome.latency_variance()), (Some(0.0), Some(0.5)));
+        assert_eq!(outcome.durations(), [1.5, 0.5]);
+    }
 }

@@ -383,3 +383,15 @@ impl Moments {
         Normal { mean: self.mean, variance: self.squares / (self.count - 1.0).max(1.0) + further_variance }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_the_mean_and_the_unbiased_variance() {
+        let mut moments = Moments::default();
+        [2.0, 4.0, 9.0].into_iter().for_each(|x| moments.add(x));
+        assert_eq!(moments.normal(0.5), Normal { mean: 5.0, variance: 13.0 + 0.5 });
+    }
+}

@@ -203,6 +203,19 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
+    #[test]
+    fn a_ring_of_one_day_means_over_that_day() {
+        const N: usize = DAY + AROUND;
+        let mut history = History::<N>::new(Minute(0));
+        let peaks: Vec<u32> = (0..3 * DAY as u32).map(|minute| minute % 11).collect();
+        for &peak in &peaks {
+            history.push(peak, peak);
+        }
+        let around = &peaks[peaks.len() - DAY - AROUND..=peaks.len() - DAY + AROUND];
+        let mean = around.iter().sum::<u32>() as f32 / around.len() as f32;
+        assert_eq!(history.days_mean(), Some(mean));
+    }
+
     proptest! {
         #[test]
         fn the_ring_answers_like_the_whole_series(peaks in proptest::collection::vec(0u32..9, 0..700), lag in 1usize..300) {
