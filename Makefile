@@ -28,7 +28,7 @@ setup:
 	    sh -s -- -y --profile minimal --default-toolchain none; } || \
 	  { echo "no Rust toolchain: install rustup (https://rustup.rs), then run make again" >&2; exit 2; }
 	@rustup show active-toolchain >/dev/null 2>&1 || rustup toolchain install
-	@for target in $(PLATFORMS); do rustup target list --installed | grep -qx $$target || rustup target add $$target; done
+	@rustup -q target add $(PLATFORMS)
 
 apt = SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends $(1)
 
@@ -201,7 +201,10 @@ fuzz: setup
 	$(FUZZ) build -s none --features libfuzzer
 	@for target in $(TARGETS); do \
 	  $(FUZZ) run -s none --features libfuzzer $$target -- \
-	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 -print_final_stats=1 || exit 1; \
+	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 2>&1 | tee target/fuzz-$$target || exit 1; \
+	done
+	@for target in $(TARGETS); do \
+	  sed -nE "s/^#([0-9]+)\s+DONE +cov: ([0-9]+).* corp: ([0-9]+).*/$$target: \1 inputs, \2 edges reached, \3 inputs kept/p" target/fuzz-$$target; \
 	done
 
 # The unit tests of the core under the Miri interpreter; properties and whole-range tests take hours there.
