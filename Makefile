@@ -190,10 +190,11 @@ bench: setup
 	$(CARGO) bench -p aquatope-benches
 
 # Every fuzz target for SECONDS each, or those of TARGETS: make fuzz SECONDS=3600 TARGETS="gp pool". Needs nightly. Our code
-# is free of unsafe code, so no sanitiser. Corpora begin with the seeds of the targets and grow in fuzz/corpus.
+# is free of unsafe code, so no sanitiser. Corpora begin with the seeds of the targets and grow in fuzz/corpus. Optimising each of
+# the programs as a whole would take longer than some of their runs.
 SECONDS := 20
 TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-FUZZ := $(CARGO) +nightly fuzz
+FUZZ := CARGO_PROFILE_RELEASE_LTO=off $(CARGO) +nightly fuzz
 fuzz: setup
 	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal
 	@command -v cargo-fuzz >/dev/null || $(CARGO) +nightly install cargo-fuzz --version 0.13.2 --locked
