@@ -36,6 +36,11 @@ impl AnomalyTest {
     /// study, so it is not the default.
     pub const PAPER: Self = Self { level: 0.95, sides: Sides::Both, most: 0.35 };
 
+    /// Whether its shares are some.
+    pub(crate) fn is_consistent(&self) -> bool {
+        [self.level, self.most].iter().all(|share| (0.0..=1.0).contains(share))
+    }
+
     /// How many standard deviations the interval reaches. As in the paper's two-sided intervals also where only the
     /// upper end counts: 2.58 at 99 %.
     fn limit(&self) -> f64 {

@@ -43,6 +43,15 @@ impl Run {
 }
 
 impl ShiftDetector {
+    /// Whether a decoded detector can have seen trials below `next`.
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_consistent(&self, next: TrialId) -> bool {
+        [self.up, self.down].into_iter().all(|run| match run.start {
+            None => run.sum == 0.0,
+            Some(start) => run.sum > 0.0 && run.sum <= THRESHOLD && start < next,
+        })
+    }
+
     /// A detector that has seen nothing.
     pub(crate) const fn new() -> Self {
         Self { up: Run { sum: 0.0, start: None }, down: Run { sum: 0.0, start: None } }

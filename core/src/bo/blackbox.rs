@@ -163,7 +163,8 @@ impl<const D: usize, const N: usize, const S: usize, const Q: usize, const F: us
 
     fn is_consistent(&self, space: &SearchSpace<D>) -> bool {
         self.capacities == Self::CAPACITIES
-            && self.warm.iter().flatten().all(|warm| warm.lengthscales.len() == space.dimensions())
+            && self.config.anomalies.is_none_or(|test| test.is_consistent())
+            && self.warm.iter().flatten().all(|warm| warm.is_consistent(space.dimensions()))
     }
 
     fn needed(&self) -> usize {

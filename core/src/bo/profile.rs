@@ -56,6 +56,16 @@ pub struct Baseline<const D: usize, const F: usize> {
 }
 
 impl<const F: usize> Profile<F> {
+    /// Whether [`Self::measure`] can have made it.
+    pub(super) fn is_consistent(&self) -> bool {
+        let mut spreads = self.durations.iter().chain([&self.cost, &self.latency]);
+        self.samples >= ProfileError::NEEDED
+            && self.common_deviation >= 0.0
+            && self.common_deviation.is_finite()
+            && spreads
+                .all(|of| of.median.is_finite() && of.deviation >= MIN_DEVIATION && of.deviation.is_finite())
+    }
+
     /// The profile of repeated outcomes of one configuration; looks at the first 256.
     ///
     /// # Errors

@@ -205,10 +205,14 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
     /// Tells what repeating the configuration `point` has shown: its level, and the noise of all configurations.
     ///
     /// # Errors
-    /// [`AskError::Point`] for a point of another space.
+    /// [`AskError::Point`] for a point of another space, [`AskError::Profile`] for numbers that [`Profile::measure`] does not
+    /// give.
     pub fn set_baseline(&mut self, point: Point<D>, profile: Profile<F>) -> Result<(), AskError> {
         if !self.space.contains(&point) {
             return Err(AskError::Point);
+        }
+        if !profile.is_consistent() {
+            return Err(AskError::Profile);
         }
         self.baseline = Some(Baseline { point, profile });
         Ok(())
@@ -373,7 +377,10 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         self.config.check().is_ok()
             && self.space.is_consistent()
             && self.model.is_consistent(&self.space)
-            && self.baseline.as_ref().is_none_or(|baseline| self.space.contains(&baseline.point))
+            && self.shift.is_consistent(TrialId(self.next))
+            && self.baseline.as_ref().is_none_or(|Baseline { point, profile }| {
+                self.space.contains(point) && profile.is_consistent()
+            })
             && self.trials.is_sorted_by(|a, b| a.id < b.id)
             && self
                 .trials
@@ -414,7 +421,7 @@ pub enum ConfigError {
         /// The confidence given.
         confidence: f64,
     },
-    /// The model was made for another search space.
+    /// The model was made for another search space, or with shares that are none.
     Model,
 }
 
@@ -427,7 +434,11 @@ impl fmt::Display for ConfigError {
             Self::Confidence { confidence } => {
                 write!(f, "the confidence is {confidence}; give a probability between 0 and 1, such as 0.9")
             }
-            Self::Model => write!(f, "the model was made for another search space; make it with the study's"),
+            Self::Model => write!(
+                f,
+                "the model was made for another search space, or its anomaly test has a share below 0 or above 1; make it \
+                 with the study's space, and level and most between 0 and 1"
+            ),
         }
     }
 }
@@ -484,6 +495,8 @@ pub enum AskError {
     Model(ModelError),
     /// The point is not one of the study's space.
     Point,
+    /// The profile of the baseline holds numbers that no measurement gives.
+    Profile,
 }
 
 impl fmt::Display for AskError {
@@ -492,6 +505,10 @@ impl fmt::Display for AskError {
             Self::Full(error) => write!(f, "no room for another trial: {error}"),
             Self::Model(error) => write!(f, "no proposal: {error}"),
             Self::Point => write!(f, "the point is not on the grid of this study's search space"),
+            Self::Profile => write!(
+                f,
+                "the baseline's profile has a number that is not finite, or a deviation that is too small; make it with Profile::measure"
+            ),
         }
     }
 }

@@ -13,6 +13,12 @@ pub struct Normal {
 }
 
 impl Normal {
+    /// Whether a decoded one can be one.
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.mean.is_finite() && self.variance >= 0.0 && self.variance.is_finite()
+    }
+
     /// Standard deviation.
     pub fn standard_deviation(&self) -> f64 {
         float::sqrt(self.variance.max(0.0))

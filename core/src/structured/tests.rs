@@ -524,6 +524,31 @@ fn a_restored_study_asks_what_the_first_would_have() {
     assert!(ids.iter().all(|id| study.trial(*id) == restored.trial(*id)));
 }
 
+/// Bytes that were altered, checksum included: whatever is read back holds no NaN, which would differ from itself.
+#[cfg(feature = "serde")]
+#[test]
+fn no_number_of_a_snapshot_may_be_nan() {
+    let mut world = World::new(0.1, 0.1, false);
+    world.learn_baseline();
+    let (mut study, mut scratch, mut rng) = (world.study(9), scratch(), SplitMix64(9));
+    for _ in 0..3 {
+        for id in study.ask(4, &mut rng, &mut scratch).unwrap() {
+            let point = study.trial(id).unwrap().point.clone();
+            study.tell(id, world.invoke(&point, 1.0)).unwrap();
+        }
+    }
+    let mut buffer = std::vec![0; 1 << 16];
+    let bytes = study.snapshot(&mut buffer).unwrap();
+    for at in 14..bytes.len() - 8 {
+        let mut altered = bytes.to_vec();
+        altered[at..at + 8].copy_from_slice(&f64::NAN.to_le_bytes());
+        let checksum = crate::checksum::crc32(&[&altered[14..]]).to_le_bytes();
+        altered[10..14].copy_from_slice(&checksum);
+        let restored = Study::<Structured, D, N, F>::restore(&altered);
+        assert!(restored.is_err() || restored.clone() == restored, "byte {at}");
+    }
+}
+
 /// A snapshot goes on only with the workflow, prices, resources, space and objective it was made with.
 #[cfg(feature = "serde")]
 #[test]

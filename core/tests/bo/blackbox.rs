@@ -9,6 +9,7 @@ use aquatope_core::bo::space::{Axis, Point, SearchSpace};
 use aquatope_core::bo::study::{PosteriorError, Study, StudyConfig};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::bo::trial::{Outcome, TrialId};
+use aquatope_core::checksum::crc32;
 use aquatope_core::gp::{Noise, Prior};
 use aquatope_core::random::{SplitMix64, standard_normal, uniform};
 use aquatope_core::snapshot::SnapshotError;
@@ -327,6 +328,36 @@ fn a_snapshot_of_another_task_is_refused() {
     assert_eq!(Study::<BlackBox<D, N, S, 1>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
     assert_eq!(Study::<BlackBox<D, N, 8>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
     assert_eq!(Study::<BlackBox<D, 16, S>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
+}
+
+/// Bytes that were altered, checksum included: whatever is read back holds no NaN, which would differ from itself.
+#[test]
+fn no_number_of_a_snapshot_may_be_nan() {
+    let (mut study, mut scratch, mut rng) =
+        (study(1.0, config(Improvement::LogNei, true)), scratch(), SplitMix64(1));
+    let outcomes = [1.0, 1.1, 0.9, 1.05, 1.0].map(|x| {
+        let outcome = Outcome::new(3.0 * x, x).unwrap();
+        outcome.with_variances(0.1, 0.1).unwrap().with_durations(&[0.5 * x, 0.5]).unwrap()
+    });
+    let baseline = study.space().point(&[9, 3, 0]).unwrap();
+    study.set_baseline(baseline.clone(), Profile::measure(&outcomes).unwrap()).unwrap();
+    study.record(baseline, outcomes[0].clone()).unwrap();
+    for _ in 0..4 {
+        for id in study.ask(3, &mut rng, &mut scratch).unwrap() {
+            evaluate(&mut study, id, &mut rng);
+        }
+    }
+    study.ask(1, &mut rng, &mut scratch).unwrap();
+    let mut buffer = vec![0; 64 * 1024];
+    let bytes = study.snapshot(&mut buffer).unwrap();
+    for at in 14..bytes.len() - 8 {
+        let mut altered = bytes.to_vec();
+        altered[at..at + 8].copy_from_slice(&f64::NAN.to_le_bytes());
+        let checksum = crc32(&[&altered[14..]]).to_le_bytes();
+        altered[10..14].copy_from_slice(&checksum);
+        let restored = Paper::restore(&altered);
+        assert!(restored.is_err() || restored.clone() == restored, "byte {at}");
+    }
 }
 
 /// There is room for as many raw samples as the square of the trials.
