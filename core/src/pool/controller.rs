@@ -35,9 +35,10 @@ pub trait Forecaster {
     /// the clock stepped by more than a day.
     fn observe(&mut self, function: FunctionId, window: &Window);
 
-    /// Forecast the minute after the provisional ones that `so_far` tells of. They must leave no trace: they will be
-    /// observed when they are final. Of other functions `so_far` tells the same minutes, and all have been observed up to
-    /// them, so that a stage of a workflow can look at the stages before it.
+    /// Forecast the minute after the provisional ones of `function`, which `so_far` tells, or after the last one observed
+    /// where there are none. They must leave no trace: they will be observed when they are final. Of other functions
+    /// `so_far` tells the same minutes, and all have been observed up to them, so that a stage of a workflow can look at the
+    /// stages before it.
     fn forecast<R: Rng + ?Sized>(
         &mut self,
         function: FunctionId,
@@ -46,10 +47,11 @@ pub trait Forecaster {
     ) -> Forecast;
 }
 
-/// What is known so far of the minutes that are not final. Closures from a function to its minutes are one.
+/// What is known so far of the minutes that are not final. Implemented by every `Fn(FunctionId)` that returns an iterator.
 pub trait SoFar {
-    /// The provisional minutes of `function`: those after the last one observed, oldest first, at most [`PROVISIONAL`].
-    /// Work: O(E) a minute, every time anew.
+    /// The provisional minutes of `function`: those after the last one observed, oldest first, at most [`PROVISIONAL`], and
+    /// none of a function that there is not. Each is counted anew every time, over the controller's open activations of the
+    /// function: O(E).
     fn of(&self, function: FunctionId) -> impl Iterator<Item = Window>;
 }
 
@@ -225,7 +227,8 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
     /// when it is not yet), then [`Self::poll_target`] until `None`. Minutes missed are observed, and only the last one
     /// that is due is planned. Work: O(E) a function and closed minute, at most a day of them, and as often for a
     /// provisional minute as it is asked for; one forecast a function; about 40 passes over the functions when memory is
-    /// short. A stage with edges: see [`implied`](super::implied).
+    /// short. A stage with edges asks for its provisional minutes and for those of the stages before it once more, and does
+    /// the work of [`implied`](super::implied).
     pub fn handle_timeout<R: Rng + ?Sized>(&mut self, now: Timestamp, rng: &mut R) -> Option<Fit> {
         if now < self.poll_timeout() {
             return None;
@@ -246,13 +249,13 @@ impl<M: Forecaster, const F: usize, const E: usize> PoolController<M, F, E> {
                 function.into_iter().flat_map(move |function| provisional(&function.series, planned))
             };
             let own = forecaster.forecast(id, &so_far, rng);
-            // What comes before a stage has been forecast already.
-            let before = |id: FunctionId| {
+            // `add_edge` takes only earlier functions for sources: they have been forecast.
+            let source = |id: FunctionId| {
                 let function = functions.get(id.0 as usize)?;
-                Some(function.stage.before(so_far(id), &function.forecast))
+                Some(function.stage.source(so_far(id), &function.forecast))
             };
             let Some(function) = functions.get(at) else { break };
-            let (forecast, said) = function.stage.forecast(own, so_far(id), before);
+            let (forecast, said) = function.stage.forecast(own, so_far(id), source);
             let Some(function) = functions.get_mut(at) else { break };
             function.stage.announce(planned, said);
             function.forecast = forecast;

@@ -60,7 +60,7 @@ impl Lately {
         }
     }
 
-    /// With the minutes after them, as far as they are known.
+    /// With the provisional minutes.
     fn with(mut self, so_far: impl Iterator<Item = Window>) -> Self {
         so_far.for_each(|window| self.push(&window));
         self
@@ -79,7 +79,7 @@ impl Lately {
 
 /// What a stage is to the stages after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
+pub(super) struct Source {
     /// Invocations of every minute up to the present, newest first.
     counts: [u32; MEMORY],
     /// Invocations expected in the minute to come.
@@ -118,18 +118,19 @@ impl Stage {
     }
 
     /// What it is to the stages after it, given its provisional minutes and its `forecast` of the minute to come.
-    pub(super) fn before(&self, so_far: impl Iterator<Item = Window>, forecast: &Forecast) -> Before {
+    pub(super) fn source(&self, so_far: impl Iterator<Item = Window>, forecast: &Forecast) -> Source {
         let recent = self.observed.with(so_far);
-        Before { counts: recent.counts, expected: forecast.mean * recent.per_peak() }
+        Source { counts: recent.counts, expected: forecast.mean * recent.per_peak() }
     }
 
-    /// What is planned by, given the stage's `own` forecast and its provisional minutes; `before` tells of the stages before
-    /// this one, which have been forecast. Work: that of [`implied`] with [`MEMORY`] minutes.
+    /// What the minute to come is planned by, given the stage's `own` forecast of it and its provisional minutes, and the
+    /// medians of that and of what the edges imply, for [`Self::announce`]. `source` tells of the stages before this one, which
+    /// have been forecast. Work: `so_far`, `source` of every edge, and [`implied`] with [`MEMORY`] minutes.
     pub(super) fn forecast(
         &self,
         own: Forecast,
         so_far: impl Iterator<Item = Window>,
-        before: impl Fn(FunctionId) -> Option<Before>,
+        source: impl Fn(FunctionId) -> Option<Source>,
     ) -> (Forecast, [f32; 2]) {
         if self.edges.is_empty() {
             return (own, [0.0; 2]);
@@ -137,7 +138,7 @@ impl Stage {
         let mut edges = [Upstream { fan_out: 0.0, delay_s: 0.0 }; MAX_EDGES];
         let mut from = [None; MAX_EDGES];
         for ((slot, upstream), &(id, edge)) in edges.iter_mut().zip(&mut from).zip(&self.edges) {
-            (*slot, *upstream) = (edge, before(id));
+            (*slot, *upstream) = (edge, source(id));
         }
         let counts = |edge: usize, minutes_ago: usize| -> f32 {
             let Some(&Some(upstream)) = from.get(edge) else { return 0.0 };
