@@ -62,11 +62,11 @@ impl WarmUp {
             ));
             applied.again_at = may_be_done_later(clock.now());
         }
-        for Round { function, invocations, overlap } in rounds {
+        for Round { function, invocations, awaits_cold } in rounds {
             // The rounds before this one took their time.
             let now = clock.now();
             let left_ms = u32::try_from(begins.0.saturating_sub(now.0)).unwrap_or(u32::MAX);
-            let wait_ms = if overlap { wait_ms(function.cold_start_ms, left_ms) } else { OVERLAP_MS };
+            let wait_ms = if awaits_cold { wait_ms(function.cold_start_ms, left_ms) } else { OVERLAP_MS };
             let Called { accepted, unsent, refused, throttled, failure } =
                 self.invoke(&function, invocations, wait_ms).await;
             applied.calls += accepted;
@@ -171,8 +171,8 @@ struct Called {
 struct Round {
     function: Wanted,
     invocations: u32,
-    /// Whether they have to overlap until new containers are there.
-    overlap: bool,
+    /// Whether they have to wait until new containers are there, so that all overlap.
+    awaits_cold: bool,
 }
 
 /// Long enough for calls that find warm containers to overlap. Meanwhile users find these busy.
@@ -262,8 +262,8 @@ impl Ledger {
             short += invocations - granted;
             if granted > 0 {
                 let alive = self.touched.get(&function.name).map_or(0, |&(_, containers)| containers);
-                let overlap = granted > 1 && function.containers > alive.max(function.warm);
-                rounds.push(Round { function: function.clone(), invocations: granted, overlap });
+                let awaits_cold = granted > 1 && function.containers > alive.max(function.warm);
+                rounds.push(Round { function: function.clone(), invocations: granted, awaits_cold });
             }
         }
         (rounds, short)
@@ -454,10 +454,15 @@ mod tests {
         assert_eq!(waits(0), [1_000, 6_000, 9_998, 10_000, 10_000], "the minute has begun");
         let mut ledger = Ledger::new(60, 10.0);
         let functions = vec![wanted("a/one", 1, 0, 0), wanted("a/two", 2, 0, 0), wanted("a/warm", 9, 9, 6)];
-        let (rounds, _) = ledger.rounds(&Wants { minute: 7, functions, share: None }, Minute(7).start());
-        let found: Vec<_> =
-            rounds.iter().map(|round| (round.function.name.as_str(), round.overlap)).collect();
-        assert_eq!(found, [("a/two", true), ("a/one", false)]);
+        let mut awaits_cold = |minute, functions| -> Vec<(String, bool)> {
+            let (rounds, _) =
+                ledger.rounds(&Wants { minute, functions, share: None }, Minute(minute).start());
+            ledger.done("a/two", 2);
+            rounds.into_iter().map(|round| (round.function.name, round.awaits_cold)).collect()
+        };
+        assert_eq!(awaits_cold(7, functions), [("a/two".into(), true), ("a/one".into(), false)]);
+        let again = awaits_cold(16, vec![wanted("a/two", 2, 0, 0)]);
+        assert_eq!(again, [("a/two".into(), false)], "they are kept a minute longer");
     }
 
     async fn start(per_minute: u32) -> (Standin, WarmUp) {
