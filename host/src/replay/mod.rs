@@ -22,7 +22,6 @@ use std::time::Instant;
 use aquatope_core::forecast::Forecast;
 use serde::Serialize;
 
-use crate::baselines::Classical;
 use crate::error::{Error, Result, note};
 use crate::forecast::Observation;
 use crate::forecast::models::Models;
@@ -168,7 +167,6 @@ pub fn run(trace: &Trace, split: Split, options: &Options, progress: &Progress) 
         progress,
         simulation,
         so_far: OnceCell::new(),
-        icebreaker: OnceCell::new(),
         models: Models::new(&past, split, options.seed, options.models.clone(), progress.clone()),
         oracle_memory_gb_s: oracle.memory_gb_s(),
         featured: featured(&oracle, options.featured),
@@ -204,8 +202,6 @@ struct Replay<'a> {
     simulation: Simulation<'a>,
     /// Of every test minute but the last, what is known a cold start before its end; once somebody plans ahead.
     so_far: OnceCell<Vec<Vec<Observation>>>,
-    /// IceBreaker's forecast, once its window is chosen.
-    icebreaker: OnceCell<Classical>,
     models: Models<'a>,
     oracle_memory_gb_s: f64,
     featured: Vec<usize>,
@@ -239,7 +235,6 @@ impl Replay<'_> {
             peaks: &self.trace.peaks,
             split: self.split,
             models: &self.models,
-            icebreaker: &self.icebreaker,
             seed: self.options.seed,
             oracle_memory_mb: self.oracle_memory_gb_s * 1024.0
                 / ((self.split.end - self.split.valid_end) as f64 * 60.0),
@@ -257,11 +252,10 @@ impl Replay<'_> {
             }
             Contender::Forecaster(mut forecaster) => {
                 let minutes = self.split.valid_end..self.split.end;
-                let bar = self.progress.minutes(name.label(), minutes.len());
                 let ahead = name.plans_ahead();
-                let so_far = || self.trace.so_far(minutes.start..minutes.end - 1);
-                let so_far = ahead.then(|| self.so_far.get_or_init(so_far).as_slice());
-                let forecasts = drive(forecaster.as_mut(), self.trace, so_far, minutes.clone(), bar);
+                let so_far = ahead.then(|| self.so_far());
+                let bar = self.progress.minutes(name.label(), minutes.len());
+                let forecasts = drive(forecaster.as_mut(), self.trace, so_far, minutes, bar);
                 let plans = policies::plans(self.options.cold_cost, self.mean_memory_mb());
                 let chosen = plans.len() - 1;
                 let targets: Vec<_> = plans.iter().map(|plan| self.targets(plan, &forecasts)).collect();
@@ -275,6 +269,10 @@ impl Replay<'_> {
                 Ok(PolicyResult { train_s, forecast_ms: forecasts.ms, ..result })
             }
         }
+    }
+
+    fn so_far(&self) -> &[Vec<Observation>] {
+        self.so_far.get_or_init(|| self.trace.so_far(self.split.valid_end..self.split.end - 1))
     }
 
     /// Containers for every function and minute of the test, never more than [`HEADROOM`] times what a function

@@ -1,7 +1,5 @@
 //! The policies a replay can compare, by name, each with the sweep of its knob.
 
-use std::cell::OnceCell;
-
 use aquatope_core::forecast::Forecast;
 use aquatope_core::pool::{self, Prices, Rule};
 use serde::Serialize;
@@ -145,8 +143,6 @@ pub struct Context<'a> {
     pub split: Split,
     /// The trained models.
     pub models: &'a Models<'a>,
-    /// IceBreaker's forecast, once its window is chosen.
-    pub icebreaker: &'a OnceCell<Classical>,
     /// Seed of everything random.
     pub seed: u64,
     /// Mean memory of the oracle over the test, MB: the unit of cache sizes.
@@ -221,9 +217,7 @@ pub fn build<'a>(name: PolicyName, context: &Context<'a>) -> Result<Contender<'a
             Contender::reactive([()], 0, |()| ("4 h".into(), HybridHistogram::default()))
         }
         PolicyName::LastValue => classical(Classical::MovingMax { minutes: 1 }),
-        PolicyName::Icebreaker | PolicyName::IcebreakerAhead => {
-            classical(*context.icebreaker.get_or_init(|| icebreaker(context)))
-        }
+        PolicyName::Icebreaker | PolicyName::IcebreakerAhead => classical(icebreaker(context)),
         PolicyName::HoltWinters => classical(Classical::HoltWinters),
         PolicyName::Nlinear => classical(Classical::Linear),
         PolicyName::Arima => classical(Classical::Arima),
