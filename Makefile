@@ -200,12 +200,13 @@ fuzz: setup
 	@command -v cargo-fuzz >/dev/null || $(CARGO) +nightly install cargo-fuzz --version 0.13.2 --locked
 	$(CARGO) run --quiet --locked -p aquatope-fuzz --example seeds -- fuzz/corpus
 	$(FUZZ) build -s none --features libfuzzer
+	@mkdir -p target
 	@for target in $(TARGETS); do \
 	  $(FUZZ) run -s none --features libfuzzer $$target -- \
 	    -max_total_time=$(SECONDS) -max_len=4096 -timeout=20 2>&1 | tee target/fuzz-$$target || exit 1; \
 	done
 	@for target in $(TARGETS); do \
-	  sed -nE "s/^#([0-9]+)\s+DONE +cov: ([0-9]+).* corp: ([0-9]+).*/$$target: \1 inputs, \2 edges reached, \3 inputs kept/p" target/fuzz-$$target; \
+	  sed -nE "s/^#([0-9]+)[[:space:]]+DONE +cov: ([0-9]+).* corp: ([0-9]+).*/$$target: \1 runs, \2 edges reached, \3 inputs kept/p" target/fuzz-$$target; \
 	done
 
 # The unit tests of the core under the Miri interpreter; properties and whole-range tests take hours there.

@@ -391,7 +391,9 @@ mod tests {
     #[test]
     fn moments_are_the_mean_and_the_unbiased_variance() {
         let mut moments = Moments::default();
-        [2.0, 4.0, 9.0].into_iter().for_each(|x| moments.add(x));
+        moments.add(2.0);
+        assert_eq!(moments.normal(0.5), Normal { mean: 2.0, variance: 0.5 });
+        [4.0, 9.0].into_iter().for_each(|x| moments.add(x));
         assert_eq!(moments.normal(0.5), Normal { mean: 5.0, variance: 13.0 + 0.5 });
     }
 }

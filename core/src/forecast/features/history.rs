@@ -204,16 +204,17 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn a_ring_of_one_day_means_over_that_day() {
+    fn a_ring_of_one_day_knows_the_mean_of_that_day() {
         const N: usize = DAY + AROUND;
-        let mut history = History::<N>::new(Minute(0));
+        let (mut history, mut shorter) = (History::<N>::new(Minute(0)), History::<{ N - 1 }>::new(Minute(0)));
         let peaks: Vec<u32> = (0..3 * DAY as u32).map(|minute| minute % 11).collect();
         for &peak in &peaks {
             history.push(peak, peak);
+            shorter.push(peak, peak);
         }
         let around = &peaks[peaks.len() - DAY - AROUND..=peaks.len() - DAY + AROUND];
         let mean = around.iter().sum::<u32>() as f32 / around.len() as f32;
-        assert_eq!(history.days_mean(), Some(mean));
+        assert_eq!((history.days_mean(), shorter.days_mean()), (Some(mean), None));
     }
 
     proptest! {
