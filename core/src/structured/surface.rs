@@ -310,3 +310,31 @@ fn multiply(out: &mut [f64], a: &[f64], b: &[f64]) {
         *out = a * b;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_candidate_is_the_nearest_to_its_place() {
+        let [cpu, memory, concurrency] = [(0.25, 3.0, 0.25), (128.0, 1024.0, 64.0), (1.0, 3.0, 1.0)]
+            .map(|(min, max, step)| Axis::new(min, max, step).unwrap());
+        let mut grid = Grid::new();
+        // All 12 * 15 * 3; and fewer, of every so many levels.
+        for (axes, capacity, count) in [
+            ([Some(&cpu), Some(&memory), Some(&concurrency)], 540, Some(540)),
+            ([Some(&cpu), Some(&memory), Some(&concurrency)], 100, None),
+            ([None, Some(&memory), Some(&concurrency)], 540, Some(45)),
+        ] {
+            grid.fill(axes, capacity);
+            assert!(
+                grid.len() <= capacity && count.is_none_or(|count| count == grid.len()),
+                "{}",
+                grid.len()
+            );
+            for candidate in 0..grid.len() {
+                assert_eq!(grid.nearest(&grid.place(candidate)), candidate);
+            }
+        }
+    }
+}
