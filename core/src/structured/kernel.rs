@@ -108,3 +108,19 @@ pub(super) fn trend_deviations() -> (f64, f64) {
 pub(super) fn square(x: f64) -> f64 {
     x * x
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Matérn-5/2 at a distance of two, a half and a quarter length scales: (1 + t + t²/3) exp(-t) with t = √5 times that.
+    #[test]
+    fn correlations_fall_with_the_length_scale_of_their_axis() {
+        let kernel = Kernel { ln: [1.0, 1.0, 1.0, 1.0, 0.5, 2.0, 4.0].map(float::ln) };
+        let effects = kernel.effects();
+        for (axis, expected) in [0.138_660_219, 0.828_649_142, 0.950_959_922].into_iter().enumerate() {
+            let found = effects.correlation(axis, 0.25, 1.25);
+            assert!((found - expected).abs() < 1e-8, "axis {axis}: {found}");
+        }
+    }
+}

@@ -204,6 +204,17 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
+    fn a_span_holds_what_its_known_minutes_held() {
+        let mut history = History::<256>::new(Minute(0));
+        for peak in [7, 3, 5, 9] {
+            history.push(peak, peak);
+        }
+        let Span { sum, min, max, known } = history.span([1, 2, 3, 5].into_iter());
+        assert_eq!((sum, min, max, known), (9 + 5 + 3, 3, 9, 3));
+        assert_eq!(history.span([5].into_iter()).mean(), None);
+    }
+
+    #[test]
     fn a_ring_of_one_day_knows_the_mean_of_that_day() {
         const N: usize = DAY + AROUND;
         let (mut history, mut shorter) = (History::<N>::new(Minute(0)), History::<{ N - 1 }>::new(Minute(0)));
