@@ -36,7 +36,7 @@ impl AnomalyTest {
     /// study, so it is not the default.
     pub const PAPER: Self = Self { level: 0.95, sides: Sides::Both, most: 0.35 };
 
-    /// Whether its shares are some.
+    /// Whether `level` and `most` lie between 0 and 1.
     pub(crate) fn is_consistent(&self) -> bool {
         [self.level, self.most].iter().all(|share| (0.0..=1.0).contains(share))
     }

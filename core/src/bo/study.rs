@@ -421,7 +421,7 @@ pub enum ConfigError {
         /// The confidence given.
         confidence: f64,
     },
-    /// The model was made for another search space, or with shares that are none.
+    /// The model was made for another search space, or with an anomaly test whose `level` or `most` is not between 0 and 1.
     Model,
 }
 

@@ -225,12 +225,12 @@ impl<const D: usize, const F: usize> Trial<D, F> {
     /// Whether a decoded trial can be one.
     #[cfg(feature = "serde")]
     pub(super) fn is_consistent(&self) -> bool {
-        let expected = self.expected.iter().flat_map(|expected| [expected.ln_cost, expected.ln_latency]);
+        let mut expected = self.expected.iter().flat_map(|expected| [expected.ln_cost, expected.ln_latency]);
         let outcome = match &self.state {
             TrialState::Pending | TrialState::Failed => None,
             TrialState::Complete(outcome) | TrialState::Rejected(outcome) => Some(outcome),
         };
-        outcome.is_none_or(Outcome::is_consistent) && { expected }.all(|normal| normal.is_consistent())
+        outcome.is_none_or(Outcome::is_consistent) && expected.all(|normal| normal.is_consistent())
     }
 
     /// Whether the trial waits for its outcome.

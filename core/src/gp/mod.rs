@@ -45,9 +45,10 @@ pub struct Hyperparameters<const D: usize> {
 impl<const D: usize> Hyperparameters<D> {
     /// Whether a fit in so many dimensions can have found them.
     pub(crate) fn is_consistent(&self, dimensions: usize) -> bool {
-        let scales = self.lengthscales.iter().chain([&self.outputscale, &self.noise]);
-        self.lengthscales.len() == dimensions && self.mean.is_finite() && { scales }
-            .all(|scale| *scale > 0.0 && scale.is_finite())
+        let mut scales = self.lengthscales.iter().chain([&self.outputscale, &self.noise]);
+        self.lengthscales.len() == dimensions
+            && self.mean.is_finite()
+            && scales.all(|scale| *scale > 0.0 && scale.is_finite())
     }
 
     /// All ones, mean 0.

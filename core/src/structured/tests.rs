@@ -502,9 +502,9 @@ fn the_same_seed_asks_the_same_trials() {
     assert_eq!(run(), run());
 }
 
+/// A study with a baseline and 16 trials told.
 #[cfg(feature = "serde")]
-#[test]
-fn a_restored_study_asks_what_the_first_would_have() {
+fn after_16_trials() -> Study<Structured, D, N, F> {
     let mut world = World::new(0.1, 0.1, false);
     world.learn_baseline();
     let (mut study, mut scratch, mut rng) = (world.study(9), scratch(), SplitMix64(9));
@@ -514,6 +514,13 @@ fn a_restored_study_asks_what_the_first_would_have() {
             study.tell(id, world.invoke(&point, 1.0)).unwrap();
         }
     }
+    study
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_restored_study_asks_what_the_first_would_have() {
+    let (mut study, mut scratch) = (after_16_trials(), scratch());
     let mut buffer = std::vec![0; 1 << 16];
     let bytes = study.snapshot(&mut buffer).unwrap();
     let mut restored = Study::<Structured, D, N, F>::restore(bytes).unwrap();
@@ -528,15 +535,7 @@ fn a_restored_study_asks_what_the_first_would_have() {
 #[cfg(feature = "serde")]
 #[test]
 fn no_number_of_a_snapshot_may_be_nan() {
-    let mut world = World::new(0.1, 0.1, false);
-    world.learn_baseline();
-    let (mut study, mut scratch, mut rng) = (world.study(9), scratch(), SplitMix64(9));
-    for _ in 0..3 {
-        for id in study.ask(4, &mut rng, &mut scratch).unwrap() {
-            let point = study.trial(id).unwrap().point.clone();
-            study.tell(id, world.invoke(&point, 1.0)).unwrap();
-        }
-    }
+    let study = after_16_trials();
     let mut buffer = std::vec![0; 1 << 16];
     let bytes = study.snapshot(&mut buffer).unwrap();
     for at in 14..bytes.len() - 8 {
