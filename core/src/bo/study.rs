@@ -124,7 +124,9 @@ impl<M: Model<D, F>, const D: usize, const N: usize, const F: usize> Study<M, D,
         }
         let mut ids = Vec::new();
         for Proposal { point, expected } in &batch {
-            let id = self.insert(point.clone(), TrialState::Pending, *expected)?;
+            // Prices may be so extreme that a cost is not a number: then nothing is expected.
+            let expected = expected.filter(Expectation::is_consistent);
+            let id = self.insert(point.clone(), TrialState::Pending, expected)?;
             let _ = ids.push(id);
         }
         Ok(ids)
@@ -507,7 +509,7 @@ impl fmt::Display for AskError {
             Self::Point => write!(f, "the point is not on the grid of this study's search space"),
             Self::Profile => write!(
                 f,
-                "the baseline's profile has a number that is not finite, or a deviation that is too small; make it with Profile::measure"
+                "the baseline's profile has a number that is not finite, or a deviation that is too small, or is of fewer than 5 outcomes; make it with Profile::measure"
             ),
         }
     }

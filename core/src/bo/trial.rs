@@ -190,6 +190,11 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// Whether both are distributions.
+    pub(super) fn is_consistent(&self) -> bool {
+        self.ln_cost.is_consistent() && self.ln_latency.is_consistent()
+    }
+
     /// How far an outcome is from what was expected, in standard deviations: of cost or latency, whichever is
     /// further.
     pub fn surprise(&self, ln_cost: f64, ln_latency: f64) -> f64 {
@@ -225,12 +230,12 @@ impl<const D: usize, const F: usize> Trial<D, F> {
     /// Whether a decoded trial can be one.
     #[cfg(feature = "serde")]
     pub(super) fn is_consistent(&self) -> bool {
-        let mut expected = self.expected.iter().flat_map(|expected| [expected.ln_cost, expected.ln_latency]);
         let outcome = match &self.state {
             TrialState::Pending | TrialState::Failed => None,
             TrialState::Complete(outcome) | TrialState::Rejected(outcome) => Some(outcome),
         };
-        outcome.is_none_or(Outcome::is_consistent) && expected.all(|normal| normal.is_consistent())
+        outcome.is_none_or(Outcome::is_consistent)
+            && self.expected.as_ref().is_none_or(Expectation::is_consistent)
     }
 
     /// Whether the trial waits for its outcome.

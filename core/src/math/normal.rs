@@ -13,8 +13,7 @@ pub struct Normal {
 }
 
 impl Normal {
-    /// Whether a decoded one can be one.
-    #[cfg(feature = "serde")]
+    /// Whether it is one: a finite mean, and a finite variance that is not negative.
     pub(crate) fn is_consistent(&self) -> bool {
         self.mean.is_finite() && self.variance >= 0.0 && self.variance.is_finite()
     }

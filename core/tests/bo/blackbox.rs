@@ -6,7 +6,7 @@ use aquatope_core::bo::model::{Objective, Posterior};
 use aquatope_core::bo::profile::Profile;
 use aquatope_core::bo::snapshot::TaskPart;
 use aquatope_core::bo::space::{Axis, Point, SearchSpace};
-use aquatope_core::bo::study::{PosteriorError, Study, StudyConfig};
+use aquatope_core::bo::study::{AskError, ConfigError, PosteriorError, Study, StudyConfig};
 use aquatope_core::bo::surrogates::{Sampling, Surrogates};
 use aquatope_core::bo::trial::{Outcome, TrialId};
 use aquatope_core::checksum::crc32;
@@ -330,6 +330,24 @@ fn a_snapshot_of_another_task_is_refused() {
     assert_eq!(Study::<BlackBox<D, 16, S>, D, N, 2>::restore(bytes).err(), Some(SnapshotError::Body));
 }
 
+#[test]
+fn numbers_that_no_measurement_gives_are_refused() {
+    let mut study = study(1.0, config(Improvement::LogNei, true));
+    let point = study.space().point(&[9, 3, 0]).unwrap();
+    let measured = Profile::measure(&vec![Outcome::new(3.0, 1.0).unwrap(); 5]).unwrap();
+    study.set_baseline(point.clone(), measured.clone()).unwrap();
+    for deviation in [f64::NAN, f64::INFINITY, 0.0] {
+        let mut profile = measured.clone();
+        profile.cost.deviation = deviation;
+        assert_eq!(study.set_baseline(point.clone(), profile), Err(AskError::Profile));
+    }
+    for level in [f64::NAN, -0.1, 1.1] {
+        let anomalies = Some(AnomalyTest { level, ..AnomalyTest::default() });
+        let model = BlackBox::new(BlackBoxConfig { anomalies, ..BlackBoxConfig::default() });
+        assert_eq!(Paper::new(space(), *study.config(), model).err(), Some(ConfigError::Model));
+    }
+}
+
 /// Bytes that were altered, checksum included: whatever is read back holds no NaN, which would differ from itself.
 #[test]
 fn no_number_of_a_snapshot_may_be_nan() {
@@ -350,6 +368,7 @@ fn no_number_of_a_snapshot_may_be_nan() {
     study.ask(1, &mut rng, &mut scratch).unwrap();
     let mut buffer = vec![0; 64 * 1024];
     let bytes = study.snapshot(&mut buffer).unwrap();
+    let mut taken = 0;
     for at in 14..bytes.len() - 8 {
         let mut altered = bytes.to_vec();
         altered[at..at + 8].copy_from_slice(&f64::NAN.to_le_bytes());
@@ -357,7 +376,9 @@ fn no_number_of_a_snapshot_may_be_nan() {
         altered[10..14].copy_from_slice(&checksum);
         let restored = Paper::restore(&altered);
         assert!(restored.is_err() || restored.clone() == restored, "byte {at}");
+        taken += usize::from(restored.is_ok());
     }
+    assert!(taken > 0, "no checksum was right");
 }
 
 /// There is room for as many raw samples as the square of the trials.
